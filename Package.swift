@@ -1,0 +1,53 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Every Swift target is built with the same rules: warnings are errors, imports are internal unless said otherwise.
+let settings: [SwiftSetting] = [
+  .unsafeFlags(["-warnings-as-errors"]),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// Layers, lowest first; a target may import only what stands above it in this list.
+let package = Package(
+  name: "bessemer",
+  products: [
+    .library(name: "Safetensors", targets: ["Safetensors"]),
+    .executable(name: "bessemer", targets: ["bessemer"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+  ],
+  targets: [
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "CKernels"),
+    .target(name: "CSystem"),
+    .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
+    .target(name: "Safetensors", dependencies: ["Tensors"], swiftSettings: settings),
+    .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
+    .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
+    .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
+    .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
+    .target(
+      name: "Bundle", dependencies: ["CCrypto", "CZstd", "CSystem", "IR", "Safetensors", "Tensors"], swiftSettings: settings),
+    .target(name: "Runtime", dependencies: ["CKernels", "IR", "Tensors", "Tokenizers"], swiftSettings: settings),
+    .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors"], swiftSettings: settings),
+    .target(
+      name: "Converter",
+      dependencies: [
+        "Architectures", "Bundle", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "Tokenizers", "Validation",
+      ], swiftSettings: settings),
+    .executableTarget(
+      name: "bessemer",
+      dependencies: ["Converter", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: settings),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(name: "IRTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Tensors", "TestSupport"], swiftSettings: settings),
+    .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
+  ],
+  cLanguageStandard: .gnu17
+)
