@@ -1,0 +1,114 @@
+/// An immutable tensor: type, shape and row-major bytes, owned or mapped.
+public struct Tensor: Sendable, Equatable {
+  public let dtype: DType
+  public let shape: [Int]
+  /// Little-endian, row-major, packed: exactly as many bytes as type and shape say, at any alignment.
+  public let bytes: Bytes
+
+  /// Throws ``ErrorCode/tensorLayout`` when `bytes` is not exactly as long as type and shape say.
+  public init(_ dtype: DType, shape: [Int], bytes: Bytes) throws {
+    guard let expected = Tensor.byteCount(dtype, shape: shape), expected == bytes.count else {
+      throw BessemerError(
+        .tensorLayout,
+        "\(dtype)[\(shape.map(String.init).joined(separator: ","))] does not take \(bytes.count) bytes")
+    }
+    self.init(unchecked: dtype, shape: shape, bytes: bytes)
+  }
+
+  init(unchecked dtype: DType, shape: [Int], bytes: Bytes) {
+    self.dtype = dtype
+    self.shape = shape
+    self.bytes = bytes
+  }
+
+  public var type: TensorType { TensorType(dtype, shape: shape) }
+  public var rank: Int { shape.count }
+  public var elementCount: Int { shape.reduce(1, *) }
+
+  /// The number of elements, or nil when a dimension is negative or a product, even beside a zero, passes 2^48.
+  public static func elementCount(of shape: [Int]) -> Int? {
+    var product = 1
+    var hasZero = false
+    for dim in shape {
+      guard dim >= 0 else { return nil }
+      if dim == 0 {
+        hasZero = true
+        continue
+      }
+      let (next, overflow) = product.multipliedReportingOverflow(by: dim)
+      guard !overflow, next <= 1 << 48 else { return nil }
+      product = next
+    }
+    return hasZero ? 0 : product
+  }
+
+  /// The bytes that a tensor takes, or nil when the shape is out of limits or leaves a byte incomplete.
+  public static func byteCount(_ dtype: DType, shape: [Int]) -> Int? {
+    elementCount(of: shape).flatMap(dtype.byteCount(of:))
+  }
+
+  /// The same bytes under another shape with as many elements.
+  public func reshaped(_ shape: [Int]) -> Tensor {
+    precondition(Tensor.elementCount(of: shape) == elementCount, "reshape changes the number of elements")
+    return Tensor(unchecked: dtype, shape: shape, bytes: bytes)
+  }
+}
+
+/// Named tensors in a fixed order, with the text metadata of their file: what a checkpoint reader returns.
+///
+/// Tensors are windows of mapped files or lazily produced; making a store touches no tensor byte.
+public struct TensorStore: Sendable {
+  /// A tensor by type and shape, and a way to get its bytes.
+  public struct Entry: Sendable {
+    public let name: TensorName
+    public let dtype: DType
+    public let shape: [Int]
+    /// The file that holds the tensor, for messages.
+    public let file: String
+    private let load: @Sendable () throws -> Bytes
+
+    public init(_ name: TensorName, _ dtype: DType, shape: [Int], file: String, load: @escaping @Sendable () throws -> Bytes) {
+      self.name = name
+      self.dtype = dtype
+      self.shape = shape
+      self.file = file
+      self.load = load
+    }
+
+    public var type: TensorType { TensorType(dtype, shape: shape) }
+    /// The bytes that the tensor takes.
+    public var byteCount: Int { Tensor.byteCount(dtype, shape: shape) ?? 0 }
+    /// The tensor; for a mapped file this costs nothing until its bytes are read.
+    public func tensor() throws -> Tensor { try Tensor(dtype, shape: shape, bytes: load()) }
+  }
+
+  public private(set) var entries: [Entry] = []
+  /// The `__metadata__` of the file, or its equivalent.
+  public var metadata: [TensorName: String] = [:]
+  private var indices: [TensorName: Int] = [:]
+
+  public init() {}
+
+  /// Throws ``ErrorCode/duplicateName`` when the name is taken.
+  public mutating func append(_ entry: Entry) throws {
+    guard indices.updateValue(entries.count, forKey: entry.name) == nil else {
+      throw BessemerError(.duplicateName, "tensor \(quoted(entry.name.string)) occurs twice")
+    }
+    entries.append(entry)
+  }
+
+  /// Adds a tensor that is already in memory.
+  public mutating func append(_ name: TensorName, _ tensor: Tensor, file: String = "") throws {
+    try append(Entry(name, tensor.dtype, shape: tensor.shape, file: file) { tensor.bytes })
+  }
+
+  public subscript(name: TensorName) -> Entry? { indices[name].map { entries[$0] } }
+
+  public func tensor(_ name: TensorName) throws -> Tensor {
+    guard let entry = self[name] else { throw BessemerError(.weights, "no tensor \(quoted(name.string))") }
+    return try entry.tensor()
+  }
+
+  /// Bytes of all tensors together.
+  public var byteCount: Int { entries.reduce(0) { $0 + $1.byteCount } }
+}
