@@ -31,7 +31,8 @@ let package = Package(
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(
-      name: "Bundle", dependencies: ["CCrypto", "CZstd", "CSystem", "IR", "Safetensors", "Tensors"], swiftSettings: settings),
+      name: "Bundle", dependencies: ["CCrypto", "CZstd", "CSystem", "IR", "Safetensors", "Tensors"],
+      swiftSettings: settings),
     .target(name: "Runtime", dependencies: ["CKernels", "IR", "Tensors", "Tokenizers"], swiftSettings: settings),
     .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors"], swiftSettings: settings),
     .target(
@@ -44,9 +45,11 @@ let package = Package(
       dependencies: ["Converter", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
-    .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(
+      name: "SafetensorsTests", dependencies: ["Safetensors", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "IRTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
-    .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(
+      name: "TokenizersTests", dependencies: ["Tokenizers", "Tensors", "TestSupport"], swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],
   cLanguageStandard: .gnu17

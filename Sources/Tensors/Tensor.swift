@@ -67,7 +67,9 @@ public struct TensorStore: Sendable {
     public let file: String
     private let load: @Sendable () throws -> Bytes
 
-    public init(_ name: TensorName, _ dtype: DType, shape: [Int], file: String, load: @escaping @Sendable () throws -> Bytes) {
+    public init(
+      _ name: TensorName, _ dtype: DType, shape: [Int], file: String, load: @escaping @Sendable () throws -> Bytes
+    ) {
       self.name = name
       self.dtype = dtype
       self.shape = shape
