@@ -1,1 +1,38 @@
+// Calls that Swift's Glibc module does not have, and everything that runs inside a signal handler.
+// Functions that return int or long give -1 and set errno on failure, unless said otherwise.
 #pragma once
+#include <stdint.h>
+
+// Opening. `links`: 0 refuses every symbolic link below `folder`, 1 follows links, even out of the folder.
+// `name` never climbs out by itself in mode 0. Magic links (/proc/PID/fd/…) are refused in mode 0.
+int sys_open_input(const char *path);
+int sys_open_input_at(int folder, const char *name, int links);
+int sys_open_folder(const char *path);
+
+// Reserves disk space for `size` bytes; a file system that cannot is no error. The end of the file moves there.
+int sys_reserve(int fd, int64_t size);
+// copy_file_range from explicit offsets; the number of bytes copied, 0 at the end of the input.
+long sys_copy_range(int in, int64_t in_offset, int out, int64_t out_offset, int64_t count);
+
+// Renames between two names of open folders. `mode`: 0 replaces a file, 1 fails with EEXIST when the target exists,
+// 2 exchanges the two.
+int sys_rename(int from_folder, const char *from, int to_folder, const char *to, int mode);
+// Removes a file, or a folder with everything in it (at most 16 levels). Safe in a signal handler.
+int sys_remove_tree(int folder, const char *name);
+
+// Temporary outputs that a signal handler removes before it ends the process: at most 64, by an open folder that must
+// stay open and a name of at most 63 bytes. Returns the slot, or -1 when all are taken.
+int sys_temporary_add(int folder, const char *name);
+void sys_temporary_drop(int slot);
+
+// Mapped inputs, so that SIGBUS can name the file. Returns the slot, or -1 when all are taken (harmless).
+int sys_mapping_add(const void *base, uint64_t size, const char *path);
+void sys_mapping_drop(int slot);
+
+// SIGINT, SIGTERM and SIGHUP set a flag, and the second of them removes the temporaries and exits with 130.
+// SIGBUS inside a mapped input prints one line, removes the temporaries and exits with 3. SIGPIPE and SIGXFSZ are ignored.
+void sys_install_signal_handlers(void);
+// The first of these signals that came, or 0.
+int sys_interrupt_signal(void);
+// Sets or clears (0) the flag, as the handler does.
+void sys_set_interrupt_signal(int signal_number);

@@ -1,0 +1,99 @@
+internal import CSystem
+internal import Glibc
+
+/// Writes a folder of files that appears whole or not at all.
+///
+/// Everything goes to a temporary folder beside the target, which is renamed at the end. An existing folder is only replaced
+/// with `overwrite` and when `mayReplace` says that it is one of ours; the two are exchanged in one step, then the old one is
+/// removed. An existing empty folder is taken over.
+public final class AtomicFolder {
+  private let target: OutputTarget
+  private let overwrite: Bool
+  private var descriptor: Int32
+  private var subfolders: Set<String> = []
+  private var unfinished = 0
+
+  public init(
+    path: String, overwrite: Bool = false, inputs: [FileIdentity] = [],
+    mayReplace: (_ existing: String) throws -> Bool = { _ in false }
+  ) throws {
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    target = try OutputTarget(.folder, path: path, overwrite: overwrite, inputs: inputs, mayReplace: mayReplace)
+    self.overwrite = overwrite
+    descriptor = -1
+    guard mkdirat(target.folder, target.temporary, 0o777) == 0 else {
+      let error = outputError(errno, "cannot be created", path)
+      target.discard()
+      throw error
+    }
+    descriptor = openat(target.folder, target.temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    guard descriptor >= 0 else { throw outputError(errno, "cannot be opened", path) }
+  }
+
+  public var path: String { target.path }
+
+  /// Writes a file of the folder by `body`. The name is plain and relative (see ``InputFolder``); folders in it are made.
+  public func write(_ name: String, byteCount: Int? = nil, _ body: (any ByteSink) throws -> Void) throws {
+    try InputFolder.checkName(name)
+    try makeFolders(of: name)
+    unfinished += 1
+    let file = try OutputFile(name: name, in: descriptor, path: target.path + "/" + name, byteCount: byteCount)
+    try body(file)
+    try file.finish()
+    unfinished -= 1
+  }
+
+  /// Makes the folder durable and puts it in place. After an error nothing of it is left.
+  public func commit() throws {
+    precondition(unfinished == 0, "a file of the folder was not written")
+    do {
+      for name in subfolders.sorted() + ["."] { try sync(name) }
+      try target.commit(overwrite: overwrite || !target.replaces, exchange: target.replaces)
+      target.discard()
+    } catch {
+      cancel()
+      throw error
+    }
+  }
+
+  /// Removes what was written. So does `deinit` without a commit.
+  public func cancel() {
+    if descriptor >= 0 { close(descriptor) }
+    descriptor = -1
+    target.discard()
+  }
+
+  deinit { cancel() }
+
+  /// Writes a folder by `body`: complete, or not at all when it throws.
+  public static func write(
+    to path: String, overwrite: Bool = false, inputs: [FileIdentity] = [],
+    mayReplace: (_ existing: String) throws -> Bool = { _ in false }, _ body: (AtomicFolder) throws -> Void
+  ) throws {
+    let folder = try AtomicFolder(path: path, overwrite: overwrite, inputs: inputs, mayReplace: mayReplace)
+    do { try body(folder) } catch {
+      folder.cancel()
+      throw error
+    }
+    try folder.commit()
+  }
+
+  private func makeFolders(of name: String) throws {
+    var prefix = ""
+    for part in splitPath(name).folder.split(separator: "/") where part != "." {
+      prefix += (prefix.isEmpty ? "" : "/") + part
+      guard subfolders.insert(prefix).inserted else { continue }
+      guard mkdirat(descriptor, prefix, 0o777) == 0 else {
+        throw outputError(errno, "the folder \(quoted(prefix)) cannot be created", path)
+      }
+    }
+  }
+
+  private func sync(_ name: String) throws {
+    let folder = openat(descriptor, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    guard folder >= 0 else { throw outputError(errno, "cannot be opened", path) }
+    defer { close(folder) }
+    guard fsync(folder) == 0 || errno == EINVAL else { throw outputError(errno, "cannot be synced to disk", path) }
+  }
+}

@@ -1,0 +1,142 @@
+internal import CSystem
+internal import Glibc
+
+/// A new file that is being written: buffered, with the calls resumed until everything is written.
+final class OutputFile: ByteSink {
+  /// The path for messages: the final one, not that of the temporary.
+  let path: String
+  private(set) var position = 0
+  private let byteCount: Int?
+  private var descriptor: Int32
+  private var buffer: [UInt8] = []
+  /// Bytes that stand in the file; the rest up to `position` is in the buffer.
+  private var flushed = 0
+
+  private static let bufferSize = 256 << 10
+  private static let pieceSize = 1 << 20
+
+  /// Creates `name` in an open folder; nothing of that name may exist. `byteCount`, when known, is reserved at once.
+  init(name: String, in folder: Int32, path: String, byteCount: Int?) throws {
+    self.path = path
+    self.byteCount = byteCount
+    var file: Int32
+    repeat {
+      file = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o666)
+    } while file < 0 && errno == EINTR && !Interrupt.isRequested
+    guard file >= 0 else { throw outputError(errno, "cannot be created", path) }
+    descriptor = file
+    if let byteCount, byteCount > 0, sys_reserve(file, Int64(byteCount)) != 0 {
+      throw outputError(errno, "\(byteCount) bytes cannot be reserved", path)
+    }
+  }
+
+  deinit { closeQuietly() }
+
+  func write(_ bytes: UnsafeRawBufferPointer) throws {
+    if buffer.count + bytes.count <= OutputFile.bufferSize {
+      if buffer.capacity == 0 { buffer.reserveCapacity(OutputFile.bufferSize) }
+      buffer.append(contentsOf: bytes)
+    } else {
+      try flush()
+      try put(bytes)
+    }
+    position += bytes.count
+  }
+
+  func write(_ bytes: Bytes) throws {
+    if bytes.count > OutputFile.bufferSize {
+      let source = bytes.withUnsafeBytes { raw in
+        raw.baseAddress.flatMap { base in LiveInputs.containing(base).map { ($0, $0.offset(of: base) ?? 0) } }
+      }
+      if let (file, offset) = source {
+        try flush()
+        try copy(file, offset..<(offset + bytes.count))
+        position += bytes.count
+        return
+      }
+    }
+    try bytes.withUnsafeBytes { raw in
+      for start in stride(from: 0, to: raw.count, by: OutputFile.pieceSize) {
+        try write(UnsafeRawBufferPointer(rebasing: raw[start..<min(raw.count, start + OutputFile.pieceSize)]))
+      }
+    }
+  }
+
+  /// Writes what is buffered, makes it durable and closes the file. A failed sync is final: the pages may be gone.
+  func finish() throws {
+    try flush()
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw outputError(errno, "cannot be examined", path) }
+    guard Int(status.st_size) == position, byteCount.map({ $0 == position }) ?? true else {
+      throw BessemerError(
+        .outputFailed, "has \(status.st_size) bytes, \(position) were written of \(byteCount ?? position)", file: path)
+    }
+    guard fsync(descriptor) == 0 else { throw outputError(errno, "cannot be synced to disk", path) }
+    let result = close(descriptor)
+    let number = errno
+    descriptor = -1
+    guard result == 0 || number == EINTR else { throw outputError(number, "cannot be closed", path) }
+  }
+
+  func closeQuietly() {
+    if descriptor >= 0 { close(descriptor) }
+    descriptor = -1
+  }
+
+  private func flush() throws {
+    guard !buffer.isEmpty else { return }
+    try buffer.withUnsafeBytes { try put($0) }
+    buffer.removeAll(keepingCapacity: true)
+  }
+
+  /// Writes at the end of what is flushed.
+  private func put(_ bytes: UnsafeRawBufferPointer) throws {
+    var done = 0
+    while done < bytes.count {
+      try Interrupt.check()
+      let piece = UnsafeRawBufferPointer(rebasing: bytes[done..<min(bytes.count, done + OutputFile.pieceSize)])
+      let count = pwrite(descriptor, piece.baseAddress, piece.count, off_t(flushed))
+      if count >= 0 {
+        done += count
+        flushed += count
+      } else if errno != EINTR {
+        throw outputError(errno, "cannot be written at byte \(flushed)", path)
+      }
+    }
+  }
+
+  /// Lets the system copy a window of an input; where it cannot, the rest goes through memory.
+  private func copy(_ input: MappedFile, _ range: Range<Int>) throws {
+    let source = try input.reopened()
+    var offset = range.lowerBound
+    while offset < range.upperBound {
+      try Interrupt.check()
+      let wanted = min(range.upperBound - offset, 64 << 20)
+      let count = sys_copy_range(source.descriptor, Int64(offset), descriptor, Int64(flushed), Int64(wanted))
+      if count > 0 {
+        offset += count
+        flushed += count
+      } else if count == 0 {
+        throw BessemerError(.inputChanged, "shrank while it was read, at byte \(offset)", file: input.path)
+      } else if [EXDEV, EINVAL, ENOSYS, EOPNOTSUPP, ETXTBSY, EPERM].contains(errno) {
+        try pump(source, offset..<range.upperBound)
+        return
+      } else if errno != EINTR {
+        throw outputError(errno, "cannot be written at byte \(flushed)", path)
+      }
+    }
+  }
+
+  private func pump(_ source: InputFile, _ range: Range<Int>) throws {
+    for start in stride(from: range.lowerBound, to: range.upperBound, by: OutputFile.pieceSize) {
+      let piece = try source.read(at: start, count: min(OutputFile.pieceSize, range.upperBound - start))
+      try piece.withUnsafeBytes { try put($0) }
+    }
+  }
+}
+
+/// The error for a failed call on an output: a full disk, quota or file size limit, or anything else.
+func outputError(_ number: Int32, _ what: String, _ path: String) -> BessemerError {
+  let code: ErrorCode = [ENOSPC, EDQUOT, EFBIG].contains(number) ? .diskFull : .outputFailed
+  return BessemerError(code, "\(what): \(errorText(number))", file: path)
+}
