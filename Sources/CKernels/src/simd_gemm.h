@@ -8,7 +8,7 @@
 /// Adds a[r] * b[.] for one k to the accumulators; `part` 0 and 1 are the members of a bf16 pair.
 #define STEP(np, ROW_VALUE, B_VECTOR)                                   \
   do {                                                                  \
-    vf bv[NV(np)];                                                      \
+    vf bv[BK_NP * VPP];                                                      \
     UNROLL for (int p = 0; p < (np); p++)                               \
       UNROLL for (int v = 0; v < VPP; v++) bv[p * VPP + v] = B_VECTOR;  \
     UNROLL for (int r = 0; r < mr; r++) {                               \
@@ -18,7 +18,7 @@
   } while (0)
 
 #define ACC_LOAD(np)                                                                                   \
-  vf acc[BK_MR][NV(np)];                                                                               \
+  vf acc[BK_MR][BK_NP * VPP];                                                                               \
   UNROLL for (int r = 0; r < mr; r++) UNROLL for (int j = 0; j < NV(np); j++) acc[r][j] =              \
       accumulate ? load(c + (size_t)r * ldc + j * VW) : splat(0.0f)
 #define ACC_STORE(np) \
@@ -75,7 +75,7 @@ FN void tile_pairs(int mr, int np, size_t pairs, const float *a, size_t lda, con
   ACC_LOAD(np);
   ROWS_INIT();
   UNROLL2 for (size_t i = 0; i < pairs; i++) {
-    vf bv[NV(np)];
+    vf bv[BK_NP * VPP];
     UNROLL for (int p = 0; p < np; p++)
       UNROLL for (int v = 0; v < VPP; v++) bv[p * VPP + v] = load(b + p * ps + v * VW * 2);
     UNROLL for (int r = 0; r < mr; r++) {
