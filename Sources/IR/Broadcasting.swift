@@ -21,8 +21,26 @@ package func broadcast(_ a: Dim, _ b: Dim) -> Dim? {
   }
 }
 
+/// The dimension that `a` and `b`, which must be the same, are, or nil. A symbol against a number is taken to be that
+/// number; running checks it.
+package func unify(_ a: Dim, _ b: Dim) -> Dim? {
+  if a == b { return a }
+  switch (a, b) {
+  case (.known, .symbol): return a
+  case (.symbol, .known): return b
+  default: return nil
+  }
+}
+
+/// Whether dimensions broadcast to those of `target` without changing them.
+package func broadcasts(_ dims: [Dim], to target: [Dim]) -> Bool {
+  guard dims.count <= target.count else { return false }
+  return zip(dims.reversed(), target.reversed()).allSatisfy { $0 == 1 || unify($0, $1) != nil }
+}
+
 /// The dimensions that all of `lists` broadcast to, or nil when they do not.
 package func broadcast(_ lists: [[Dim]]) -> [Dim]? {
+  if lists.count == 2, lists[0] == lists[1] { return lists[0] }
   let rank = lists.map(\.count).max() ?? 0
   var result = [Dim](repeating: 1, count: rank)
   for list in lists {

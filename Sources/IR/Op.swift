@@ -87,8 +87,10 @@ public struct OpError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Throws `OpError(label, detail)` unless `condition` holds.
-public func require(_ condition: Bool, _ label: String, _ detail: @autoclosure () -> String) throws(OpError) {
-  guard condition else { throw OpError(label, detail()) }
+public func require(
+  _ condition: Bool, _ label: @autoclosure () -> String, _ detail: @autoclosure () -> String
+) throws(OpError) {
+  guard condition else { throw OpError(label(), detail()) }
 }
 
 /// An operator as a dictionary key: equal when type and attributes are.

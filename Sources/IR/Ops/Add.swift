@@ -5,5 +5,5 @@ public struct Add: BinaryArithmetic {
     foreign: [.onnx("Add", since: 14), .mindIR("Add"), .ascend("Add")])
   public init() {}
   public static func apply(_ a: Double, _ b: Double) -> Double { a + b }
-  public static func apply(_ a: Int64, _ b: Int64) -> Int64? { a &+ b }
+  public static func apply<T: FixedWidthInteger>(_ a: T, _ b: T) -> T? { a &+ b }
 }

@@ -1,13 +1,13 @@
 public import Tensors
 
-/// Elementwise operators of two operands with one type, broadcasting as NumPy does.
+/// Elementwise operators of two operands with one type, broadcasting as NumPy does. Whole numbers wrap around.
 ///
 /// - C1: both operands have the same element type, a real number.
 /// - C2: the shapes broadcast.
 public protocol BinaryArithmetic: Op {
   static func apply(_ a: Double, _ b: Double) -> Double
   /// Nil for an operation that has no result, as division by zero.
-  static func apply(_ a: Int64, _ b: Int64) -> Int64?
+  static func apply<T: FixedWidthInteger>(_ a: T, _ b: T) -> T?
 }
 
 extension BinaryArithmetic {
@@ -26,16 +26,17 @@ extension BinaryArithmetic {
     let (a, b) = (operands[0], operands[1])
     let shape = try infer([a.type, b.type])[0].shape!
     let (ia, ib) = (a.broadcastIndices(to: shape), b.broadcastIndices(to: shape))
-    if a.dtype.isInteger {
-      let (x, y) = (a.integers, b.integers)
+    func integers<T: FixedWidthInteger>(_ x: [T], _ y: [T]) throws -> Tensor {
       let values = try zip(ia, ib).map { i, j in
         guard let value = Self.apply(x[i], y[j]) else {
           throw OpError("\(Self.name)_value", "no result for \(x[i]) and \(y[j])")
         }
-        return value
+        return Int64(truncatingIfNeeded: value)
       }
-      return [try Tensor(a.dtype, shape: shape, integers: values)]
+      return try Tensor(a.dtype, shape: shape, wrapping: values)
     }
+    if a.dtype == .uint64 { return [try integers(a.unsignedIntegers, b.unsignedIntegers)] }
+    if a.dtype.isInteger { return [try integers(a.integers, b.integers)] }
     let (x, y) = (a.doubles, b.doubles)
     return [try Tensor(a.dtype, shape: shape, doubles: zip(ia, ib).map { Self.apply(x[$0], y[$1]) })]
   }
