@@ -2,7 +2,7 @@ public import IR
 public import Tensors
 
 /// A model family: turns config.json and named weights into a graph. One architecture is one file.
-public protocol Architecture {
+public protocol Architecture: Sendable {
   /// The hyperparameters it reads from config.json.
   associatedtype Configuration: Decodable
   /// The values of `model_type` that it answers to.
@@ -32,19 +32,22 @@ public let architectures: [any Architecture.Type] = [
 public func buildGraph(config: JSON, weights: TensorStore, options: BuildOptions = BuildOptions()) throws -> Graph {
   let modelType = try config.modelType
   guard let architecture = architectures.first(where: { $0.modelTypes.contains(modelType) }) else {
-    let known = architectures.flatMap(\.modelTypes).joined(separator: ", ")
+    let known = architectures.flatMap { $0.modelTypes }.joined(separator: ", ")
     throw BessemerError(.unsupportedModel, "model_type \(quoted(modelType)) is not supported; known: \(known)")
   }
   if let quantization = config["quantization_config"], !quantization.isNull {
     throw BessemerError(.unsupportedFeature, "config.json has a quantization_config; only float checkpoints can be built")
   }
-  func build<A: Architecture>(_: A.Type) throws -> Graph {
-    let configuration = try config.decode(A.Configuration.self)
-    var builder = GraphBuilder(name: modelType, weights: weights, options: options)
-    try A.build(configuration, &builder)
+  return try architecture.graph(modelType, config, weights, options)
+}
+
+extension Architecture {
+  fileprivate static func graph(_ name: String, _ config: JSON, _ weights: TensorStore, _ options: BuildOptions) throws -> Graph {
+    let configuration: Configuration = try config.decode(code: .config)
+    var builder = GraphBuilder(name: name, weights: weights, options: options)
+    try build(configuration, &builder)
     return try builder.finish()
   }
-  return try build(architecture)
 }
 
 extension JSON {

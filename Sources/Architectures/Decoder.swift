@@ -37,7 +37,8 @@ struct Decoder {
     ids = b.input("input_ids", TensorType(.int64, ["batch", "sequence"]))
     let mask = b.input("attention_mask", TensorType(.int64, ["batch", "past+sequence"]), initial: .ones)
     let positions = b.input("position_ids", TensorType(.int64, ["batch", "sequence"]), initial: .positions)
-    bias = try b.within("mask") { try Decoder.causalBias($0, ids, mask) }
+    let ids = ids
+    bias = try b.within("mask") { try Decoder.causalBias(&$0, ids, mask) }
     self.rotary = try b.within("rotary") { b in
       let angles = try b.add(
         Multiply(), b.cast(b.add(Unsqueeze(axis: 3), b.add(Unsqueeze(axis: 1), positions)), .float32),

@@ -22,7 +22,7 @@ public struct GraphBuilder {
   }
 
   /// The graph, once every weight of the checkpoint is accounted for.
-  consuming func finish() throws -> Graph {
+  mutating func finish() throws -> Graph {
     try account.settle(against: weights)
     graph.sortTopologically()
     return graph

@@ -18,8 +18,7 @@ public struct Interpreter {
   public func run(_ inputs: [String: Tensor], states: [String: Tensor] = [:]) throws -> (
     outputs: [String: Tensor], states: [String: Tensor]
   ) {
-    let initial = try graph.initialValues(inputs, states: states)
-    var values = initial.values
+    var values = try graph.initialValues(inputs, states: states)
     for id in graph.nodeIDs {
       let node = graph[id]
       let operands = node.operands.map { operand in
@@ -47,13 +46,7 @@ public struct Interpreter {
 extension Graph {
   /// Binds the symbols to the shapes of `inputs` and `states` and makes what the caller left out: defaults of optional
   /// inputs, empty states. Throws ``ErrorCode/modelInput`` when names, types or shapes do not fit.
-  package func initialValues(_ inputs: [String: Tensor], states: [String: Tensor] = [:]) throws
-    -> (symbols: [String: Int], values: [ValueID: Tensor])
-  {
-    if let unknown = inputs.keys.filter({ self.input(named: $0) == nil }).min() {
-      let known = self.inputs.map(\.name).joined(separator: ", ")
-      throw BessemerError(.modelInput, "no input \(quoted(unknown)); the model takes \(known)")
-    }
+  func initialValues(_ inputs: [String: Tensor], states: [String: Tensor]) throws -> [ValueID: Tensor] {
     var symbols: [String: Int] = [:]
     var values: [ValueID: Tensor] = [:]
     for state in self.states {
@@ -64,6 +57,24 @@ extension Graph {
       try bind(type(of: state.value), to: tensor, state.name, &symbols)
       values[state.value] = tensor
     }
+    values.merge(try bindInputs(inputs, &symbols)) { $1 }
+    for state in self.states where values[state.value] == nil {
+      guard let shape = type(of: state.value).bound(symbols).shape else {
+        throw BessemerError(.modelInput, "the shape of state \(quoted(state.name)) does not follow from the inputs")
+      }
+      values[state.value] = try Tensor(type(of: state.value).dtype, shape: shape, bytes: Bytes([]))
+    }
+    return values
+  }
+
+  /// The value of every input, with defaults for what the caller left out, and in `symbols` what the shapes bind.
+  /// Throws ``ErrorCode/modelInput`` when names, types or shapes do not fit.
+  package func bindInputs(_ inputs: [String: Tensor], _ symbols: inout [String: Int]) throws -> [ValueID: Tensor] {
+    if let unknown = inputs.keys.filter({ self.input(named: $0) == nil }).min() {
+      let known = self.inputs.map(\.name).joined(separator: ", ")
+      throw BessemerError(.modelInput, "no input \(quoted(unknown)); the model takes \(known)")
+    }
+    var values: [ValueID: Tensor] = [:]
     for input in self.inputs {
       guard let tensor = inputs[input.name] else { continue }
       try bind(type(of: input.value), to: tensor, input.name, &symbols)
@@ -77,22 +88,13 @@ extension Graph {
         }
         continue
       }
-      guard let initial = input.initial else {
-        throw BessemerError(.modelInput, "input \(quoted(input.name)) is missing")
-      }
+      guard let initial = input.initial else { throw BessemerError(.modelInput, "input \(quoted(input.name)) is missing") }
       guard let shape = type.shape else {
-        throw BessemerError(
-          .modelInput, "the shape of input \(quoted(input.name)), \(type), does not follow from the others")
+        throw BessemerError(.modelInput, "the shape of input \(quoted(input.name)), \(type), does not follow from the others")
       }
       values[input.value] = try initial.tensor(type.dtype, shape: shape, past: symbols["past"] ?? 0)
     }
-    for state in self.states where values[state.value] == nil {
-      guard let shape = type(of: state.value).bound(symbols).shape else {
-        throw BessemerError(.modelInput, "the shape of state \(quoted(state.name)) does not follow from the inputs")
-      }
-      values[state.value] = try Tensor(type(of: state.value).dtype, shape: shape, bytes: Bytes([]))
-    }
-    return (symbols, values)
+    return values
   }
 
   private func bind(_ type: TensorType, to tensor: Tensor, _ name: String, _ symbols: inout [String: Int]) throws {

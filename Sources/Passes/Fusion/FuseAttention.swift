@@ -1,4 +1,4 @@
-public import IR
+import IR
 import Tensors
 
 /// `softmax(q · kᵀ · scale + bias) · v` becomes `attention`; repeated heads become groups, a bias made from a boolean

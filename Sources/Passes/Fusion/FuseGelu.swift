@@ -1,4 +1,5 @@
-public import IR
+import IR
+import Tensors
 
 /// `x/2 · (1 + erf(x/√2))` and its tanh approximation become `gelu`.
 ///

@@ -1,4 +1,5 @@
-public import IR
+import IR
+import Tensors
 
 /// `(x - mean(x)) / sqrt(mean((x - mean(x))²) + ε) · weight + bias` becomes `layer_norm`.
 public struct FuseLayerNorm: FusionPass {

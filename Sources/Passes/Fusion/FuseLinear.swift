@@ -1,4 +1,4 @@
-public import IR
+import IR
 import Tensors
 
 /// `x · Wᵀ` with a weight becomes `linear`, and takes in the sum with a bias vector that follows.
@@ -51,7 +51,7 @@ public struct FuseActivation: RewritePass {
 
   func rewrite(_ graph: inout Graph, _ id: NodeID, _ report: inout PassReport) -> Bool {
     let node = graph[id]
-    let activation: Linear.Activation =
+    let activation: Activation =
       switch node.op {
       case let gelu as Gelu: gelu.approximation == .tanh ? .geluTanh : .gelu
       case is Relu: .relu

@@ -1,4 +1,5 @@
-public import IR
+import IR
+import Tensors
 
 /// `x / sqrt(mean(x²) + ε) · weight` becomes `rms_norm`.
 public struct FuseRMSNorm: FusionPass {

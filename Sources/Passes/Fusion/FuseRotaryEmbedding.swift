@@ -1,4 +1,5 @@
-public import IR
+import IR
+import Tensors
 
 /// `x · cos + partner(x) · sin` becomes `rotary_embedding`, for pairs that are halves or neighbours, of all or the leading dimensions.
 ///

@@ -1,4 +1,5 @@
-public import IR
+import IR
+import Tensors
 
 /// `x · sigmoid(x)` becomes `silu`.
 public struct FuseSilu: FusionPass {

@@ -1,4 +1,5 @@
-public import IR
+import IR
+import Tensors
 
 /// `silu(a) · b`, where a and b are the halves of one value, becomes `swiglu` of that value.
 ///

@@ -1,4 +1,4 @@
-public import IR
+import IR
 import Tensors
 
 /// The projections to queries, keys and values of one attention become one `linear` whose result is split.

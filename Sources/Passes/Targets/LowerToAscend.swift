@@ -1,4 +1,4 @@
-public import IR
+import IR
 import Tensors
 
 /// Fused operators become the target's own, where it has them for the type at hand.
@@ -27,22 +27,22 @@ public struct LowerToAscend: RewritePass {
     switch node.op {
     case let op as RMSNorm:
       if lowerSum(&graph, node, op, &report) { return true }
-      guard available(AscendRmsNorm.self) != nil else { return false }
-      return replaceFirst(&graph, id, AscendRmsNorm(epsilon: op.epsilon), parameters(&graph, node), &report)
+      guard available(Ascend.RmsNorm.self) != nil else { return false }
+      return replaceFirst(&graph, id, Ascend.RmsNorm(epsilon: op.epsilon), parameters(&graph, node), &report)
     case let op as LayerNorm:
-      guard available(AscendLayerNormV4.self) != nil else { return false }
-      return replaceFirst(&graph, id, AscendLayerNormV4(epsilon: op.epsilon), parameters(&graph, node), &report)
+      guard available(Ascend.LayerNormV4.self) != nil else { return false }
+      return replaceFirst(&graph, id, Ascend.LayerNormV4(epsilon: op.epsilon), parameters(&graph, node), &report)
     case let op as Gelu:
-      guard available(AscendGeluV2.self) != nil else { return false }
-      return replaceFirst(&graph, id, AscendGeluV2(approximate: op.approximation), node.operands, &report)
+      guard available(Ascend.GeluV2.self) != nil else { return false }
+      return replaceFirst(&graph, id, Ascend.GeluV2(approximate: op.approximation), node.operands, &report)
     case is SwiGLU:
-      guard available(AscendSwiGlu.self) != nil else { return false }
-      return replaceFirst(&graph, id, AscendSwiGlu(dim: -1), node.operands, &report)
+      guard available(Ascend.SwiGlu.self) != nil else { return false }
+      return replaceFirst(&graph, id, Ascend.SwiGlu(dim: -1), node.operands, &report)
     case let op as RotaryEmbedding:
-      guard available(AscendRotaryMul.self) != nil else { return false }
+      guard available(Ascend.RotaryMul.self) != nil else { return false }
       return lowerRotary(&graph, id, node, op, &report)
     case let op as Attention:
-      guard let operator_ = available(AscendFlashAttentionScore.self, AscendPromptFlashAttention.self) else { return false }
+      guard let operator_ = available(Ascend.FlashAttentionScore.self, Ascend.PromptFlashAttention.self) else { return false }
       return lowerAttention(&graph, id, node, op, operator_, &report)
     default: return false
     }
@@ -73,12 +73,12 @@ public struct LowerToAscend: RewritePass {
   /// `rms_norm(a + b)` becomes `AddRmsNorm`, which gives the sum too.
   private func lowerSum(_ graph: inout Graph, _ node: Node, _ op: RMSNorm, _ report: inout PassReport) -> Bool {
     let sum = node.operands[0]
-    let opName = AscendAddRmsNorm.name
-    guard target.types(of: AscendAddRmsNorm.self).contains(graph.type(of: sum).dtype),
+    let opName = Ascend.AddRmsNorm.name
+    guard target.types(of: Ascend.AddRmsNorm.self).contains(graph.type(of: sum).dtype),
       let (add, _) = graph.producer(of: sum, as: Add.self), add.operands.allSatisfy({ graph.type(of: $0) == graph.type(of: sum) })
     else { return false }
     let gamma = graph.casting(node.operands[1], to: graph.type(of: sum).dtype)
-    guard let results = try? graph.add(AscendAddRmsNorm(epsilon: op.epsilon), add.operands + [gamma], name: node.name) else {
+    guard let results = try? graph.add(Ascend.AddRmsNorm(epsilon: op.epsilon), add.operands + [gamma], name: node.name) else {
       report.declined(opName, by: name, because: "it does not take these operands")
       return false
     }
@@ -95,16 +95,16 @@ public struct LowerToAscend: RewritePass {
     let (x, cosines) = (node.operands[0], node.operands[1])
     let last = graph.type(of: x).rank - 1
     guard let width = graph.type(of: x).dims[last].value, let size = graph.type(of: cosines).dims[last].value else { return false }
-    let mul = AscendRotaryMul(mode: op.interleaved ? .interleave : .half)
+    let mul = Ascend.RotaryMul(rotaryMode: op.interleaved ? .interleave : .half)
     if size == width { return replaceFirst(&graph, id, mul, node.operands, &report) }
     let head = graph.insert(Slice(axis: last, start: 0, end: size), [x])
     guard let turned = try? graph.add(mul, [head] + node.operands.dropFirst(), name: node.name)[0] else {
-      report.declined(AscendRotaryMul.name, by: name, because: "it does not take these operands")
+      report.declined(Ascend.RotaryMul.name, by: name, because: "it does not take these operands")
       return false
     }
     let tail = graph.insert(Slice(axis: last, start: size), [x])
     guard graph.replace(id, with: Concat(axis: last), [turned, tail]) else { return false }
-    report.made(AscendRotaryMul.name, by: name)
+    report.made(Ascend.RotaryMul.name, by: name)
     return true
   }
 
@@ -123,9 +123,9 @@ public struct LowerToAscend: RewritePass {
     }
     guard let heads = graph.type(of: operands[0]).dims[1].value, let groups = graph.type(of: operands[1]).dims[1].value else { return false }
     let lowered: any Op =
-      operator_ == AscendFlashAttentionScore.self
-      ? AscendFlashAttentionScore(headCount: heads, scale: op.scale)
-      : AscendPromptFlashAttention(headCount: heads, keyValueHeadCount: groups, scale: op.scale)
+      operator_ == Ascend.FlashAttentionScore.self
+      ? Ascend.FlashAttentionScore(headNum: heads, scaleValue: op.scale)
+      : Ascend.PromptFlashAttention(numHeads: heads, numKeyValueHeads: groups, scaleValue: op.scale)
     return replaceFirst(&graph, id, lowered, operands, &report)
   }
 }

@@ -46,17 +46,17 @@ public struct Target: Sendable, Hashable {
       [.float16], [.float16, .float32], [.bfloat16, .float16, .float32]
     )
     let a2: [Family: Set<DType>] = [.ascend910B: all, .ascend910C: all]
-    func a2(_ others: [Family: Set<DType>]) -> [Family: Set<DType>] { a2.merging(others) { $1 } }
+    func with(_ others: [Family: Set<DType>]) -> [Family: Set<DType>] { a2.merging(others) { $1 } }
     let attention: Set<DType> = [.bfloat16, .float16]
     return [
-      AscendRmsNorm.name: a2([.ascend310P: both, .ascend910: both]),
-      AscendAddRmsNorm.name: a2([.ascend310P: both]),
-      AscendSwiGlu.name: a2([.ascend310P: both]),
-      AscendRotaryMul.name: a2([.ascend310P: both, .ascend910: both]),
-      AscendFlashAttentionScore.name: a2,
-      AscendPromptFlashAttention.name: [.ascend310P: half, .ascend910B: attention, .ascend910C: attention],
-      AscendLayerNormV4.name: a2([.ascend310P: half]),
-      AscendGeluV2.name: a2([.ascend310B: both, .ascend310P: both, .ascend910: both]),
+      Ascend.RmsNorm.name: with([.ascend310P: both, .ascend910: both]),
+      Ascend.AddRmsNorm.name: with([.ascend310P: both]),
+      Ascend.SwiGlu.name: with([.ascend310P: both]),
+      Ascend.RotaryMul.name: with([.ascend310P: both, .ascend910: both]),
+      Ascend.FlashAttentionScore.name: a2,
+      Ascend.PromptFlashAttention.name: [.ascend310P: half, .ascend910B: attention, .ascend910C: attention],
+      Ascend.LayerNormV4.name: with([.ascend310P: half]),
+      Ascend.GeluV2.name: with([.ascend310B: both, .ascend310P: both, .ascend910: both]),
     ]
   }()
 }
