@@ -44,7 +44,7 @@ struct Compare: Command {
     let expected = try left.session.run(inputs)
     let given = inputs.filter { right.session.model.graph.input(named: $0.key) != nil }
     let actual = try right.session.run(given)
-    var thresholds = Thresholds(for: left.loaded.precision.coarser(right.loaded.precision))
+    var thresholds = Thresholds(for: left.loaded.precision(against: right.loaded))
     if run.compute.flatMap({ DType(spelling: $0) }) == .bfloat16 { thresholds = Thresholds(for: .bfloat16) }
     if let rtol { thresholds.relativeError = rtol }
     if let cosine { thresholds.cosine = cosine }
@@ -60,7 +60,11 @@ struct Compare: Command {
     let failed = results.filter { !$0.passes }
     guard failed.isEmpty else {
       let list = failed.map { "\($0.name) by \(decimal($0.largestRelativeError)) of its largest value, cosine \(decimal($0.cosine, digits: 6))" }
-      throw BessemerError(.comparison, "the models part: " + list.joined(separator: "; "), file: candidate)
+      try console.out.flush()
+      let error = BessemerError(.comparison, "the models part: " + list.joined(separator: "; "), file: candidate)
+      // The object on standard output already has the verdict.
+      guard console.isJSON else { throw error }
+      throw ExitCode(error.code.exitStatus.rawValue)
     }
   }
 
@@ -79,8 +83,6 @@ struct Compare: Command {
 
   private func print(_ results: [Comparison], _ thresholds: Thresholds, _ console: Console) throws {
     if console.isJSON {
-      // With a verdict against the candidate the error object follows.
-      guard results.allSatisfy(\.passes) else { return }
       return try console.json("compare") { json in
         json.member("reference", reference)
         json.member("candidate", candidate)

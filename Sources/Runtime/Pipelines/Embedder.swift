@@ -1,5 +1,5 @@
 import IR
-public import Tensors
+import Tensors
 
 /// How the vectors of a text's tokens become one vector, as sentence-transformers configures it.
 public struct Pooling: Sendable {

@@ -1,4 +1,5 @@
-public import Tensors
+import IR
+import Tensors
 
 /// Continues token sequences with a language model: one pass over the prompts, then a token at a time with the cache.
 public final class Generator {
