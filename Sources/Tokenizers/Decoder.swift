@@ -16,7 +16,7 @@ enum Decoder: Sendable {
     switch self {
     case .byteLevel:
       var bytes: [UInt8] = []
-      for token in tokens { bytes += ByteAlphabet.decode(token.span) ?? token }
+      for token in tokens { ByteAlphabet.decode(token[...], into: &bytes) }
       return [Array(String(decoding: bytes, as: UTF8.self).utf8)]
     case .wordPiece(let prefix, let cleansUp): return Self.wordPiece(tokens, prefix, cleansUp)
     case .bpe(let suffix):

@@ -3,7 +3,8 @@ public import Tensors
 /// Decodes ids one by one, for output that appears while it is generated.
 ///
 /// What ends inside a character is held back until the character is complete. All parts together are what
-/// ``Tokenizer/decode(_:skipSpecialTokens:)`` gives for all ids.
+/// ``Tokenizer/decode(_:skipSpecialTokens:)`` gives for all ids, unless single-byte tokens (`<0xE4>`) make invalid UTF-8:
+/// the library then also replaces the valid characters before them, which may have been put out.
 public struct StreamDecoder: Sendable {
   private let tokenizer: Tokenizer
   private let skipsSpecialTokens: Bool
@@ -23,25 +24,32 @@ public struct StreamDecoder: Sendable {
 
   /// Takes the next id and returns the text that is complete now; often empty.
   public mutating func append(_ id: Int32) throws(BessemerError) -> String {
-    guard let token = tokenizer.tokenBytes(id), !(skipsSpecialTokens && tokenizer.isSpecial(id)) else { return "" }
-    if token.isEmpty { return "" }
+    guard let token = tokenizer.tokenBytes(id), !token.isEmpty else { return "" }
+    if skipsSpecialTokens && tokenizer.isSpecial(id) { return "" }
     ids.append(id)
-    let text = Array(try tokenizer.decode(ids, skipSpecialTokens: skipsSpecialTokens).utf8)
-    let isOpen = text.suffix(3) == [0xEF, 0xBF, 0xBD] && ids.count - shownCount < Self.heldBackLimit
-    guard !isOpen, text.count >= shown.count, text.starts(with: shown) else { return "" }
-    let new = String(decoding: text[shown.count...], as: UTF8.self)
-    guard !new.isEmpty else { return "" }
-    // The last shown ids stay: what the next one looks like may depend on not being the first.
+    let new = try pendingText()
+    let isOpen = new.suffix(3) == Self.replacement && ids.count - shownCount < Self.heldBackLimit
+    guard !isOpen, !new.isEmpty else { return "" }
+    // The ids shown last stay: what the next one looks like may depend on not being the first.
     ids.removeFirst(shownCount)
     shown = Array(try tokenizer.decode(ids, skipSpecialTokens: skipsSpecialTokens).utf8)
     shownCount = ids.count
-    return new
+    return String(decoding: new, as: UTF8.self)
   }
 
   /// The rest of the text, with what never became a character replaced by U+FFFD. The decoder is empty afterwards.
   public mutating func finish() throws(BessemerError) -> String {
+    defer { (ids, shownCount, shown) = ([], 0, []) }
+    return String(decoding: try pendingText(), as: UTF8.self)
+  }
+
+  private static let replacement: [UInt8] = [0xEF, 0xBF, 0xBD]
+
+  /// The text of the ids that have not been shown.
+  private func pendingText() throws(BessemerError) -> [UInt8] {
     let text = Array(try tokenizer.decode(ids, skipSpecialTokens: skipsSpecialTokens).utf8)
-    (ids, shownCount, shown) = ([], 0, [])
-    return text.starts(with: shown) ? String(decoding: text[min(shown.count, text.count)...], as: UTF8.self) : ""
+    if text.starts(with: shown) { return Array(text[shown.count...]) }
+    // Later bytes made what is shown already invalid; it cannot be taken back.
+    return Array(try tokenizer.decode(Array(ids[shownCount...]), skipSpecialTokens: skipsSpecialTokens).utf8)
   }
 }

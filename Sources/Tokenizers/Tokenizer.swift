@@ -30,7 +30,7 @@ public struct Tokenizer: Sendable {
   private let normalizedMatcher: AddedTokenMatcher?
   private let addedByID: [Int32: AddedToken]
   private let addedIDs: [[UInt8]: Int32]
-  private let specialTokens: Set<[UInt8]>
+  private let specialIDs: Set<Int32>
 
   /// Reads a tokenizer from a parsed `tokenizer.json`.
   ///
@@ -56,8 +56,8 @@ public struct Tokenizer: Sendable {
     }
     addedByID = byID
     addedIDs = ids
-    specialTokens = special
     let known = byID.values.sorted { $0.id < $1.id }
+    specialIDs = Set(known.filter { special.contains($0.normalized) }.map(\.id))
     rawMatcher = try AddedTokenMatcher(known.filter { !$0.isNormalized })
     normalizedMatcher = try AddedTokenMatcher(known.filter(\.isNormalized))
   }
@@ -83,7 +83,7 @@ public struct Tokenizer: Sendable {
   }
 
   /// Whether the token with this id is left out of decoded text by default.
-  public func isSpecial(_ id: Int32) -> Bool { tokenBytes(id).map { specialTokens.contains($0) } ?? false }
+  public func isSpecial(_ id: Int32) -> Bool { specialIDs.contains(id) }
 
   func tokenBytes(_ id: Int32) -> [UInt8]? {
     if let added = addedByID[id] { return added.normalized }
@@ -125,7 +125,8 @@ public struct Tokenizer: Sendable {
       room = maxLength - added
     }
     var sequences: [[Int32]] = []
-    for text in texts { sequences.append(try tokens(text, atLeast: maxLength)) }
+    // Which of two texts is cut depends on their whole lengths.
+    for text in texts { sequences.append(try tokens(text, atLeast: texts.count == 1 ? maxLength : nil)) }
     if let room {
       let lengths =
         sequences.count == 2 ? Truncation.lengths(sequences[0].count, sequences[1].count, limit: room) : (room, 0)
@@ -184,11 +185,12 @@ public struct Tokenizer: Sendable {
   ///
   /// Throws ``ErrorCode/limit`` if a pattern of the decoder takes too many steps.
   public func decode(_ ids: [Int32], skipSpecialTokens: Bool = true) throws(BessemerError) -> String {
+    if components.decodesBytes { return decodeBytes(ids, skipSpecialTokens: skipSpecialTokens) }
     var tokens: [[UInt8]] = []
     tokens.reserveCapacity(ids.count)
     for id in ids {
-      guard let token = tokenBytes(id) else { continue }
-      if !skipSpecialTokens || !specialTokens.contains(token) { tokens.append(token) }
+      if skipSpecialTokens && isSpecial(id) { continue }
+      if let token = tokenBytes(id) { tokens.append(token) }
     }
     guard let decoders = components.decoders else {
       return String(decoding: Array(tokens.joined(separator: [0x20])), as: UTF8.self)
@@ -196,5 +198,20 @@ public struct Tokenizer: Sendable {
     var budget = Regex.Budget(byteCount: tokens.reduce(0) { $0 + $1.count })
     for decoder in decoders { tokens = try decoder.apply(tokens, &budget) }
     return String(decoding: Array(tokens.joined()), as: UTF8.self)
+  }
+
+  /// Decodes with ByteLevel alone, without a copy of each token.
+  private func decodeBytes(_ ids: [Int32], skipSpecialTokens: Bool) -> String {
+    var out: [UInt8] = []
+    out.reserveCapacity(ids.count * 4)
+    for id in ids {
+      if let added = addedByID[id] {
+        if skipSpecialTokens && specialIDs.contains(id) { continue }
+        ByteAlphabet.decode(added.normalized[...], into: &out)
+      } else if let token = components.model.vocabulary.token(of: id) {
+        ByteAlphabet.decode(token, into: &out)
+      }
+    }
+    return String(decoding: out, as: UTF8.self)
   }
 }

@@ -11,6 +11,11 @@ struct TokenizerComponents: Sendable {
   var postProcessor = PostProcessor.plain
   /// Nil without a decoder: tokens are joined with spaces.
   var decoders: [Decoder]?
+
+  /// Whether ByteLevel is all of the decoder.
+  var decodesBytes: Bool {
+    if case .byteLevel? = decoders?.first { decoders?.count == 1 } else { false }
+  }
 }
 
 /// The models of tokenizer files.

@@ -67,7 +67,7 @@ struct BPEModel: Sendable {
     if options.ignoresMerges {
       var entries: [(token: [UInt8], id: Int)] = []
       for (token, id) in vocabulary.entries {
-        if let bytes = ByteAlphabet.decode(Array(token).span) { entries.append((bytes, Int(id))) }
+        if let bytes = ByteAlphabet.decode(Array(token)) { entries.append((bytes, Int(id))) }
       }
       form.vocabulary = try Vocabulary(entries)
     }

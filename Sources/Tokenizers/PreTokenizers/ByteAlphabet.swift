@@ -12,13 +12,7 @@ enum ByteAlphabet {
     }
   }()
 
-  /// The byte that a scalar stands for, if it is of the alphabet.
-  static func byte(of scalar: UInt32) -> UInt8? {
-    guard scalar < 0x180 else { return nil }
-    let byte = bytes[Int(scalar)]
-    return byte < 0 ? nil : UInt8(byte)
-  }
-
+  /// The byte that each scalar stands for, or -1.
   private static let bytes: [Int16] = {
     var bytes = [Int16](repeating: -1, count: 0x180)
     for (byte, scalar) in scalars.enumerated() { bytes[Int(scalar)] = Int16(byte) }
@@ -33,16 +27,36 @@ enum ByteAlphabet {
   }
 
   /// The bytes that a token stands for, or nil if it holds a scalar that is not of the alphabet.
-  static func decode(_ token: Span<UInt8>) -> [UInt8]? {
+  static func decode(_ token: [UInt8]) -> [UInt8]? {
     var out: [UInt8] = []
-    out.reserveCapacity(token.count)
-    var position = 0
-    while position < token.count {
-      let (scalar, length) = UTF8Text.scalar(token, position)
-      guard let byte = byte(of: scalar) else { return nil }
-      out.append(byte)
-      position += length
+    return decode(token[...], into: &out) ? out : nil
+  }
+
+  /// Appends the bytes that a token stands for. If it holds a scalar that is not of the alphabet, the token itself is
+  /// appended and the result is false.
+  @discardableResult
+  static func decode(_ token: ArraySlice<UInt8>, into out: inout [UInt8]) -> Bool {
+    let mark = out.count
+    let bytes = bytes
+    var position = token.startIndex
+    while position < token.endIndex {
+      // Scalars of the alphabet take one byte, or two that start with 0xC2 to 0xC5.
+      var scalar = Int(token[position])
+      if scalar >= 0x80 {
+        position += 1
+        guard scalar < 0xC6, position < token.endIndex else { return giveUp(token, mark, &out) }
+        scalar = (scalar & 0x1F) << 6 | Int(token[position] & 0x3F)
+      }
+      position += 1
+      guard scalar < bytes.count, bytes[scalar] >= 0 else { return giveUp(token, mark, &out) }
+      out.append(UInt8(truncatingIfNeeded: bytes[scalar]))
     }
-    return out
+    return true
+  }
+
+  private static func giveUp(_ token: ArraySlice<UInt8>, _ mark: Int, _ out: inout [UInt8]) -> Bool {
+    out.removeLast(out.count - mark)
+    out += token
+    return false
   }
 }

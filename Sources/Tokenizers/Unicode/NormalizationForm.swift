@@ -24,12 +24,14 @@ enum NormalizationForm: Sendable {
     var marks = 0
     UTF8Text.forEach(bytes.span) { scalar, _ in
       if scalar < 0x80 {
+        Self.sortMarks(&out, from: marks)
         out.append(scalar)
         marks = out.count
         return
       }
       let properties = tables[scalar]
       if let parts = Hangul.decomposition(scalar) {
+        Self.sortMarks(&out, from: marks)
         out += parts
         marks = out.count
       } else if isCompatible && properties.hasCompatibilityDecomposition,
