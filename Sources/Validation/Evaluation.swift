@@ -1,6 +1,6 @@
 import IR
 public import Runtime
-public import Tensors
+import Tensors
 public import Tokenizers
 
 /// How well a language model does on texts and questions.
