@@ -26,6 +26,7 @@ let package = Package(
     .target(name: "CSystem"),
     .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
     .target(name: "Safetensors", dependencies: ["Tensors"], swiftSettings: settings),
+    .target(name: "Checkpoints", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
@@ -34,12 +35,12 @@ let package = Package(
       name: "Bundle", dependencies: ["CCrypto", "CZstd", "CSystem", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
     .target(name: "Runtime", dependencies: ["CKernels", "IR", "Tensors", "Tokenizers"], swiftSettings: settings),
-    .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors"], swiftSettings: settings),
+    .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors", "Tokenizers"], swiftSettings: settings),
     .target(
       name: "Converter",
       dependencies: [
-        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "IR", "Passes", "Runtime", "Safetensors", "Tensors",
-        "Tokenizers", "Validation",
+        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "IR", "Passes", "Runtime", "Safetensors",
+        "Tensors", "Tokenizers", "Validation",
       ], swiftSettings: settings),
     .executableTarget(
       name: "bessemer",
