@@ -19,7 +19,7 @@ public enum Catalog {
   ]
 
   /// Values of `model_type` in config.json.
-  public static var modelTypes: [String] { architectures.flatMap(\.modelTypes) }
+  public static var modelTypes: [String] { architectures.flatMap { $0.modelTypes } }
 
   /// The chips to export for, by family.
   public static var targets: [(family: String, names: [String])] {

@@ -1,5 +1,5 @@
 public import IR
-public import Tensors
+internal import Tensors
 
 /// Where commands take a graph from.
 public enum GraphSource {

@@ -1,4 +1,4 @@
-public import Architectures
+internal import Architectures
 public import IR
 public import Passes
 internal import Safetensors
@@ -46,22 +46,23 @@ public struct LoadedModel: Sendable {
     if case .bundle(let path) = location {
       let bundle = try Bundles.open(path)
       (origin, graph, weights, files, report) = (.bundle, bundle.graph, bundle.weights, bundle.files, nil)
-      config = try LoadedModel.config(files, at: path)
-      modelType = try inFile(path) { try config.modelType }
+      let configuration = try LoadedModel.config(bundle.files, at: path)
+      config = configuration
+      modelType = try inFile(path) { try configuration.modelType }
       sourceOperators = OperatorCounts(graph)
       return
     }
     origin = .checkpoint
     // A configuration that cannot be is said before any weight is looked at.
     files = try LoadedModel.files(location)
-    let config = try LoadedModel.config(files, at: location.modelFolder)
-    self.config = config
+    let configuration = try LoadedModel.config(files, at: location.modelFolder)
+    config = configuration
     let configPath = files["config.json"]?.path ?? location.path
-    modelType = try inFile(configPath) { try config.modelType }
+    modelType = try inFile(configPath) { try configuration.modelType }
     let weights = try SafetensorsCheckpoint.read(location.path)
     self.weights = weights
     var graph = try inFile(configPath) {
-      try buildGraph(config: config, weights: weights, options: BuildOptions(activation: options.activation))
+      try buildGraph(config: configuration, weights: weights, options: BuildOptions(activation: options.activation))
     }
     sourceOperators = OperatorCounts(graph)
     report = try options.passes.map { try $0.run(on: &graph) }

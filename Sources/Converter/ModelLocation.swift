@@ -1,5 +1,5 @@
 internal import Glibc
-public import Tensors
+internal import Tensors
 
 /// What a path that the user gave leads to, told by content where a suffix may lie.
 public enum ModelLocation: Sendable, Equatable {

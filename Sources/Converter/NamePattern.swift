@@ -1,4 +1,4 @@
-public import Tensors
+internal import Tensors
 
 /// A selector of names: a glob, in which `*` stands for any text and `?` for one character, or `/REGEX/` found anywhere.
 public struct NamePattern: Sendable {

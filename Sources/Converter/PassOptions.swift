@@ -1,7 +1,7 @@
 public import IR
 public import Passes
 internal import Synchronization
-public import Tensors
+internal import Tensors
 
 /// Which passes run over a graph, and where it is written in between.
 public struct PassOptions: Sendable {

@@ -19,20 +19,20 @@ struct Main {
         try printVersion(console)
       } else {
         try CommandNames.check(arguments)
-        let command = try parse(arguments)
-        guard let command = command as? any Command else { throw CleanExit.helpRequest(command) }
-        console = Console(command.common)
-        try command.execute(console)
+        var command = try Bessemer.parseAsRoot(arguments)
+        if let command = command as? any Command {
+          console = Console(command.common)
+          try command.execute(console)
+        } else {
+          // Help, or a group without a command, whose help is thrown.
+          try command.run()
+        }
       }
       try console.out.flush()
       return 0
     } catch {
       return finish(error, console)
     }
-  }
-
-  private static func parse(_ arguments: [String]) throws -> any ParsableCommand {
-    try Bessemer.parseAsRoot(arguments)
   }
 
   /// Says what went wrong, or shows the help that was asked for; returns the exit code.
@@ -70,7 +70,7 @@ struct Main {
   /// closed fails, as it should.
   private static func keepStandardDescriptors() {
     for descriptor: Int32 in 0...2 where fcntl(descriptor, F_GETFD) < 0 {
-      open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY)
+      _ = open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY)
     }
   }
 }

@@ -22,7 +22,7 @@ struct Operators: Command {
 
 /// The operators of this package.
 struct OperatorListing {
-  private let schemas = OpRegistry.standard.ops.map(\.schema).sorted { $0.name < $1.name }
+  private let schemas = OpRegistry.standard.ops.map { $0.schema }.sorted { $0.name < $1.name }
 
   func write(_ console: Console) throws {
     if console.isJSON { return try console.json("ops") { writeJSON(&$0) } }

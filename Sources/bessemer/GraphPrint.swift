@@ -1,5 +1,6 @@
 import ArgumentParser
 import Converter
+import IR
 import Tensors
 
 /// Prints a graph in its text form.
