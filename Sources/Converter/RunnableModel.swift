@@ -1,7 +1,7 @@
-public import IR
+import IR
 import Passes
 public import Runtime
-public import Tensors
+import Tensors
 public import Tokenizers
 
 /// A model opened to be run: its session, and its tokenizer and special tokens when it has them.

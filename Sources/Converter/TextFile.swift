@@ -1,4 +1,4 @@
-public import Tensors
+import Tensors
 
 /// Texts from files.
 public enum TextFile {

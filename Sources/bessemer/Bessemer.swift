@@ -90,14 +90,19 @@ struct Bessemer: ParsableCommand {
 
   /// All commands, by alphabet.
   static let commands: [any ParsableCommand.Type] = [
+    Compare.self,
     Doctor.self,
+    Embed.self,
+    Eval.self,
     Explain.self,
     Export.self,
     Formats.self,
+    Generate.self,
     GraphGroup.self,
     Inspect.self,
     Operators.self,
     Pack.self,
+    Run.self,
     Unpack.self,
     Verify.self,
   ]

@@ -1,6 +1,9 @@
 import ArgumentParser
 import Converter
+import IR
+import Runtime
 import Tensors
+import Tokenizers
 import Validation
 
 /// Holds two models against each other on the same inputs.
@@ -54,12 +57,12 @@ struct Compare: Command {
       throw BessemerError(.comparison, "the candidate has no output \(missing.map(quoted).joined(separator: ", "))", file: candidate)
     }
     let results = try names.map {
-      try Comparison($0, reference: expected[$0]!, candidate: actual[$0]!, thresholds: thresholds)
+      try OutputComparison($0, reference: expected[$0]!, candidate: actual[$0]!, thresholds: thresholds)
     }
     try print(results, thresholds, console)
     let failed = results.filter { !$0.passes }
     guard failed.isEmpty else {
-      let list = failed.map { "\($0.name) by \(decimal($0.largestRelativeError)) of its largest value, cosine \(decimal($0.cosine, digits: 6))" }
+      let list = failed.map { "\($0.name) by \(significant($0.largestRelativeError)) of its largest value, cosine \(significant($0.cosine, 6))" }
       try console.out.flush()
       let error = BessemerError(.comparison, "the models part: " + list.joined(separator: "; "), file: candidate)
       // The object on standard output already has the verdict.
@@ -81,7 +84,7 @@ struct Compare: Command {
     return ModelInputs.sample(batch: 2, length: min(32, limit), vocabulary: vocabulary, seed: seed)
   }
 
-  private func print(_ results: [Comparison], _ thresholds: Thresholds, _ console: Console) throws {
+  private func print(_ results: [OutputComparison], _ thresholds: Thresholds, _ console: Console) throws {
     if console.isJSON {
       return try console.json("compare") { json in
         json.member("reference", reference)
@@ -95,16 +98,16 @@ struct Compare: Command {
     ])
     for result in results {
       table.row(
-        escaped(result.name), "[\(result.shape.map { String($0) }.joined(separator: ","))]", decimal(result.cosine, digits: 8),
-        decimal(result.largestError), decimal(result.largestRelativeError),
-        result.topOneAgreement.map { decimal($0, digits: 4) } ?? "-", result.passes ? "same" : "DIFFERENT")
+        escaped(result.name), "[\(result.shape.map { String($0) }.joined(separator: ","))]", significant(result.cosine, 8),
+        significant(result.largestError), significant(result.largestRelativeError),
+        result.topOneAgreement.map { significant($0, 4) } ?? "-", result.passes ? "same" : "DIFFERENT")
     }
     try table.write(to: console.out)
-    console.note("thresholds  relative error \(decimal(thresholds.relativeError)), cosine \(decimal(thresholds.cosine, digits: 6))")
+    console.note("thresholds  relative error \(significant(thresholds.relativeError)), cosine \(significant(thresholds.cosine, 6))")
   }
 }
 
-extension Comparison {
+extension OutputComparison {
   fileprivate func write(to json: inout JSONWriter) {
     json.member("name", name)
     json.array("shape", shape)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Converter
+import IR
 import Runtime
 import Tensors
 import Tokenizers

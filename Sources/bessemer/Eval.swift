@@ -1,5 +1,6 @@
 import ArgumentParser
 import Converter
+import Runtime
 import Tensors
 import Validation
 
@@ -53,7 +54,7 @@ struct Eval: Command {
         json.member("tokens", result.tokens)
       }
     } else {
-      try console.out.line("perplexity   \(decimal(result.value, digits: 6))")
+      try console.out.line("perplexity   \(significant(result.value, 6))")
       try console.out.line("tokens       \(result.tokens)")
     }
   }
@@ -74,9 +75,9 @@ struct Eval: Command {
       }
       return
     }
-    try console.out.line("exact match  \(decimal(result.value, digits: 4)) of \(questions.count) questions")
+    try console.out.line("exact match  \(significant(result.value, 4)) of \(questions.count) questions")
     var table = Table([("", .left), ("", .right), ("", .left)])
-    for (kind, value) in result.kinds { table.row("  " + escaped(kind), decimal(value, digits: 4), "of \(result.asked[kind] ?? 0)") }
+    for (kind, value) in result.kinds { table.row("  " + escaped(kind), significant(value, 4), "of \(result.asked[kind] ?? 0)") }
     try table.write(to: console.out)
   }
 }

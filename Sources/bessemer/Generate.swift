@@ -111,8 +111,8 @@ struct Generate: Command {
     }
     let rate = Double(max(statistics.newTokens - prompts.count, 0)) / max(statistics.decode / .seconds(1), 1e-9)
     console.note(
-      "\(statistics.promptTokens) tokens read in \(decimal(statistics.prefill / .milliseconds(1))) ms, "
-        + "\(statistics.newTokens) written, \(decimal(rate)) a second")
+      "\(statistics.promptTokens) tokens read in \(significant(statistics.prefill / .milliseconds(1))) ms, "
+        + "\(statistics.newTokens) written, \(significant(rate)) a second")
     console.noteMemory(opened.session)
   }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Converter
+import IR
 import Runtime
 import Tensors
 
@@ -63,20 +64,20 @@ struct Run: Command {
       let values = tensor.doubles
       let mean = values.reduce(0, +) / Double(max(values.count, 1))
       table.row(
-        escaped(name), tensor.type.description, decimal(values.min() ?? 0), decimal(mean), decimal(values.max() ?? 0))
+        escaped(name), tensor.type.description, significant(values.min() ?? 0), significant(mean), significant(values.max() ?? 0))
     }
     try table.write(to: console.out)
     guard profile else { return }
     var steps = Table([("step", .left), ("count", .right), ("milliseconds", .right)])
     for (name, entry) in times.sorted(by: { $0.value.time > $1.value.time }) {
-      steps.row(name, String(entry.count), decimal(entry.time / .milliseconds(1)))
+      steps.row(name, String(entry.count), significant(entry.time / .milliseconds(1)))
     }
     try steps.write(to: console.out)
   }
 
   /// Writes all outputs, into a folder that exists or is made.
   private func write(_ results: [String: Tensor], to folder: String) throws {
-    try makeFolder(folder)
+    try OutputFolder.make(folder)
     for (name, tensor) in results.sorted(by: { $0.key < $1.key }) {
       let plain = String(name.map { $0 == "/" ? "_" : $0 })
       try NPY.write(tensor, to: folder + "/" + plain + ".npy", overwrite: common.overwrite)

@@ -1,5 +1,5 @@
 /// A number for people: `digits` significant ones, with an exponent only where it is very large or small.
-func decimal(_ value: Double, digits: Int = 4) -> String {
+func significant(_ value: Double, _ digits: Int = 4) -> String {
   guard value.isFinite else { return value.isNaN ? "nan" : value < 0 ? "-inf" : "inf" }
   guard value != 0 else { return "0" }
   let magnitude = abs(value)

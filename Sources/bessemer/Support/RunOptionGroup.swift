@@ -23,7 +23,7 @@ struct RunOptionGroup: ParsableArguments {
     let memory = Machine.memoryByteCount
     return RunOptions(
       threads: common.threads ?? Machine.processorCount, compute: compute,
-      packLimit: common.maxMemory.map { $0.bytes / 2 } ?? memory * 2 / 5)
+      packLimit: common.maxMemory.map { $0.byteCount / 2 } ?? memory * 2 / 5)
   }
 
   /// Opens a model to run.

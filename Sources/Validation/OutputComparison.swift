@@ -1,7 +1,7 @@
 public import Tensors
 
 /// How far two results of the same inputs are apart.
-public struct Comparison: Sendable {
+public struct OutputComparison: Sendable {
   public let name: String
   public let shape: [Int]
   /// The cosine of the angle between the two as vectors; 1 when both are zero.
@@ -46,7 +46,7 @@ public struct Comparison: Sendable {
     cosine = xx == 0 && yy == 0 ? 1 : xx == 0 || yy == 0 ? 0 : min(1, dot / (xx.squareRoot() * yy.squareRoot()))
     largestError = largest
     largestRelativeError = largest == 0 ? 0 : scale == 0 ? .infinity : largest / scale
-    topOneAgreement = name == "logits" ? Comparison.agreement(x, y, width: reference.shape.last ?? 1) : nil
+    topOneAgreement = name == "logits" ? OutputComparison.agreement(x, y, width: reference.shape.last ?? 1) : nil
     nonFiniteMismatches = mismatches
     self.thresholds = thresholds
   }
