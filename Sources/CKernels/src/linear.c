@@ -9,8 +9,9 @@
 #include "internal.h"
 
 enum {
-  K_BLOCK = 1024,     ///< k (or k pairs) of a block when k is long
-  K_WHOLE = 2048,     ///< up to here k is not blocked
+  K_BLOCK = 1024,     ///< k (or k pairs) of a block at most, when k is long
+  K_WHOLE = 1536,     ///< up to here k is not blocked
+  A_BYTES = 400 << 10, ///< bytes of x that a tile goes through in one k block: a part of the second-level cache
   DOT_ROWS = 8,       ///< rows of x up to which row-major weights are streamed
   FEW_ROWS = 4,       ///< rows of x up to which bf16 products avoid tiles
   ALIAS_BYTES = 2048, ///< row strides that are multiples of this collide in the first-level cache
@@ -41,9 +42,15 @@ void bk_gemm_block(const bk_table *o, bk_dtype type, size_t rows, size_t panels,
   }
 }
 
+/// Length of a k block, even.
+static size_t k_step(size_t units) {
+  if (units <= K_WHOLE) return bk_max(units, 1);
+  return bk_ceil(bk_ceil(units, bk_ceil(units, K_BLOCK)), 16) * 16;
+}
+
 /// Sums of one tile from packed panels.
 static void tile_sums(const job *j, const void *b, size_t panels, size_t row, size_t rows, float *tile) {
-  const size_t step = j->units <= K_WHOLE ? bk_max(j->units, 1) : K_BLOCK;
+  const size_t step = k_step(j->units);
   const bk_dtype type = j->g->w_type;
   if (j->units == 0) memset(tile, 0, rows * BK_TILE_N * sizeof(float));
   for (size_t k = 0; k < j->units; k += step) {
@@ -163,7 +170,8 @@ static int prepare_x(bk_pool *pool, job *j) {
 static void cut_tiles(const bk_pool *pool, job *j) {
   const size_t m = bk_max(j->g->m, 1), threads = (size_t)bk_pool_threads(pool);
   const size_t unit = j->pairs ? j->pairs_rows : (size_t)j->o->gemm_rows;
-  size_t pieces = bk_ceil(m, BK_TILE_M_MAX / unit * unit);
+  const size_t tallest = bk_min(BK_TILE_M_MAX, A_BYTES / sizeof(float) / k_step(j->units));
+  size_t pieces = bk_ceil(m, bk_max(tallest / unit, 1) * unit);
   if (threads > 1)
     while (j->column_tiles * pieces < 4 * threads && bk_ceil(m, pieces) > unit) pieces++;
   j->tile_rows = bk_ceil(bk_ceil(m, pieces), unit) * unit;

@@ -29,7 +29,12 @@
 #define ROWS_INIT()           \
   const float *ap[(BK_MR + 2) / 3]; \
   UNROLL for (int r = 0; r < (mr + 2) / 3; r++) ap[r] = a + (size_t)r * 3 * lda
-#define ROWS_NEXT(n) UNROLL for (int r = 0; r < (mr + 2) / 3; r++) ap[r] += (n)
+/// The empty asm hides where a pointer came from: otherwise every row gets an address of its own, and those are spilled.
+#define ROWS_NEXT(n)                            \
+  UNROLL for (int r = 0; r < (mr + 2) / 3; r++) { \
+    ap[r] += (n);                               \
+    __asm__("" : "+r"(ap[r]));                  \
+  }
 
 FN void tile_f32(int mr, int np, size_t k, const float *a, size_t lda, const float *b, size_t ks, size_t ps, float *c,
                  size_t ldc, bool accumulate) {
