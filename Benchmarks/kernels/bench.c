@@ -1,5 +1,5 @@
 /// Times the kernels, the best of many runs, beside the machine's multiply-add peak and read bandwidth measured in the same
-/// run. Arguments: [threads=N] [isa=NAME] [group ...] with groups linear, gemv, attention, rest; all by default.
+/// run. Arguments: [threads=N] [isa=NAME] [shape=M,N,K] [group ...] with groups linear, gemv, attention, rest; all by default.
 #define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
@@ -147,15 +147,21 @@ static void rest(void) {
 int main(int count, char **arguments) {
   threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
   bool all = true, chosen[4] = {0};
+  size_t shape[3] = {0};
   static const char *const groups[] = {"linear", "gemv", "attention", "rest"};
   for (int i = 1; i < count; i++) {
     if (strncmp(arguments[i], "threads=", 8) == 0) threads = atoi(arguments[i] + 8);
     if (strncmp(arguments[i], "isa=", 4) == 0 && bk_set_isa(arguments[i] + 4) != BK_OK) return 2;
+    if (sscanf(arguments[i], "shape=%zu,%zu,%zu", &shape[0], &shape[1], &shape[2]) == 3) all = false;
     for (int g = 0; g < 4; g++)
       if (strcmp(arguments[i], groups[g]) == 0) chosen[g] = !(all = false);
   }
   pool = bk_pool_create(threads);
   measure_limits((size_t)1 << 30);
+  if (shape[0]) {
+    linear(shape[0], shape[1], shape[2], BK_F32, BK_COMPUTE_F32, false);
+    linear(shape[0], shape[1], shape[2], BK_BF16, BK_COMPUTE_BF16, false);
+  }
   if (all || chosen[0]) {
     static const size_t shapes[][3] = {{128, 384, 384}, {128, 1152, 384}, {128, 1536, 384}, {128, 384, 1536}, {512, 2048, 2048}, {16, 4096, 4096}, {2048, 1024, 4096}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {

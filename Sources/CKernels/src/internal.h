@@ -10,7 +10,8 @@ enum {
   BK_TILE_M_MAX = 192 ///< rows of an output tile at most
 };
 
-/// c[rows][panels * 16] (rows ldc apart) = or += a . b. `rows` is at most the table's limit, `panels` 1 or 2.
+/// c[rows][panels * 16] (rows ldc apart) = or += a . b. `rows` is at most the table's limit, `panels` 1 or 2, up to 4 for one
+/// row.
 /// a: row r at a + r * lda. b: element (k, column) of panel p at b + p * panel_stride + k * k_stride + column; for bf16
 /// the k stride counts one k pair ([16][2] elements: 32 when packed).
 typedef void bk_gemm_fn(int rows, int panels, size_t k, const float *a, size_t lda, const void *b, size_t k_stride,
@@ -30,7 +31,7 @@ typedef struct {
   int pairs_rows, few_rows; ///< rows of one gemm_pairs and one few_pairs call at most
   bk_gemm_fn *gemm[3];           ///< by bk_dtype of b
   bk_gemm_pairs_fn *gemm_pairs;  ///< NULL: bf16 compute is done with x rounded, in f32
-  bk_gemm_pairs_fn *few_pairs;   ///< used instead for an x of at most 4 rows, few_rows of them a call; or NULL
+  bk_gemm_pairs_fn *few_pairs;   ///< used instead for an x of at most 4 rows; or NULL
   bk_dots_fn *dots[3];
   void (*epilogue)(const bk_linear_args *args, const float *tile, size_t row, size_t rows, size_t column, size_t columns);
   void (*convert[3][3])(void *dst, const void *src, size_t count); ///< [dst][src]; NULL on the diagonal and bf16 <-> f16

@@ -10,9 +10,10 @@
 
 enum {
   K_BLOCK = 1024,     ///< k (or k pairs) of a block at most, when k is long
-  K_WHOLE = 1536,     ///< up to here k is not blocked
-  A_BYTES = 400 << 10, ///< bytes of x that a tile goes through in one k block: a part of the second-level cache
+  K_WHOLE = 2048,     ///< up to here k is not blocked
+  A_BYTES = 800 << 10, ///< bytes of x that a tile goes through in one k block: a part of the second-level cache
   DOT_ROWS = 8,       ///< rows of x up to which row-major weights are streamed
+  ROW_COLUMNS = 64,   ///< columns of a task when x has one row
   FEW_ROWS = 4,       ///< rows of x up to which bf16 products avoid tiles
   ALIAS_BYTES = 2048, ///< row strides that are multiples of this collide in the first-level cache
 };
@@ -85,6 +86,24 @@ static void packed_body(void *ctx, size_t begin, size_t end) {
     size_t row_tile = t / j->column_tiles, column_tile = t % j->column_tiles;
     finish_tile(j, (const char *)j->g->w + column_tile * 2 * j->panel_stride * size, column_tile,
                 row_tile * j->tile_rows);
+  }
+}
+
+/// Packed weights, one row of x: four panels at a time.
+static void row_body(void *ctx, size_t begin, size_t end) {
+  const job *j = ctx;
+  const bk_linear_args *g = j->g;
+  const size_t size = bk_dtype_size(g->w_type), k_stride = g->w_type == BK_BF16 ? 2 * BK_PANEL : BK_PANEL;
+  _Alignas(64) float tile[ROW_COLUMNS] = {0};
+  for (size_t t = begin; t < end; t++) {
+    const size_t column = t * ROW_COLUMNS, columns = bk_min(ROW_COLUMNS, g->n - column);
+    const int panels = (int)bk_ceil(columns, BK_PANEL);
+    const char *w = (const char *)g->w + column / BK_PANEL * j->panel_stride * size;
+    if (j->pairs)
+      j->pairs(1, panels, j->units, (const uint32_t *)(const void *)j->a, j->lda, w, j->panel_stride, tile, ROW_COLUMNS, false);
+    else
+      j->o->gemm[g->w_type](1, panels, j->units, j->a, j->lda, w, k_stride, j->panel_stride, tile, ROW_COLUMNS, false);
+    j->o->epilogue(g, tile, 0, 1, column, columns);
   }
 }
 
@@ -198,7 +217,10 @@ static int run(bk_pool *pool, const bk_linear_args *g, bool packed) {
   if (error) return error;
   cut_tiles(pool, &j);
   const double tile_work = work / (double)j.column_tiles;
-  if (packed) {
+  if (packed && g->m == 1) {
+    const size_t tasks = bk_ceil(g->n, ROW_COLUMNS);
+    bk_pool_run(pool, tasks, bk_grain(pool, tasks, work / (double)tasks, 5e4), row_body, &j);
+  } else if (packed) {
     const size_t tiles = j.column_tiles * j.row_tiles;
     bk_pool_run(pool, tiles, bk_grain(pool, tiles, tile_work / (double)j.row_tiles, 5e4), packed_body, &j);
   } else {

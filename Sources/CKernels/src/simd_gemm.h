@@ -8,7 +8,7 @@
 /// Adds a[r] * b[.] for one k to the accumulators; `part` 0 and 1 are the members of a bf16 pair.
 #define STEP(np, ROW_VALUE, B_VECTOR)                                   \
   do {                                                                  \
-    vf bv[BK_NP * VPP];                                                      \
+    vf bv[4 * VPP];                                                      \
     UNROLL for (int p = 0; p < (np); p++)                               \
       UNROLL for (int v = 0; v < VPP; v++) bv[p * VPP + v] = B_VECTOR;  \
     UNROLL for (int r = 0; r < mr; r++) {                               \
@@ -18,7 +18,7 @@
   } while (0)
 
 #define ACC_LOAD(np)                                                                                   \
-  vf acc[BK_MR][BK_NP * VPP];                                                                               \
+  vf acc[BK_MR][4 * VPP];                                                                               \
   UNROLL for (int r = 0; r < mr; r++) UNROLL for (int j = 0; j < NV(np); j++) acc[r][j] =              \
       accumulate ? load(c + (size_t)r * ldc + j * VW) : splat(0.0f)
 #define ACC_STORE(np) \
@@ -80,7 +80,7 @@ FN void tile_pairs(int mr, int np, size_t pairs, const float *a, size_t lda, con
   ACC_LOAD(np);
   ROWS_INIT();
   UNROLL2 for (size_t i = 0; i < pairs; i++) {
-    vf bv[BK_NP * VPP];
+    vf bv[4 * VPP];
     UNROLL for (int p = 0; p < np; p++)
       UNROLL for (int v = 0; v < VPP; v++) bv[p * VPP + v] = load(b + p * ps + v * VW * 2);
     UNROLL for (int r = 0; r < mr; r++) {
@@ -102,7 +102,8 @@ FN void tile_pairs(int mr, int np, size_t pairs, const float *a, size_t lda, con
     }                                                                                                               \
     break;
 
-/// A kernel for 1...BK_MR rows and one or two panels.
+/// A kernel for 1...BK_MR rows of two panels at most, or one row of four: more sums at a time hide the latency of a single
+/// row's additions.
 #define GEMM_KERNEL(name, tile, type)                                                                                 \
   static __attribute__((noinline)) void name##_tile(int rows, int panels, size_t k, const float *a, size_t lda,       \
                                                     const void *b, size_t ks, size_t ps, float *c, size_t ldc,        \
@@ -113,8 +114,16 @@ FN void tile_pairs(int mr, int np, size_t pairs, const float *a, size_t lda, con
       TILE_CASE(tile, type, 9) TILE_CASE(tile, type, 10) TILE_CASE(tile, type, 11) TILE_CASE(tile, type, 12)          \
     }                                                                                                                 \
   }                                                                                                                   \
+  static __attribute__((noinline)) void name##_row(size_t k, const float *a, const void *b, size_t ks, size_t ps,     \
+                                                   float *c, bool accumulate) {                                       \
+    tile(1, 4, k, a, 0, (const type *)b, ks, ps, c, 0, accumulate);                                                   \
+  }                                                                                                                   \
   static void name(int rows, int panels, size_t k, const float *a, size_t lda, const void *b, size_t ks, size_t ps,   \
                    float *c, size_t ldc, bool accumulate) {                                                           \
+    if (rows == 1 && panels == 4) {                                                                                   \
+      name##_row(k, a, b, ks, ps, c, accumulate);                                                                     \
+      return;                                                                                                         \
+    }                                                                                                                 \
     for (int p = 0; p < panels; p += BK_NP)                                                                           \
       name##_tile(rows, panels - p < BK_NP ? panels - p : BK_NP, k, a, lda, (const type *)b + (size_t)p * ps, ks, ps, \
                   c + p * BK_PANEL, ldc, accumulate);                                                                 \
