@@ -169,7 +169,7 @@ typedef struct {
   ptrdiff_t mask_strides[4];
 } bk_attention_args;
 
-/// Scratch is bounded per thread (about 64 keys and 128 queries at a time), whatever the lengths.
+/// Scratch is bounded per thread (128 keys and 128 rows of queries at a time), whatever the lengths.
 /// BK_EARGUMENT when q_heads is not a multiple of kv_heads.
 int bk_attention(bk_pool *pool, const bk_attention_args *args);
 

@@ -13,7 +13,7 @@ enum {
   ROW_BLOCK = 128,  ///< rows of a block at most
   KEY_BLOCK = 128,  ///< keys of a block
   FEW_ROWS = 8,     ///< rows in all up to which k and v are read in place
-  FEW_KEY_BLOCK = 256,
+  FEW_KEY_BLOCK = 64,
 };
 
 typedef struct {
@@ -65,6 +65,14 @@ static void load_queries(const job *j, const place *at, block *s) {
   }
 }
 
+/// Asks for a block of v while k is gone through.
+static void fetch_values(const bk_attention_args *g, const place *at, size_t key, size_t keys) {
+  for (size_t t = key; t < key + keys; t++) {
+    const float *v = at->v + (ptrdiff_t)t * g->v_strides.sequence;
+    for (size_t d = 0; d < g->v_depth; d += 16) __builtin_prefetch(v + d, 0, 2);
+  }
+}
+
 static void score(const job *j, const place *at, block *s, size_t key, size_t keys) {
   const bk_attention_args *g = j->g;
   const float *k = at->k + (ptrdiff_t)key * g->k_strides.sequence;
@@ -72,6 +80,7 @@ static void score(const job *j, const place *at, block *s, size_t key, size_t ke
   if (g->depth == 0) {
     memset(s->scores, 0, at->rows * s->score_stride * sizeof(float));
   } else if (j->few) {
+    fetch_values(g, at, key, keys);
     j->o->dots[BK_F32](at->rows, keys, g->depth, s->q, g->depth, k, stride, s->scores, s->score_stride);
   } else {
     const size_t panels = bk_ceil(keys, BK_PANEL), panel = g->depth * BK_PANEL;

@@ -36,11 +36,19 @@
     __asm__("" : "+r"(ap[r]));                  \
   }
 
+/// A single row streams its weights from memory: asks for what comes PREFETCH bytes later.
+enum { PREFETCH = 1536 };
+#define AHEAD(p) ((const void *)((uintptr_t)(p) + PREFETCH))
+#define FETCH_AHEAD(np)                                                                               \
+  if (mr == 1)                                                                                        \
+    UNROLL for (int p = 0; p < (np); p++) __builtin_prefetch(AHEAD(b + p * ps), 0, 3)
+
 FN void tile_f32(int mr, int np, size_t k, const float *a, size_t lda, const float *b, size_t ks, size_t ps, float *c,
                  size_t ldc, bool accumulate) {
   ACC_LOAD(np);
   ROWS_INIT();
   UNROLL2 for (size_t i = 0; i < k; i++) {
+    FETCH_AHEAD(np);
     STEP(np, ROW(r)[0], load(b + p * ps + v * VW));
     b += ks;
     ROWS_NEXT(1);
@@ -53,6 +61,7 @@ FN void tile_f16(int mr, int np, size_t k, const float *a, size_t lda, const uin
   ACC_LOAD(np);
   ROWS_INIT();
   for (size_t i = 0; i < k; i++) {
+    FETCH_AHEAD(np);
     STEP(np, ROW(r)[0], load_f16(b + p * ps + v * VW));
     b += ks;
     ROWS_NEXT(1);
@@ -65,6 +74,7 @@ FN void tile_bf16(int mr, int np, size_t k, const float *a, size_t lda, const ui
   ACC_LOAD(np);
   ROWS_INIT();
   for (size_t i = 0; i < k / 2; i++) {
+    FETCH_AHEAD(np);
     STEP(np, ROW(r)[0], as_f(loadu(b + p * ps + v * VW * 2) << 16));
     STEP(np, ROW(r)[1], as_f(loadu(b + p * ps + v * VW * 2) & 0xffff0000u));
     b += ks;
@@ -80,6 +90,7 @@ FN void tile_pairs(int mr, int np, size_t pairs, const float *a, size_t lda, con
   ACC_LOAD(np);
   ROWS_INIT();
   UNROLL2 for (size_t i = 0; i < pairs; i++) {
+    FETCH_AHEAD(np);
     vf bv[4 * VPP];
     UNROLL for (int p = 0; p < np; p++)
       UNROLL for (int v = 0; v < VPP; v++) bv[p * VPP + v] = load(b + p * ps + v * VW * 2);
@@ -142,7 +153,7 @@ static void gemm_pairs(int rows, int panels, size_t pairs, const uint32_t *a, si
 
 // ------------------------------------------------------------------------------------------------- dot products
 
-/// c[r][j] = a[r] . b[j] for mr rows and nr rows of b; `width` bytes per element of b.
+/// c[r][j] = a[r] . b[j]: register tiles of mr by nr rows; a single row of a goes along each row of b with four sums.
 #define DOTS(name, type, LOAD)                                                                                       \
   FN void name##_tile(int mr, int nr, size_t k, const float *a, size_t lda, const type *b, size_t ldb, float *c,     \
                       size_t ldc) {                                                                                  \
@@ -171,9 +182,32 @@ static void gemm_pairs(int rows, int panels, size_t pairs, const uint32_t *a, si
     }                                                                                                                \
     UNROLL for (int r = 0; r < mr; r++) UNROLL for (int j = 0; j < nr; j++) c[(size_t)r * ldc + j] = sum_v(acc[r][j]); \
   }                                                                                                                  \
+  static void name##_row(size_t n, size_t k, const float *a, const type *b, size_t ldb, float *c) {                   \
+    for (size_t j = 0; j < n; j++, b += ldb) {                                                                       \
+      vf acc[4];                                                                                                     \
+      UNROLL for (int u = 0; u < 4; u++) acc[u] = splat(0.0f);                                                       \
+      size_t i = 0;                                                                                                  \
+      for (; i + 4 * VW <= k; i += 4 * VW) {                                                                         \
+        UNROLL for (int u = 0; u < 4; u += 4 / (int)sizeof(type))                                                    \
+          __builtin_prefetch(AHEAD(b + i + u * VW), 0, 3);                                                           \
+        UNROLL for (int u = 0; u < 4; u++) acc[u] = fma_v(load(a + i + u * VW), LOAD(b + i + u * VW), acc[u]);       \
+      }                                                                                                              \
+      for (; i + VW <= k; i += VW) acc[0] = fma_v(load(a + i), LOAD(b + i), acc[0]);                                 \
+      if (i < k) {                                                                                                   \
+        type part[VW] = {0};                                                                                         \
+        memcpy(part, b + i, (k - i) * sizeof(type));                                                                 \
+        acc[1] = fma_v(load_part(a + i, k - i, 0.0f), LOAD(part), acc[1]);                                           \
+      }                                                                                                              \
+      c[j] = sum_v((acc[0] + acc[1]) + (acc[2] + acc[3]));                                                           \
+    }                                                                                                                \
+  }                                                                                                                  \
   static void name(size_t rows, size_t n, size_t k, const float *a, size_t lda, const void *bytes, size_t ldb,       \
                    float *c, size_t ldc) {                                                                           \
     const type *b = bytes;                                                                                           \
+    if (rows == 1) {                                                                                                 \
+      name##_row(n, k, a, b, ldb, c);                                                                                \
+      return;                                                                                                        \
+    }                                                                                                                \
     for (size_t r = 0; r < rows; r += 4) {                                                                           \
       const float *ar = a + r * lda;                                                                                 \
       float *cr = c + r * ldc;                                                                                       \
