@@ -1,31 +1,31 @@
 /// Linear layers: y = act(x . w^T + bias) + residual, on packed and on row-major weights.
 ///
-/// Output is cut into tiles of up to BK_TILE_M_MAX rows and two panels (32 columns). A tile's sums are kept in a buffer while
-/// k goes by in blocks, then bias, activation and residual are applied from there. Every output element is one chain of
-/// additions in order of k, however the tiles are cut.
+/// Output is cut into tiles of up to BK_TILE_M_MAX rows and two panels (32 columns). A tile's sums are kept in a buffer
+/// while k goes by in blocks, then bias, activation and residual are applied from there. Every output element is one
+/// chain of additions in order of k, however the tiles are cut.
 #include <stdatomic.h>
 #include <string.h>
 
 #include "internal.h"
 
 enum {
-  K_BLOCK = 1024,     ///< k (or k pairs) of a block at most, when k is long
-  K_WHOLE = 2048,     ///< up to here k is not blocked
-  A_BYTES = 800 << 10, ///< bytes of x that a tile goes through in one k block: a part of the second-level cache
-  DOT_ROWS = 8,       ///< rows of x up to which row-major weights are streamed
-  ROW_COLUMNS = 64,   ///< columns of a task when x has one row
-  FEW_ROWS = 4,       ///< rows of x up to which bf16 products avoid tiles
-  ALIAS_BYTES = 2048, ///< row strides that are multiples of this collide in the first-level cache
+  K_BLOCK = 1024,       ///< k (or k pairs) of a block at most, when k is long
+  K_WHOLE = 2048,       ///< up to here k is not blocked
+  A_BYTES = 800 << 10,  ///< bytes of x that a tile goes through in one k block: a part of the second-level cache
+  DOT_ROWS = 8,         ///< rows of x up to which row-major weights are streamed
+  ROW_COLUMNS = 64,     ///< columns of a task when x has one row
+  FEW_ROWS = 4,         ///< rows of x up to which bf16 products avoid tiles
+  ALIAS_BYTES = 2048,   ///< row strides that are multiples of this collide in the first-level cache
 };
 
 typedef struct {
   const bk_table *o;
   const bk_linear_args *g;
-  bk_gemm_pairs_fn *pairs; ///< NULL: f32 arithmetic
+  bk_gemm_pairs_fn *pairs;  ///< NULL: f32 arithmetic
   size_t pairs_rows;
-  const float *a; ///< x, or its copy: f32 or bf16 pairs
+  const float *a;  ///< x, or its copy: f32 or bf16 pairs
   size_t lda;
-  size_t units; ///< k, or k pairs
+  size_t units;  ///< k, or k pairs
   size_t panel_stride, tile_rows, row_tiles, column_tiles;
   atomic_int error;
 } job;
@@ -100,7 +100,8 @@ static void row_body(void *ctx, size_t begin, size_t end) {
     const int panels = (int)bk_ceil(columns, BK_PANEL);
     const char *w = (const char *)g->w + column / BK_PANEL * j->panel_stride * size;
     if (j->pairs)
-      j->pairs(1, panels, j->units, (const uint32_t *)(const void *)j->a, j->lda, w, j->panel_stride, tile, ROW_COLUMNS, false);
+      j->pairs(1, panels, j->units, (const uint32_t *)(const void *)j->a, j->lda, w, j->panel_stride, tile, ROW_COLUMNS,
+               false);
     else
       j->o->gemm[g->w_type](1, panels, j->units, j->a, j->lda, w, k_stride, j->panel_stride, tile, ROW_COLUMNS, false);
     j->o->epilogue(g, tile, 0, 1, column, columns);
@@ -180,7 +181,8 @@ static int prepare_x(bk_pool *pool, job *j) {
   float *copy = bk_scratch(BK_SCRATCH_CALL, g->m * j->lda * sizeof(float));
   if (!copy) return BK_EMEMORY;
   copy_job c = {j, copy};
-  bk_pool_run(bk_pool_for(pool, (double)g->m * (double)g->k), g->m, bk_grain(pool, g->m, (double)g->k, 2e4), copy_body, &c);
+  bk_pool_run(bk_pool_for(pool, (double)g->m * (double)g->k), g->m, bk_grain(pool, g->m, (double)g->k, 2e4), copy_body,
+              &c);
   j->a = copy;
   return BK_OK;
 }
@@ -224,7 +226,8 @@ static int run(bk_pool *pool, const bk_linear_args *g, bool packed) {
     const size_t tiles = j.column_tiles * j.row_tiles;
     bk_pool_run(pool, tiles, bk_grain(pool, tiles, tile_work / (double)j.row_tiles, 5e4), packed_body, &j);
   } else {
-    bk_pool_run(pool, j.column_tiles, bk_grain(pool, j.column_tiles, tile_work, 5e4), dots ? dots_body : repack_body, &j);
+    bk_pool_run(pool, j.column_tiles, bk_grain(pool, j.column_tiles, tile_work, 5e4), dots ? dots_body : repack_body,
+                &j);
   }
   return atomic_load(&j.error);
 }
