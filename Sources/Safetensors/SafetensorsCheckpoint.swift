@@ -45,82 +45,70 @@ public enum SafetensorsCheckpoint {
 
   private static func readIndex(_ path: String) throws -> TensorStore {
     try inFile(path) {
-      let map = try weightMap(path)
+      let root = try JSON.parse(InputFile.contents(of: path, limit: maxIndexByteCount))
+      guard root.kind == .object, let map = root["weight_map"], map.kind == .object else {
+        throw BessemerError(.shardIndex, "no index: expected an object with an object \"weight_map\"")
+      }
+      let counts = try tensorCounts(map)
       var store = TensorStore()
       let folder = try InputFolder(of: path)
-      for (number, shard) in map.shards.enumerated() {
+      for (shard, count) in counts.sorted(by: { $0.key < $1.key }) {
         do {
-          let file = try SafetensorsFile(folder.open(shard, links: .followed))
-          try check(file, number, map)
+          let file = try SafetensorsFile(folder.open(shard.string, links: .followed))
+          try check(file, holds: count, map, shard)
           try file.append(to: &store)
         } catch let error as BessemerError {
-          throw BessemerError(error.code, "shard \(quoted(shard)): \(error.message)", file: path)
+          throw BessemerError(error.code, "shard \(quoted(shard.string)): \(error.message)", file: path)
         }
       }
       return store
     }
   }
 
-  /// Which shard holds which tensor.
-  private struct WeightMap {
-    /// Sorted by bytes.
-    var shards: [String] = []
-    /// Tensors of each shard by the index.
-    var counts: [Int] = []
-    var shardOfTensor: [TensorName: Int] = [:]
-  }
-
-  private static func weightMap(_ path: String) throws -> WeightMap {
-    let root = try JSON.parse(InputFile.contents(of: path, limit: maxIndexByteCount))
-    guard root.kind == .object, let members = root["weight_map"], members.kind == .object else {
-      throw BessemerError(.shardIndex, "no index: expected an object with an object \"weight_map\"")
-    }
-    guard members.count > 0 else { throw BessemerError(.shardIndex, "the weight_map is empty") }
-    var numbers: [TensorName: Int] = [:]
-    var tensors: [(tensor: TensorName, shard: TensorName)] = []
-    tensors.reserveCapacity(members.count)
-    for (tensor, value) in members.members {
-      guard let shard = value.string else {
+  /// How many tensors the index has in each shard; all file names are checked.
+  private static func tensorCounts(_ map: JSON) throws -> [TensorName: Int] {
+    guard map.count > 0 else { throw BessemerError(.shardIndex, "the weight_map is empty") }
+    var counts: [TensorName: Int] = [:]
+    // Neighbours mostly share their shard, so they are counted together.
+    var run: (shard: TensorName, count: Int)?
+    for (tensor, value) in map.members {
+      guard let shard = value.string.map({ TensorName($0) }) else {
         throw BessemerError(
           .shardIndex,
           "the shard of tensor \(quoted(tensor)) is \(value.summary) at byte \(value.byteOffset), expected a file name")
       }
-      let name = TensorName(shard)
-      if numbers.updateValue(0, forKey: name) == nil { try InputFolder.checkName(shard) }
-      tensors.append((TensorName(tensor), name))
+      if let current = run, current.shard == shard {
+        run = (shard, current.count + 1)
+      } else {
+        if let run { counts[run.shard, default: 0] += run.count }
+        try InputFolder.checkName(shard.string)
+        run = (shard, 1)
+      }
     }
-    var map = WeightMap()
-    let names = numbers.keys.sorted()
-    for (number, name) in names.enumerated() { numbers[name] = number }
-    map.shards = names.map(\.string)
-    map.counts = [Int](repeating: 0, count: names.count)
-    map.shardOfTensor.reserveCapacity(tensors.count)
-    for (tensor, shard) in tensors {
-      guard let number = numbers[shard] else { continue }
-      map.shardOfTensor[tensor] = number
-      map.counts[number] += 1
-    }
-    return map
+    if let run { counts[run.shard, default: 0] += run.count }
+    return counts
   }
 
   /// Throws unless the shard holds exactly the tensors that the index says.
-  private static func check(_ file: SafetensorsFile, _ number: Int, _ map: WeightMap) throws {
+  private static func check(_ file: SafetensorsFile, holds count: Int, _ map: JSON, _ shard: TensorName) throws {
     for entry in file.header.entries {
-      guard let expected = map.shardOfTensor[entry.name] else {
+      guard let expected = map[entry.name.string]?.string.map({ TensorName($0) }) else {
         throw BessemerError(.shardIndex, "holds tensor \(quoted(entry.name.string)), which the index lacks")
       }
-      guard expected == number else {
+      guard expected == shard else {
         throw BessemerError(
           .shardIndex,
-          "holds tensor \(quoted(entry.name.string)), which the index has in \(quoted(map.shards[expected]))")
+          "holds tensor \(quoted(entry.name.string)), which the index has in \(quoted(expected.string))")
       }
     }
-    guard file.header.entries.count != map.counts[number] else { return }
+    guard file.header.entries.count != count else { return }
     let present = Set(file.header.entries.map(\.name))
-    let absent = map.shardOfTensor.filter { $0.value == number && !present.contains($0.key) }.keys.sorted()
+    let absent = map.members.filter { name, value in
+      value.string.map { TensorName($0) == shard } ?? false && !present.contains(TensorName(name))
+    }
     throw BessemerError(
       .shardIndex,
-      "lacks tensor \(quoted(absent.first?.string ?? ""))" + (absent.count > 1 ? " and \(absent.count - 1) more" : "")
+      "lacks tensor \(quoted(absent.first?.key ?? ""))" + (absent.count > 1 ? " and \(absent.count - 1) more" : "")
         + ", which the index has in it")
   }
 }

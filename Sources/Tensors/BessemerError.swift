@@ -9,17 +9,20 @@ public struct BessemerError: Error, Sendable, Equatable, CustomStringConvertible
   public var message: String
   /// The file that the problem is in, as the user named it.
   public var file: String?
+  /// The single problems when there are several, one line each.
+  public var details: [String]
 
-  public init(_ code: ErrorCode, _ message: String, file: String? = nil) {
+  public init(_ code: ErrorCode, _ message: String, file: String? = nil, details: [String] = []) {
     self.code = code
     self.message = message
     self.file = file
+    self.details = details
   }
 
   /// The same error, said of a file, unless it already names one. Context is added once, at the seam.
   public func at(file: String) -> BessemerError {
     guard self.file == nil else { return self }
-    return BessemerError(code, message, file: file)
+    return BessemerError(code, message, file: file, details: details)
   }
 
   /// `FILE: MESSAGE [CODE]`, always a single line without control characters.

@@ -101,11 +101,13 @@ public enum DType: String, Sendable, CaseIterable, Codable {
   private static let spellings: [String: DType] = {
     var table: [String: DType] = [
       "double": .float64, "float": .float32, "single": .float32, "half": .float16, "brainfloat16": .bfloat16,
-      "bfloat": .bfloat16, "f8e4m3": .float8e4m3fn, "fp8": .float8e4m3fn, "float8e4m3": .float8e4m3fn, "e4m3": .float8e4m3fn,
+      "bfloat": .bfloat16, "f8e4m3": .float8e4m3fn, "fp8": .float8e4m3fn, "float8e4m3": .float8e4m3fn,
+      "e4m3": .float8e4m3fn,
       "e4m3fn": .float8e4m3fn, "e5m2": .float8e5m2, "fp8e4m3": .float8e4m3fn, "hifloat8": .hifloat8, "hif8": .hifloat8,
       "e8m0": .float8e8m0, "float8e8m0fnu": .float8e8m0, "f4": .float4e2m1, "fp4": .float4e2m1, "e2m1": .float4e2m1,
       "float4e2m1fn": .float4e2m1, "long": .int64, "int": .int32, "short": .int16, "char": .int8, "byte": .uint8,
-      "boolean": .bool, "complex64": .complex64, "complex128": .complex128, "cfloat": .complex64, "cdouble": .complex128,
+      "boolean": .bool, "complex64": .complex64, "complex128": .complex128, "cfloat": .complex64,
+      "cdouble": .complex128,
       "bf16": .bfloat16, "bfloat16": .bfloat16,
     ]
     for dtype in DType.allCases {

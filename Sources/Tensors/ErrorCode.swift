@@ -74,10 +74,12 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .outputExists:
       "Something already stands where the output should go. Nothing was touched. Choose another path or pass --overwrite."
     case .outputIsInput: "The output path names one of the inputs, directly or through a link. Choose another path."
-    case .fileMissing: "A file that is needed does not exist. Check the path; a sharded model needs every shard its index names."
+    case .fileMissing:
+      "A file that is needed does not exist. Check the path; a sharded model needs every shard its index names."
     case .fileUnreadable: "The operating system refused to read the file. Check its permissions and the disk."
     case .notRegularFile: "The path is a directory, pipe, socket or device where a regular file is needed."
-    case .inputChanged: "The file changed, or shrank, while it was read. Let the download or the copy end first, then run again."
+    case .inputChanged:
+      "The file changed, or shrank, while it was read. Let the download or the copy end first, then run again."
     case .wrongFormat: "The file is not of the format it was taken for; the message says what it looks like."
     case .truncated: "The file ends before its contents do, as after a broken download. Fetch it again."
     case .header: "The length or layout fields at the start of the file contradict the file itself."
@@ -85,11 +87,13 @@ public enum ErrorCode: String, Sendable, CaseIterable {
       "The text is not strict JSON (RFC 8259, UTF-8, no duplicate keys), or a member has another type than the format demands."
     case .duplicateName: "A name occurs twice. Readers differ in which one they would take, so none is taken."
     case .tensorEntry: "A tensor's entry lacks a field, has a surplus one, or one of the wrong kind."
-    case .tensorLayout: "Tensor data overlaps, leaves a hole, lies outside the file, or has another size than type and shape say."
+    case .tensorLayout:
+      "Tensor data overlaps, leaves a hole, lies outside the file, or has another size than type and shape say."
     case .shardIndex: "The index and its shards disagree, or the index is malformed."
     case .pathEscape: "A file names another file outside its own folder. Such references are never followed."
     case .config: "config.json lacks a value, or has one that cannot be right; the message names it."
-    case .weights: "The checkpoint does not hold exactly the tensors that its configuration calls for; the message lists them."
+    case .weights:
+      "The checkpoint does not hold exactly the tensors that its configuration calls for; the message lists them."
     case .graphText: "The text of a graph does not parse; the message names line and column."
     case .graph: "A graph breaks a rule of its operators; the label (`softmax_c1`) is documented at the operator."
     case .bundle: "The bundle's manifest and its files disagree."

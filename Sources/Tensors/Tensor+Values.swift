@@ -10,7 +10,8 @@ extension Tensor {
       switch dtype {
       case .float64: return load(Double.self)
       case .float32: return load(Float.self)
-      case .bool, .complex64, .complex128, .int64, .int32, .int16, .int8, .int4, .uint64, .uint32, .uint16, .uint8, .uint4:
+      case .bool, .complex64, .complex128, .int64, .int32, .int16, .int8, .int4, .uint64, .uint32, .uint16, .uint8,
+        .uint4:
         if dtype == .uint64 {
           return (0..<count).map { Double(raw.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self)) }
         }
@@ -134,10 +135,14 @@ extension Tensor {
 
 extension Tensor {
   /// A float32 tensor of these values.
-  public init(_ values: [Float], shape: [Int]) { self.init(unchecked: .float32, shape: shape, bytes: Tensor.packed(values)) }
+  public init(_ values: [Float], shape: [Int]) {
+    self.init(unchecked: .float32, shape: shape, bytes: Tensor.packed(values))
+  }
 
   /// An int64 tensor of these values.
-  public init(_ values: [Int64], shape: [Int]) { self.init(unchecked: .int64, shape: shape, bytes: Tensor.packed(values)) }
+  public init(_ values: [Int64], shape: [Int]) {
+    self.init(unchecked: .int64, shape: shape, bytes: Tensor.packed(values))
+  }
 
   /// The elements as floats, each rounded once.
   public var floats: [Float] {

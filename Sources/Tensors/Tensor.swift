@@ -65,21 +65,43 @@ public struct TensorStore: Sendable {
     public let shape: [Int]
     /// The file that holds the tensor, for messages.
     public let file: String
+    /// How the bytes lie in the file; type and shape are those of the tensor all the same.
+    public let layout: WeightLayout
     private let load: @Sendable () throws -> Bytes
 
-    public init(_ name: TensorName, _ dtype: DType, shape: [Int], file: String, load: @escaping @Sendable () throws -> Bytes) {
+    /// `load` gives the bytes in the given layout.
+    public init(
+      _ name: TensorName, _ dtype: DType, shape: [Int], file: String, layout: WeightLayout = .rowMajor,
+      load: @escaping @Sendable () throws -> Bytes
+    ) {
       self.name = name
       self.dtype = dtype
       self.shape = shape
       self.file = file
+      self.layout = layout
       self.load = load
     }
 
     public var type: TensorType { TensorType(dtype, shape: shape) }
     /// The bytes that the tensor takes.
     public var byteCount: Int { Tensor.byteCount(dtype, shape: shape) ?? 0 }
-    /// The tensor; for a mapped file this costs nothing until its bytes are read.
-    public func tensor() throws -> Tensor { try Tensor(dtype, shape: shape, bytes: load()) }
+    /// The tensor; for a mapped file in row-major layout this costs nothing until its bytes are read.
+    public func tensor() throws -> Tensor {
+      switch layout {
+      case .rowMajor: try Tensor(dtype, shape: shape, bytes: load())
+      case .panels: try Tensor(dtype, shape: shape, panels: load())
+      }
+    }
+
+    /// The panels as they lie in the file; nil for a tensor in row-major layout.
+    public func packed() throws -> Bytes? {
+      guard layout == .panels else { return nil }
+      let bytes = try load()
+      guard layout.byteCount(dtype, shape: shape) == bytes.count else {
+        throw BessemerError(.tensorLayout, "\(type) does not have panels of \(bytes.count) bytes", file: file)
+      }
+      return bytes
+    }
   }
 
   public private(set) var entries: [Entry] = []

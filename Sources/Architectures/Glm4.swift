@@ -1,0 +1,73 @@
+import IR
+import Tensors
+
+/// GLM-4 (0414 series): grouped attention, partial interleaved rotary embedding, four norms a layer, fused gate and up projection.
+///
+/// Source: `modeling_glm4.py` of transformers.
+enum Glm4: Architecture {
+  static let modelTypes = ["glm4"]
+
+  struct Configuration: Decodable {
+    var hidden_size: Int
+    var intermediate_size: Int
+    var num_hidden_layers: Int
+    var num_attention_heads: Int
+    var num_key_value_heads: Int?
+    var head_dim: Int?
+    var vocab_size: Int
+    var max_position_embeddings: Int?
+    var rms_norm_eps: Double?
+    var attention_bias: Bool?
+    var hidden_act: String?
+    var tie_word_embeddings: Bool?
+    var rope_theta: Double?
+    var partial_rotary_factor: Double?
+    var rope_parameters: RotaryParameters.Table?
+    var rope_scaling: RotaryParameters.Table?
+  }
+
+  static func build(_ c: Configuration, _ b: inout GraphBuilder) throws {
+    let sizes = DecoderSizes(
+      hiddenSize: c.hidden_size, intermediateSize: c.intermediate_size, layers: c.num_hidden_layers,
+      heads: c.num_attention_heads, keyValueHeads: c.num_key_value_heads ?? c.num_attention_heads,
+      headSize: try DecoderSizes.headSize(c.head_dim, hiddenSize: c.hidden_size, heads: c.num_attention_heads),
+      vocabulary: c.vocab_size, maximumPositions: c.max_position_embeddings ?? 131072, epsilon: c.rms_norm_eps ?? 1.5625e-7)
+    let rotary = try RotaryParameters(
+      [c.rope_parameters, c.rope_scaling], theta: c.rope_theta, partialFactor: c.partial_rotary_factor, defaultPartialFactor: 0.5)
+    let decoder = try Decoder(sizes, rotary: rotary, interleaved: true, &b)
+    func norm(_ x: ValueID, _ name: String, _ b: inout GraphBuilder) throws -> ValueID {
+      try b.rmsNorm(x, name + ".weight", width: sizes.hiddenSize, epsilon: sizes.epsilon)
+    }
+
+    var x = try b.embedding(decoder.ids, "model.embed_tokens.weight", count: sizes.vocabulary, width: sizes.hiddenSize)
+    for layer in 0..<sizes.layers {
+      let prefix = "model.layers.\(layer)"
+      let mixed = try decoder.attention(
+        norm(x, "\(prefix).input_layernorm", &b), prefix: "\(prefix).self_attn", layer: layer,
+        inputBias: c.attention_bias ?? false, outputBias: false, &b)
+      x = try b.add(Add(), x, norm(mixed, "\(prefix).post_self_attn_layernorm", &b))
+      let inner = try b.linear(
+        norm(x, "\(prefix).post_attention_layernorm", &b), "\(prefix).mlp.gate_up_proj", outputs: 2 * sizes.intermediateSize,
+        inputs: sizes.hiddenSize, bias: false)
+      let halves = try b.addAll(Split(axis: -1, sizes: [sizes.intermediateSize, sizes.intermediateSize]), [inner])
+      let gated = try b.add(Multiply(), halves[1], b.activate(halves[0], c.hidden_act ?? "silu"))
+      let down = try b.linear(
+        gated, "\(prefix).mlp.down_proj", outputs: sizes.hiddenSize, inputs: sizes.intermediateSize, bias: false)
+      x = try b.add(Add(), x, norm(down, "\(prefix).post_mlp_layernorm", &b))
+    }
+    x = try norm(x, "model.norm", &b)
+    try b.languageHead(x, sizes, tied: c.tie_word_embeddings ?? false)
+  }
+}
+
+extension GraphBuilder {
+  /// The output `logits` [batch, sequence, vocabulary], from `lm_head.weight` or the embedding it is tied to.
+  mutating func languageHead(_ x: ValueID, _ sizes: DecoderSizes, tied: Bool) throws {
+    if tied { ignore("lm_head.weight") }
+    let table = try weight(tied ? "model.embed_tokens.weight" : "lm_head.weight", [sizes.vocabulary, sizes.hiddenSize])
+    let logits = try within("lm_head") { b in
+      try b.add(MatMul(), x, b.add(Transpose(permutation: [1, 0]), b.cast(table, b.type(of: x).dtype)))
+    }
+    try output("logits", logits)
+  }
+}

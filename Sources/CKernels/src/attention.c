@@ -1,0 +1,195 @@
+/// Attention by blocks of queries and keys with a streaming softmax (Milakov and Gimelshein 2018; Dao et al. 2022).
+///
+/// The query heads that share a key head form one matrix of rows: row r is query r / group of head r % group. Few rows
+/// (decoding) read k and v in place, once for all rows; otherwise blocks of k and v are packed into panels.
+#include <float.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "internal.h"
+
+enum {
+  ROW_BLOCK = 128,  ///< rows of a block at most
+  KEY_BLOCK = 128,  ///< keys of a block
+  FEW_ROWS = 8,     ///< rows in all up to which k and v are read in place
+  FEW_KEY_BLOCK = 256,
+};
+
+typedef struct {
+  const bk_table *o;
+  const bk_attention_args *g;
+  size_t group, rows, row_block, row_blocks, v_panels;
+  bool few;
+  atomic_int error;
+} job;
+
+/// Scratch of one block of rows.
+typedef struct {
+  float *q;      ///< [rows][depth], scaled
+  float *scores; ///< [rows][KEY_BLOCK]
+  float *sums;   ///< [rows][v_panels * 16]
+  float *k;      ///< packed [keys / 16][depth][16]
+  float *v;      ///< packed [v_panels][keys][16]
+  float max[ROW_BLOCK], total[ROW_BLOCK];
+  size_t score_stride, sum_stride;
+} block;
+
+/// Where a block of rows belongs.
+typedef struct {
+  size_t batch, kv_head, first, rows;
+  const float *k, *v;
+} place;
+
+static size_t query_of(const job *j, size_t row) { return row / j->group; }
+static size_t head_of(const job *j, const place *at, size_t row) { return at->kv_head * j->group + row % j->group; }
+
+/// How many keys, from the first on, the row may see.
+static size_t visible_keys(const job *j, size_t row) {
+  const bk_attention_args *g = j->g;
+  if (!g->causal) return g->keys;
+  ptrdiff_t last = (ptrdiff_t)query_of(j, row) + (ptrdiff_t)g->keys - (ptrdiff_t)g->queries;
+  return last < 0 ? 0 : bk_min((size_t)last + 1, g->keys);
+}
+
+static void load_queries(const job *j, const place *at, block *s) {
+  const bk_attention_args *g = j->g;
+  for (size_t r = 0; r < at->rows; r++) {
+    const size_t row = at->first + r;
+    const float *q = g->q + (ptrdiff_t)at->batch * g->q_strides.batch +
+                     (ptrdiff_t)head_of(j, at, row) * g->q_strides.head +
+                     (ptrdiff_t)query_of(j, row) * g->q_strides.sequence;
+    j->o->scale(s->q + r * g->depth, q, g->scale, g->depth);
+    s->max[r] = -INFINITY;
+    s->total[r] = 0.0f;
+  }
+}
+
+static void score(const job *j, const place *at, block *s, size_t key, size_t keys) {
+  const bk_attention_args *g = j->g;
+  const float *k = at->k + (ptrdiff_t)key * g->k_strides.sequence;
+  const size_t stride = (size_t)g->k_strides.sequence;
+  if (g->depth == 0) {
+    memset(s->scores, 0, at->rows * s->score_stride * sizeof(float));
+  } else if (j->few) {
+    j->o->dots[BK_F32](at->rows, keys, g->depth, s->q, g->depth, k, stride, s->scores, s->score_stride);
+  } else {
+    const size_t panels = bk_ceil(keys, BK_PANEL), panel = g->depth * BK_PANEL;
+    for (size_t p = 0; p < panels; p++)
+      bk_pack_panel(j->o, BK_F32, s->k + p * panel, BK_F32, k, stride, false, p * BK_PANEL, keys, g->depth);
+    bk_gemm_block(j->o, BK_F32, at->rows, panels, g->depth, s->q, g->depth, s->k, BK_PANEL, panel, s->scores,
+                  s->score_stride, false);
+  }
+}
+
+static void mask_scores(const job *j, const place *at, block *s, size_t key, size_t keys) {
+  const bk_attention_args *g = j->g;
+  for (size_t r = 0; r < at->rows; r++) {
+    const size_t row = at->first + r, visible = visible_keys(j, row);
+    const size_t here = visible <= key ? 0 : bk_min(visible - key, keys);
+    if (g->mask_kind == BK_MASK_NONE && here == keys) continue;
+    const ptrdiff_t offset =
+        (ptrdiff_t)at->batch * g->mask_strides[0] + (ptrdiff_t)head_of(j, at, row) * g->mask_strides[1] +
+        (ptrdiff_t)query_of(j, row) * g->mask_strides[2] + (ptrdiff_t)key * g->mask_strides[3];
+    const void *mask = g->mask_kind == BK_MASK_BOOL  ? (const void *)((const uint8_t *)g->mask + offset)
+                       : g->mask_kind == BK_MASK_F32 ? (const void *)((const float *)g->mask + offset)
+                                                     : NULL;
+    j->o->mask(s->scores + r * s->score_stride, keys, here, g->mask_kind, mask, g->mask_strides[3]);
+  }
+}
+
+/// Weights times values onto the sums.
+static void add_values(const job *j, const place *at, block *s, size_t key, size_t keys) {
+  const bk_attention_args *g = j->g;
+  const float *v = at->v + (ptrdiff_t)key * g->v_strides.sequence;
+  const size_t stride = (size_t)g->v_strides.sequence, panel = keys * BK_PANEL;
+  const size_t direct = j->few ? g->v_depth / BK_PANEL : 0;
+  for (size_t r = 0; r < at->rows; r++) {
+    float *scores = s->scores + r * s->score_stride, *sums = s->sums + r * s->sum_stride;
+    float before = j->o->softmax_step(scores, keys, &s->max[r], &s->total[r]);
+    if (key > 0 && before != 1.0f) j->o->scale(sums, sums, before, s->sum_stride);
+  }
+  if (direct > 0)
+    bk_gemm_block(j->o, BK_F32, at->rows, direct, keys, s->scores, s->score_stride, v, stride, BK_PANEL, s->sums,
+                  s->sum_stride, key > 0);
+  if (direct == j->v_panels) return;
+  for (size_t p = direct; p < j->v_panels; p++)
+    bk_pack_panel(j->o, BK_F32, s->v + (p - direct) * panel, BK_F32, v, stride, true, p * BK_PANEL, g->v_depth, keys);
+  bk_gemm_block(j->o, BK_F32, at->rows, j->v_panels - direct, keys, s->scores, s->score_stride, s->v, BK_PANEL, panel,
+                s->sums + direct * BK_PANEL, s->sum_stride, key > 0);
+}
+
+/// True when some row has met no key that is not masked.
+static bool some_row_masked(const block *s, size_t rows) {
+  for (size_t r = 0; r < rows; r++)
+    if (s->max[r] <= -FLT_MAX) return true;
+  return false;
+}
+
+static void attend(const job *j, const place *at, block *s) {
+  const bk_attention_args *g = j->g;
+  const size_t step = j->few ? FEW_KEY_BLOCK : KEY_BLOCK, reach = visible_keys(j, at->first + at->rows - 1);
+  load_queries(j, at, s);
+  for (size_t key = 0; key < g->keys; key += step) {
+    if (key >= reach && !some_row_masked(s, at->rows)) break;
+    const size_t keys = bk_min(step, g->keys - key);
+    score(j, at, s, key, keys);
+    mask_scores(j, at, s, key, keys);
+    add_values(j, at, s, key, keys);
+  }
+  for (size_t r = 0; r < at->rows; r++) {
+    const size_t row = at->first + r;
+    float *out = g->out + (ptrdiff_t)at->batch * g->out_strides.batch +
+                 (ptrdiff_t)head_of(j, at, row) * g->out_strides.head +
+                 (ptrdiff_t)query_of(j, row) * g->out_strides.sequence;
+    if (g->keys == 0) memset(out, 0, g->v_depth * sizeof(float));
+    else j->o->scale(out, s->sums + r * s->sum_stride, 1.0f / s->total[r], g->v_depth);
+  }
+}
+
+static size_t lines(size_t floats) { return bk_ceil(floats, 16) * 16; }
+
+static void body(void *ctx, size_t begin, size_t end) {
+  job *j = ctx;
+  const bk_attention_args *g = j->g;
+  const size_t step = j->few ? FEW_KEY_BLOCK : KEY_BLOCK, rows = j->row_block;
+  block s = {.score_stride = step + 16, .sum_stride = j->v_panels * BK_PANEL};
+  const size_t q = lines(rows * g->depth), scores = rows * s.score_stride, sums = rows * s.sum_stride;
+  const size_t k = j->few ? 0 : step * g->depth, v = step * s.sum_stride;
+  s.q = bk_scratch(BK_SCRATCH_WORK, (q + scores + sums + k + v) * sizeof(float));
+  if (!s.q) {
+    atomic_store(&j->error, BK_EMEMORY);
+    return;
+  }
+  s.scores = s.q + q;
+  s.sums = s.scores + scores;
+  s.k = s.sums + sums;
+  s.v = s.k + k;
+  for (size_t t = begin; t < end; t++) {
+    const size_t pair = t / j->row_blocks;
+    place at = {.batch = pair / g->kv_heads, .kv_head = pair % g->kv_heads};
+    // Late rows see the most keys when causal: they come first, which evens out the threads.
+    at.first = (j->row_blocks - 1 - t % j->row_blocks) * j->row_block;
+    at.rows = bk_min(j->row_block, j->rows - at.first);
+    at.k = g->k + (ptrdiff_t)at.batch * g->k_strides.batch + (ptrdiff_t)at.kv_head * g->k_strides.head;
+    at.v = g->v + (ptrdiff_t)at.batch * g->v_strides.batch + (ptrdiff_t)at.kv_head * g->v_strides.head;
+    attend(j, &at, &s);
+  }
+}
+
+int bk_attention(bk_pool *pool, const bk_attention_args *g) {
+  if (g->batch == 0 || g->q_heads == 0 || g->queries == 0 || g->v_depth == 0) return BK_OK;
+  if (g->kv_heads == 0 || g->q_heads % g->kv_heads != 0) return BK_EARGUMENT;
+  if (g->k_strides.sequence < 0 || g->v_strides.sequence < 0) return BK_EARGUMENT;
+  job j = {.o = bk_ops(), .g = g, .group = g->q_heads / g->kv_heads};
+  j.rows = j.group * g->queries;
+  j.v_panels = bk_ceil(g->v_depth, BK_PANEL);
+  j.few = j.rows <= FEW_ROWS;
+  j.row_block = bk_min(j.rows, ROW_BLOCK);
+  const size_t pairs = g->batch * g->kv_heads, threads = (size_t)bk_pool_threads(pool);
+  while (threads > 1 && j.row_block > 24 && pairs * bk_ceil(j.rows, j.row_block) < 2 * threads) j.row_block /= 2;
+  j.row_blocks = bk_ceil(j.rows, j.row_block);
+  const double work = (double)pairs * (double)j.rows * (double)g->keys * (double)(g->depth + g->v_depth);
+  bk_pool_run(bk_pool_for(pool, work), pairs * j.row_blocks, 1, body, &j);
+  return atomic_load(&j.error);
+}

@@ -1,0 +1,13 @@
+/// The kernels for ARM64's NEON.
+#if defined(__aarch64__)
+#define BK_NAME "neon"
+#define BK_TABLE bk_table_neon
+#include "isa_neon.h"
+#include "simd.h"
+#include "simd_math.h"
+#include "simd_gemm.h"
+#include "simd_rows.h"
+#include "table.h"
+#else
+typedef int bk_no_neon;
+#endif

@@ -1,0 +1,14 @@
+/// The kernels in plain C: vectors of four floats, no instruction set assumed.
+#include "internal.h"
+
+#define VW 4
+#define BK_MR 2
+#define BK_NP 1
+#define BK_NAME "portable"
+#define BK_TABLE bk_table_portable
+extern const bk_table BK_TABLE;
+#include "simd.h"
+#include "simd_math.h"
+#include "simd_gemm.h"
+#include "simd_rows.h"
+#include "table.h"

@@ -1,0 +1,204 @@
+/// Linear layers: y = act(x . w^T + bias) + residual, on packed and on row-major weights.
+///
+/// Output is cut into tiles of up to BK_TILE_M_MAX rows and two panels (32 columns). A tile's sums are kept in a buffer while
+/// k goes by in blocks, then bias, activation and residual are applied from there. Every output element is one chain of
+/// additions in order of k, however the tiles are cut.
+#include <stdatomic.h>
+#include <string.h>
+
+#include "internal.h"
+
+enum {
+  K_BLOCK = 1024,     ///< k (or k pairs) of a block when k is long
+  K_WHOLE = 2048,     ///< up to here k is not blocked
+  DOT_ROWS = 8,       ///< rows of x up to which row-major weights are streamed
+  FEW_ROWS = 4,       ///< rows of x up to which bf16 products avoid tiles
+  ALIAS_BYTES = 2048, ///< row strides that are multiples of this collide in the first-level cache
+};
+
+typedef struct {
+  const bk_table *o;
+  const bk_linear_args *g;
+  bk_gemm_pairs_fn *pairs; ///< NULL: f32 arithmetic
+  size_t pairs_rows;
+  const float *a; ///< x, or its copy: f32 or bf16 pairs
+  size_t lda;
+  size_t units; ///< k, or k pairs
+  size_t panel_stride, tile_rows, row_tiles, column_tiles;
+  atomic_int error;
+} job;
+
+void bk_gemm_block(const bk_table *o, bk_dtype type, size_t rows, size_t panels, size_t k, const float *a, size_t lda,
+                   const void *b, size_t k_stride, size_t panel_stride, float *c, size_t ldc, bool accumulate) {
+  const size_t pieces = bk_ceil(rows, (size_t)o->gemm_rows), size = bk_dtype_size(type);
+  for (size_t p = 0; p < panels; p += 2) {
+    for (size_t i = 0; i < pieces; i++) {
+      size_t first = rows * i / pieces, last = rows * (i + 1) / pieces;
+      o->gemm[type]((int)(last - first), panels - p < 2 ? 1 : 2, k, a + first * lda, lda,
+                    (const char *)b + p * panel_stride * size, k_stride, panel_stride, c + first * ldc + p * BK_PANEL,
+                    ldc, accumulate);
+    }
+  }
+}
+
+/// Sums of one tile from packed panels.
+static void tile_sums(const job *j, const void *b, size_t panels, size_t row, size_t rows, float *tile) {
+  const size_t step = j->units <= K_WHOLE ? bk_max(j->units, 1) : K_BLOCK;
+  const bk_dtype type = j->g->w_type;
+  if (j->units == 0) memset(tile, 0, rows * BK_TILE_N * sizeof(float));
+  for (size_t k = 0; k < j->units; k += step) {
+    const size_t part = bk_min(step, j->units - k);
+    const float *a = j->a + row * j->lda;
+    if (!j->pairs) {
+      bk_gemm_block(j->o, type, rows, panels, part, a + k, j->lda, (const char *)b + k * BK_PANEL * bk_dtype_size(type),
+                    type == BK_BF16 ? 2 * BK_PANEL : BK_PANEL, j->panel_stride, tile, BK_TILE_N, k > 0);
+      continue;
+    }
+    const size_t pieces = bk_ceil(rows, j->pairs_rows);
+    for (size_t i = 0; i < pieces; i++) {
+      size_t first = rows * i / pieces, last = rows * (i + 1) / pieces;
+      j->pairs((int)(last - first), (int)panels, part, (const uint32_t *)(const void *)(a + first * j->lda) + k, j->lda,
+               (const uint16_t *)b + k * 2 * BK_PANEL, j->panel_stride, tile + first * BK_TILE_N, BK_TILE_N, k > 0);
+    }
+  }
+}
+
+static void finish_tile(const job *j, const void *b, size_t column_tile, size_t row) {
+  _Alignas(64) float tile[BK_TILE_M_MAX * BK_TILE_N];
+  const size_t column = column_tile * BK_TILE_N, columns = bk_min(BK_TILE_N, j->g->n - column);
+  const size_t rows = bk_min(j->tile_rows, j->g->m - row);
+  tile_sums(j, b, bk_ceil(columns, BK_PANEL), row, rows, tile);
+  j->o->epilogue(j->g, tile, row, rows, column, columns);
+}
+
+static void packed_body(void *ctx, size_t begin, size_t end) {
+  job *j = ctx;
+  const size_t size = bk_dtype_size(j->g->w_type);
+  for (size_t t = begin; t < end; t++) {
+    size_t row_tile = t / j->column_tiles, column_tile = t % j->column_tiles;
+    finish_tile(j, (const char *)j->g->w + column_tile * 2 * j->panel_stride * size, column_tile,
+                row_tile * j->tile_rows);
+  }
+}
+
+/// Row-major weights, many rows of x: two panels are packed, then used for all rows.
+static void repack_body(void *ctx, size_t begin, size_t end) {
+  job *j = ctx;
+  const bk_linear_args *g = j->g;
+  const size_t bytes = j->panel_stride * bk_dtype_size(g->w_type);
+  char *panels = bk_scratch(BK_SCRATCH_WORK, 2 * bytes);
+  if (!panels) {
+    atomic_store(&j->error, BK_EMEMORY);
+    return;
+  }
+  for (size_t t = begin; t < end; t++) {
+    for (size_t p = 0; p < 2 && t * BK_TILE_N + p * BK_PANEL < g->n; p++)
+      bk_pack_panel(j->o, g->w_type, panels + p * bytes, g->w_type, g->w, g->w_stride, false,
+                    t * BK_TILE_N + p * BK_PANEL, g->n, g->k);
+    for (size_t row = 0; row < g->m; row += j->tile_rows) finish_tile(j, panels, t, row);
+  }
+}
+
+/// Row-major weights, few rows of x: dot products along the rows of w.
+static void dots_body(void *ctx, size_t begin, size_t end) {
+  const job *j = ctx;
+  const bk_linear_args *g = j->g;
+  _Alignas(64) float tile[DOT_ROWS * BK_TILE_N];
+  memset(tile, 0, sizeof tile);
+  for (size_t t = begin; t < end; t++) {
+    const size_t column = t * BK_TILE_N, columns = bk_min(BK_TILE_N, g->n - column);
+    const char *w = (const char *)g->w + column * g->w_stride * bk_dtype_size(g->w_type);
+    j->o->dots[g->w_type](g->m, columns, g->k, j->a, j->lda, w, g->w_stride, tile, BK_TILE_N);
+    j->o->epilogue(g, tile, 0, g->m, column, columns);
+  }
+}
+
+/// Copies rows of x into scratch: as they are, rounded to bf16 (pairs), or rounded and widened again.
+typedef struct {
+  const job *j;
+  float *copy;
+} copy_job;
+
+static void copy_body(void *ctx, size_t begin, size_t end) {
+  const copy_job *c = ctx;
+  const job *j = c->j;
+  const bk_linear_args *g = j->g;
+  for (size_t r = begin; r < end; r++) {
+    const float *x = g->x + r * g->x_stride;
+    float *to = c->copy + r * j->lda;
+    if (g->compute == BK_COMPUTE_F32) {
+      memcpy(to, x, g->k * sizeof(float));
+    } else if (j->pairs) {
+      memset(to + g->k / 2, 0, (j->lda - g->k / 2) * sizeof(float));
+      j->o->convert[BK_BF16][BK_F32](to, x, g->k);
+    } else {
+      uint16_t rounded[256];
+      for (size_t i = 0; i < g->k; i += 256) {
+        j->o->convert[BK_BF16][BK_F32](rounded, x + i, bk_min(256, g->k - i));
+        j->o->convert[BK_F32][BK_BF16](to + i, rounded, bk_min(256, g->k - i));
+      }
+    }
+  }
+}
+
+/// Decides where the kernels read x from; copies it when they need another form or a better stride.
+static int prepare_x(bk_pool *pool, job *j) {
+  const bk_linear_args *g = j->g;
+  const bool collides = g->m >= 8 && g->n >= 256 && g->x_stride * sizeof(float) % ALIAS_BYTES == 0;
+  j->a = g->x;
+  j->lda = g->x_stride;
+  if (g->compute == BK_COMPUTE_F32 && !collides) return BK_OK;
+  size_t length = j->pairs ? bk_ceil(g->k, 2) : g->k;
+  j->lda = bk_ceil(length, 16) * 16 + 16;
+  if (g->m > SIZE_MAX / sizeof(float) / j->lda) return BK_EMEMORY;
+  float *copy = bk_scratch(BK_SCRATCH_CALL, g->m * j->lda * sizeof(float));
+  if (!copy) return BK_EMEMORY;
+  copy_job c = {j, copy};
+  bk_pool_run(bk_pool_for(pool, (double)g->m * (double)g->k), g->m, bk_grain(pool, g->m, (double)g->k, 2e4), copy_body, &c);
+  j->a = copy;
+  return BK_OK;
+}
+
+/// Tiles as tall as the caches allow, but enough of them for the threads.
+static void cut_tiles(const bk_pool *pool, job *j) {
+  const size_t m = bk_max(j->g->m, 1), threads = (size_t)bk_pool_threads(pool);
+  const size_t unit = j->pairs ? j->pairs_rows : (size_t)j->o->gemm_rows;
+  size_t pieces = bk_ceil(m, BK_TILE_M_MAX / unit * unit);
+  if (threads > 1)
+    while (j->column_tiles * pieces < 4 * threads && bk_ceil(m, pieces) > unit) pieces++;
+  j->tile_rows = bk_ceil(bk_ceil(m, pieces), unit) * unit;
+  if (j->tile_rows > m) j->tile_rows = m;
+  j->row_tiles = bk_ceil(m, j->tile_rows);
+}
+
+static int run(bk_pool *pool, const bk_linear_args *g, bool packed) {
+  if (g->compute == BK_COMPUTE_BF16 && g->w_type != BK_BF16) return BK_EARGUMENT;
+  if (g->m == 0 || g->n == 0) return BK_OK;
+  const double work = (double)g->m * (double)g->n * (double)bk_max(g->k, 1);
+  const bool dots = !packed && g->m <= DOT_ROWS;
+  pool = bk_pool_for(pool, work);
+  job j = {.o = bk_ops(), .g = g, .units = g->k};
+  if (g->compute == BK_COMPUTE_BF16 && j.o->gemm_pairs && !dots) {
+    bool few = g->m <= FEW_ROWS && j.o->few_pairs;
+    j.pairs = few ? j.o->few_pairs : j.o->gemm_pairs;
+    j.pairs_rows = (size_t)(few ? j.o->few_rows : j.o->pairs_rows);
+    j.units = (g->k + 1) / 2;
+  }
+  j.panel_stride = (g->w_type == BK_BF16 ? (g->k + 1) / 2 * 2 : g->k) * BK_PANEL;
+  j.column_tiles = bk_ceil(g->n, BK_TILE_N);
+  int error = prepare_x(pool, &j);
+  if (error) return error;
+  cut_tiles(pool, &j);
+  const double tile_work = work / (double)j.column_tiles;
+  if (packed) {
+    const size_t tiles = j.column_tiles * j.row_tiles;
+    bk_pool_run(pool, tiles, bk_grain(pool, tiles, tile_work / (double)j.row_tiles, 5e4), packed_body, &j);
+  } else {
+    bk_pool_run(pool, j.column_tiles, bk_grain(pool, j.column_tiles, tile_work, 5e4), dots ? dots_body : repack_body, &j);
+  }
+  return atomic_load(&j.error);
+}
+
+int bk_linear(bk_pool *pool, const bk_linear_args *args) { return run(pool, args, true); }
+
+int bk_linear_rows(bk_pool *pool, const bk_linear_args *args) { return run(pool, args, false); }

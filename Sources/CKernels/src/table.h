@@ -1,0 +1,31 @@
+/// Defines BK_TABLE, the table of the kernels the including file has compiled. BK_NAME is the instruction set's name.
+#ifdef BK_DOT_BF16
+#define PAIRS_ROWS BK_MR
+#define PAIRS gemm_pairs
+#else
+#define PAIRS_ROWS 0
+#define PAIRS NULL
+#endif
+const bk_table BK_TABLE = {
+    .name = BK_NAME,
+    .gemm_rows = BK_MR,
+    .pairs_rows = PAIRS_ROWS,
+    .gemm = {gemm_f32, gemm_bf16, gemm_f16},
+    .gemm_pairs = PAIRS,
+    .dots = {dots_f32, dots_bf16, dots_f16},
+    .epilogue = epilogue,
+    .convert = {{NULL, bf16_to_f32, f16_to_f32}, {f32_to_bf16, NULL, NULL}, {f32_to_f16, NULL, NULL}},
+    .transpose = transpose,
+    .softmax = softmax_row,
+    .layer_norm = layer_norm_row,
+    .rms_norm = rms_norm_row,
+    .unary = unary_row,
+    .binary = binary_row,
+    .swiglu = swiglu_row,
+    .rotary = rotary_row,
+    .mask = mask_row,
+    .softmax_step = softmax_step,
+    .scale = scale_row,
+    .probe_read = probe_read,
+    .probe_fma = probe_fma,
+};

@@ -1,0 +1,26 @@
+public import Tensors
+
+/// A tensor of the model's weights, by name. It is looked at, never copied into the graph.
+///
+/// - C1: no dimension is negative.
+public struct Weight: Op {
+  public static let schema = OpSchema("weight", operands: [], traits: [.weight])
+  public let name: TensorName
+  public let dtype: DType
+  public let shape: [Int]
+
+  public init(_ name: TensorName, _ type: DType, shape: [Int]) {
+    self.name = name
+    self.dtype = type
+    self.shape = shape
+  }
+
+  public func infer(_: [TensorType]) throws(OpError) -> [TensorType] {
+    try require(Tensor.byteCount(dtype, shape: shape) != nil, "weight_c1", "bad shape \(shape) for \(dtype)")
+    return [TensorType(dtype, shape: shape)]
+  }
+
+  public func evaluate(_: [Tensor]) throws -> [Tensor] {
+    throw BessemerError(.weights, "the value of weight \(quoted(name.string)) is not in the graph")
+  }
+}

@@ -1,0 +1,104 @@
+import CKernels
+import IR
+import Tensors
+
+extension Linear: Kernel {
+  func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
+    guard planner.isFloat(node.operands[0]), planner.model.parameters.isParameter(node.operands[1]) else { return false }
+    let matrix = try planner.model.parameters.matrix(node.operands[1])
+    let x = planner.inRows(try planner.floatView(node.operands[0]))
+    let y = planner.allocateFloat(node.results[0])
+    let bias = try node.operands.count > 2 ? planner.floatView(node.operands[2]) : nil
+    guard let rows = x.rows, bias?.isContiguous ?? true else { return false }
+    let compute = planner.model.options.compute == .bfloat16 ? BK_COMPUTE_BF16 : BK_COMPUTE_F32
+    let (pool, activation) = (planner.pool, activation.kernel)
+    planner.addStep("linear", reads: [x] + (bias.map { [$0] } ?? []), writes: [y]) { arena in
+      var arguments = bk_linear_args()
+      arguments.m = rows.count
+      arguments.n = matrix.outputs
+      arguments.k = matrix.inputs
+      arguments.x = UnsafePointer(arena.floats(x))
+      arguments.x_stride = rows.stride
+      arguments.w = matrix.bytes.withUnsafeBytes { $0.baseAddress }
+      arguments.w_stride = matrix.inputs
+      arguments.w_type = matrix.dtype
+      arguments.compute = compute
+      arguments.bias = bias.map { UnsafePointer(arena.floats($0)) }
+      arguments.activation = activation
+      arguments.y = arena.floats(y)
+      arguments.y_stride = matrix.outputs
+      let isPacked = matrix.isPacked
+      return { [arguments] in
+        try withUnsafePointer(to: arguments) { try check(isPacked ? bk_linear(pool, $0) : bk_linear_rows(pool, $0)) }
+      }
+    }
+    try planner.finish(node.results[0], y)
+    return true
+  }
+}
+
+extension Activation {
+  var kernel: bk_activation {
+    switch self {
+    case .none: BK_ACT_NONE
+    case .relu: BK_ACT_RELU
+    case .gelu: BK_ACT_GELU_ERF
+    case .geluTanh: BK_ACT_GELU_TANH
+    case .silu: BK_ACT_SILU
+    case .tanh: BK_ACT_TANH
+    }
+  }
+}
+
+extension MatMul: Kernel {
+  func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
+    guard planner.isFloat(node.operands[0]) else { return false }
+    var a = try planner.floatView(node.operands[0])
+    let b = try planner.floatView(node.operands[1])
+    let result = planner.allocateFloat(node.results[0])
+    let shape = result.shape
+    let rank = shape.count
+    let (k, n) = (a.shape[a.rank - 1], shape[rank - 1])
+    // One matrix for all batches: the batches are rows.
+    if b.rank == 2 {
+      if a.collapsed(0..<(a.rank - 1)) == nil { a = planner.contiguous(a) }
+      let rows = shape.dropLast().reduce(1, *)
+      let row = a.collapsed(0..<(a.rank - 1)) ?? 0
+      planner.multiply(
+        1, rows, n, k, (a, 0, row, a.strides[a.rank - 1]), (b, 0, b.strides[0], b.strides[1]), result)
+      try planner.finish(node.results[0], result)
+      return true
+    }
+    let batch = Array(shape.dropLast(2))
+    func expanded(_ view: View) -> View {
+      var view = view
+      let missing = rank - view.rank
+      view.shape = [Int](repeating: 1, count: missing) + view.shape
+      view.strides = [Int](repeating: 0, count: missing) + view.strides
+      return view.expanded(to: batch + view.shape.suffix(2))
+    }
+    var (left, right) = (expanded(a), expanded(b))
+    if left.collapsed(0..<(rank - 2)) == nil { left = planner.contiguous(left) }
+    if right.collapsed(0..<(rank - 2)) == nil { right = planner.contiguous(right) }
+    planner.multiply(
+      batch.reduce(1, *), shape[rank - 2], n, k,
+      (left, left.collapsed(0..<(rank - 2)) ?? 0, left.strides[rank - 2], left.strides[rank - 1]),
+      (right, right.collapsed(0..<(rank - 2)) ?? 0, right.strides[rank - 2], right.strides[rank - 1]), result)
+    try planner.finish(node.results[0], result)
+    return true
+  }
+}
+
+extension Planner {
+  fileprivate typealias Strided = (view: View, batch: Int, row: Int, column: Int)
+
+  fileprivate mutating func multiply(_ batches: Int, _ m: Int, _ n: Int, _ k: Int, _ a: Strided, _ b: Strided, _ c: View) {
+    let pool = pool
+    addStep("matmul", reads: [a.view, b.view], writes: [c]) { arena in
+      let left = bk_matrix(data: arena.floats(a.view), batch: a.batch, row: a.row, column: a.column)
+      let right = bk_matrix(data: arena.floats(b.view), batch: b.batch, row: b.row, column: b.column)
+      let output = arena.floats(c)
+      return { try check(bk_matmul_f32(pool, batches, m, n, k, left, right, output, m * n, n)) }
+    }
+  }
+}

@@ -1,0 +1,162 @@
+import CKernels
+public import IR
+public import Tensors
+
+/// How a model runs.
+public struct RunOptions: Sendable {
+  /// What matrix products are computed in.
+  public enum Compute: String, Sendable, CaseIterable {
+    /// Weights widened exactly, float32 products and sums.
+    case float32
+    /// Both sides rounded to bfloat16, float32 sums.
+    case bfloat16
+  }
+
+  public var threads: Int
+  public var compute: Compute
+  /// Weights are packed into memory at most up to this many bytes; beyond, kernels read them as they lie in the mapping.
+  public var packLimit: Int
+
+  public init(threads: Int, compute: Compute = .float32, packLimit: Int = .max) {
+    self.threads = threads
+    self.compute = compute
+    self.packLimit = packLimit
+  }
+}
+
+/// A graph with its weights, ready to run: parameter expressions are evaluated, weights of matrix products packed, once and
+/// when they are first needed.
+public final class Model {
+  public let graph: Graph
+  public let options: RunOptions
+  let pool: ThreadPool
+  let parameters: Parameters
+
+  public init(_ graph: Graph, weights: TensorStore, options: RunOptions) {
+    self.graph = graph
+    self.options = options
+    pool = ThreadPool(threads: options.threads)
+    parameters = Parameters(graph, weights, options, pool)
+  }
+
+  /// Bytes of memory that prepared parameters take, mapped ones not counted.
+  public var parameterByteCount: Int { parameters.byteCount }
+}
+
+/// The values of parameter expressions in the forms that kernels read.
+final class Parameters {
+  /// A matrix for `y = x · Wᵀ`.
+  struct Matrix {
+    let outputs: Int
+    let inputs: Int
+    let dtype: bk_dtype
+    let bytes: Bytes
+    /// Whether `bytes` are panels; otherwise rows.
+    let isPacked: Bool
+  }
+
+  private let reader: ParameterReader
+  private let graph: Graph
+  private let weights: TensorStore
+  private let options: RunOptions
+  private let pool: ThreadPool
+  private var tensors: [ValueID: Tensor] = [:]
+  private var vectors: [ValueID: Tensor] = [:]
+  private var matrices: [ValueID: Matrix] = [:]
+  private(set) var byteCount = 0
+
+  init(_ graph: Graph, _ weights: TensorStore, _ options: RunOptions, _ pool: ThreadPool) {
+    self.graph = graph
+    self.weights = weights
+    self.options = options
+    self.pool = pool
+    reader = ParameterReader(graph, weights: weights)
+  }
+
+  func isParameter(_ value: ValueID) -> Bool { reader.isParameter(value) }
+
+  /// The value as it is typed in the graph. A weight stays in its mapping.
+  func tensor(_ value: ValueID) throws -> Tensor {
+    if let known = tensors[value] { return known }
+    let tensor = try reader.tensor(value)
+    tensors[value] = tensor
+    if graph.producer(of: value, as: Weight.self) == nil { byteCount += tensor.bytes.count }
+    return tensor
+  }
+
+  /// The value as aligned float32.
+  func vector(_ value: ValueID) throws -> Tensor {
+    if let known = vectors[value] { return known }
+    let tensor = try reader.tensor(value)
+    let wide = try tensor.dtype == .float32 && tensor.isAligned ? tensor : tensor.cast(to: .float32).owned()
+    vectors[value] = wide
+    byteCount += wide.bytes.count
+    return wide
+  }
+
+  /// The value [outputs, inputs] as the weight of a matrix product.
+  func matrix(_ value: ValueID) throws -> Matrix {
+    if let known = matrices[value] { return known }
+    let matrix = try prepare(value)
+    matrices[value] = matrix
+    return matrix
+  }
+
+  private func prepare(_ value: ValueID) throws -> Matrix {
+    let type = graph.type(of: value)
+    guard let shape = type.shape, shape.count == 2 else { throw BessemerError(.graph, "a weight matrix is \(type)") }
+    let (n, k) = (shape[0], shape[1])
+    let stored = bk_dtype(type.dtype) ?? BK_F32
+    let wanted = options.compute == .bfloat16 ? BK_BF16 : stored
+    if let (_, weight) = graph.producer(of: value, as: Weight.self), wanted == stored, type.dtype == weight.dtype,
+      let packed = try weights[weight.name]?.packed()
+    {
+      return Matrix(outputs: n, inputs: k, dtype: wanted, bytes: packed, isPacked: true)
+    }
+    let tensor = bk_dtype(type.dtype) == nil ? try reader.tensor(value).cast(to: .float32) : try reader.tensor(value)
+    let size = bk_pack_size(wanted, n, k)
+    if byteCount + size > options.packLimit, options.compute == .float32, tensor.isAligned {
+      return Matrix(outputs: n, inputs: k, dtype: stored, bytes: tensor.bytes, isPacked: false)
+    }
+    let pool = pool.handle
+    let bytes = try Bytes(byteCount: size) { target in
+      let status = tensor.bytes.withUnsafeBytes {
+        bk_pack(pool, wanted, target.baseAddress, stored, $0.baseAddress, k, false, n, k)
+      }
+      try check(status)
+    }
+    byteCount += size
+    return Matrix(outputs: n, inputs: k, dtype: wanted, bytes: bytes, isPacked: true)
+  }
+}
+
+extension Tensor {
+  /// Whether kernels may read the elements by their natural alignment.
+  var isAligned: Bool { bytes.withUnsafeBytes { Int(bitPattern: $0.baseAddress) % max(dtype.bits / 8, 1) == 0 } }
+
+  /// The tensor in memory of its own.
+  func owned() throws -> Tensor {
+    try Tensor(dtype, shape: shape, bytes: Bytes(byteCount: bytes.count) { target in bytes.withUnsafeBytes { target.copyMemory(from: $0) } })
+  }
+}
+
+extension bk_dtype {
+  /// The kernels' name of a type they widen themselves.
+  init?(_ dtype: DType) {
+    switch dtype {
+    case .float32: self = BK_F32
+    case .bfloat16: self = BK_BF16
+    case .float16: self = BK_F16
+    default: return nil
+    }
+  }
+}
+
+/// Turns a kernel's status into an error.
+func check(_ status: Int32) throws {
+  switch status {
+  case Int32(BK_OK): return
+  case Int32(BK_EMEMORY): throw BessemerError(.memory, "a kernel cannot allocate its scratch memory")
+  default: preconditionFailure("a kernel was called with arguments it does not take (\(status))")
+  }
+}

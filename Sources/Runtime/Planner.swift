@@ -1,0 +1,180 @@
+import CKernels
+import IR
+import Tensors
+
+/// A piece of work of a plan, once addresses are known.
+typealias Work = () throws -> Void
+
+/// Where the slots of a plan lie when it runs.
+struct Arena {
+  let base: UnsafeMutableRawPointer
+  let offsets: [Int]
+
+  func pointer(_ view: View) -> UnsafeMutableRawPointer {
+    switch view.location {
+    case .slot(let index): base + offsets[index] + view.offset * view.elementSize
+    case .fixed(let start): start + view.offset * view.elementSize
+    }
+  }
+
+  func floats(_ view: View) -> UnsafeMutablePointer<Float> { pointer(view).assumingMemoryBound(to: Float.self) }
+}
+
+/// Turns the nodes of a graph, with all sizes known, into steps over slots of memory.
+struct Planner {
+  struct Step {
+    let name: String
+    let make: (Arena) -> Work
+  }
+
+  let graph: Graph
+  let types: [TensorType]
+  let model: Model
+  private(set) var steps: [Step] = []
+  private(set) var slots: [MemoryPlan.Slot] = []
+  private var views: [View?]
+  /// What keeps fixed memory alive as long as the plan.
+  private(set) var retained: [AnyObject] = []
+
+  init(_ model: Model, types: [TensorType]) {
+    graph = model.graph
+    self.model = model
+    self.types = types
+    views = [View?](repeating: nil, count: graph.valueCount)
+  }
+
+  var pool: OpaquePointer? { model.pool.handle }
+
+  // MARK: Values
+
+  /// The shape of a value in this plan.
+  func shape(_ value: ValueID) -> [Int] {
+    guard let shape = types[value.ordinal].shape else { preconditionFailure("a size is not known") }
+    return shape
+  }
+
+  func dtype(_ value: ValueID) -> DType { types[value.ordinal].dtype }
+
+  mutating func define(_ value: ValueID, _ view: View) { views[value.ordinal] = view }
+
+  /// Where a value lies; a parameter is evaluated in its own type.
+  mutating func view(_ value: ValueID) throws -> View {
+    if let view = views[value.ordinal] { return view }
+    let tensor = try model.parameters.tensor(value)
+    let view = fixed(tensor)
+    views[value.ordinal] = view
+    return view
+  }
+
+  /// The view of a tensor that lives as long as the model.
+  func fixed(_ tensor: Tensor) -> View {
+    let base = tensor.bytes.withUnsafeBytes { UnsafeMutableRawPointer(mutating: $0.baseAddress) }
+    // An empty tensor may have no address; nothing is read from it.
+    return View(.fixed(base ?? UnsafeMutableRawPointer(bitPattern: 64)!), tensor.dtype, shape: tensor.shape)
+  }
+
+  /// A value as float32, converted if it is stored otherwise. A parameter is converted once for all runs.
+  mutating func floatView(_ value: ValueID) throws -> View {
+    if views[value.ordinal] == nil, model.parameters.isParameter(value) { return fixed(try model.parameters.vector(value)) }
+    let source = contiguousUnlessFloat(try view(value))
+    guard source.dtype != .float32 else { return source }
+    guard let dtype = bk_dtype(source.dtype) else { throw unsupported("\(source.dtype) activations") }
+    let result = allocate(.float32, shape: source.shape)
+    let (pool, count) = (pool, source.elementCount)
+    addStep("convert", reads: [source], writes: [result]) { arena in
+      let (from, to) = (arena.pointer(source), arena.pointer(result))
+      return { bk_convert(pool, BK_F32, to, dtype, from, count) }
+    }
+    return result
+  }
+
+  private mutating func contiguousUnlessFloat(_ view: View) -> View { view.dtype == .float32 ? view : contiguous(view) }
+
+  /// A view with row-major elements, copied if need be.
+  mutating func contiguous(_ view: View) -> View {
+    if view.isContiguous { return view }
+    let result = allocate(view.dtype, shape: view.shape)
+    copy(view, to: result)
+    return result
+  }
+
+  /// A view whose last dimension is dense and whose leading dimensions have one stride.
+  mutating func inRows(_ view: View) -> View { view.rows == nil ? contiguous(view) : view }
+
+  // MARK: Memory
+
+  /// A new slot, alive from now on until its last use.
+  mutating func allocate(_ dtype: DType, shape: [Int]) -> View {
+    let bytes = shape.reduce(1, *) * dtype.bits / 8
+    slots.append(MemoryPlan.Slot(byteCount: (max(bytes, 1) + 1023) / 1024 * 1024, first: steps.count, last: steps.count))
+    return View(.slot(slots.count - 1), dtype, shape: shape)
+  }
+
+  /// Memory for the only result of a node, as float32; ``finish(_:_:)`` gives it its type.
+  mutating func allocateFloat(_ value: ValueID) -> View { allocate(.float32, shape: shape(value)) }
+
+  /// Defines a result that was computed in float32, converted to its type if that is another.
+  mutating func finish(_ value: ValueID, _ view: View) throws {
+    let dtype = dtype(value)
+    guard dtype != .float32 else { return define(value, view) }
+    guard let narrow = bk_dtype(dtype) else { throw unsupported("\(dtype) results") }
+    let source = contiguous(view)
+    let result = allocate(dtype, shape: view.shape)
+    let (pool, count) = (pool, source.elementCount)
+    addStep("convert", reads: [source], writes: [result]) { arena in
+      let (from, to) = (arena.pointer(source), arena.pointer(result))
+      return { bk_convert(pool, narrow, to, BK_F32, from, count) }
+    }
+    define(value, result)
+  }
+
+  // MARK: Steps
+
+  /// Appends a step. Slots in `reads` and `writes` stay alive up to it.
+  mutating func addStep(_ name: String, reads: [View], writes: [View], _ make: @escaping (Arena) -> Work) {
+    for view in reads + writes { keep(view, until: steps.count) }
+    steps.append(Step(name: name, make: make))
+  }
+
+  /// Keeps a slot alive to the end of the run.
+  mutating func keepToEnd(_ view: View) { keep(view, until: Int.max) }
+
+  private mutating func keep(_ view: View, until step: Int) {
+    guard case .slot(let index) = view.location else { return }
+    slots[index].last = max(slots[index].last, step)
+  }
+
+  /// Copies elements from one window to another of the same shape.
+  mutating func copy(_ source: View, to target: View) {
+    guard source.elementCount > 0 else { return }
+    let (shape, from, to) = View.merged(source, target)
+    let (pool, size) = (pool, Int32(source.elementSize))
+    addStep("copy", reads: [source], writes: [target]) { arena in
+      let (input, output) = (arena.pointer(source), arena.pointer(target))
+      return { try check(bk_copy(pool, size, Int32(shape.count), shape.map { $0 }, output, to, input, from)) }
+    }
+  }
+
+  func unsupported(_ what: String) -> BessemerError { BessemerError(.unsupportedFeature, "\(what) do not run") }
+}
+
+extension View {
+  /// The common shape of two views with neighbouring dimensions joined where both allow, and the strides of each:
+  /// what a kernel of at most eight dimensions takes.
+  static func merged(_ a: View, _ b: View) -> (shape: [Int], a: [Int], b: [Int]) {
+    var shape: [Int] = []
+    var (sa, sb): ([Int], [Int]) = ([], [])
+    for k in a.shape.indices where a.shape[k] != 1 {
+      if let last = shape.last, sa[shape.count - 1] == a.strides[k] * a.shape[k], sb[shape.count - 1] == b.strides[k] * a.shape[k] {
+        shape[shape.count - 1] = last * a.shape[k]
+        sa[shape.count - 1] = a.strides[k]
+        sb[shape.count - 1] = b.strides[k]
+      } else {
+        shape.append(a.shape[k])
+        sa.append(a.strides[k])
+        sb.append(b.strides[k])
+      }
+    }
+    return (shape, sa, sb)
+  }
+}

@@ -1,0 +1,102 @@
+import IR
+public import Tensors
+
+/// A model being run: its states, such as a key-value cache, live here between runs. Not for use from several threads at once.
+public final class Session {
+  public let model: Model
+  private var buffers: [ValueID: StateBuffer] = [:]
+  private var replaced: [ValueID: Tensor] = [:]
+  private var batch: Int?
+  private var plans: [(key: [String: Int], plan: Plan)] = []
+  private var capacity: Int
+  /// How many entries along the growing axis the states have.
+  public private(set) var past = 0
+  /// The largest amount of memory that activations and states took at once, in bytes.
+  public private(set) var peakByteCount = 0
+  /// Called after each step of a run with its name and time.
+  public var timing: ((String, Duration) -> Void)?
+
+  /// Plans kept for sizes that come again.
+  private static let maximumPlans = 4
+
+  /// - Parameter capacity: entries that the states can take before they must grow.
+  public init(_ model: Model, capacity: Int = 0) {
+    self.model = model
+    self.capacity = capacity
+  }
+
+  /// Forgets what the states hold.
+  public func reset() {
+    past = 0
+    for key in buffers.keys { buffers[key]!.count = 0 }
+    replaced = [:]
+  }
+
+  /// Runs the graph once and updates the states. Inputs that are left out get their defaults.
+  ///
+  /// - Parameter outputs: the names of the outputs to return; nil for all.
+  /// - Throws: ``ErrorCode/modelInput`` when inputs do not fit the model or one another.
+  public func run(_ inputs: [String: Tensor], outputs: Set<String>? = nil) throws -> [String: Tensor] {
+    let graph = model.graph
+    var symbols: [String: Int] = [:]
+    for state in graph.states {
+      if case .symbol(let name) = graph.type(of: state.value).dims[state.axis] { symbols[name] = past }
+    }
+    let values = try graph.bindInputs(inputs, &symbols)
+    let plan = try plan(for: symbols)
+    let results = try plan.run(values, only: outputs, timing: timing)
+    for (name, view) in plan.replacements {
+      guard let state = graph.states.first(where: { $0.name == name }) else { continue }
+      try replace(state, with: plan.tensor(view))
+    }
+    let added = (symbols["sequence"] ?? 0)
+    for state in graph.states where graph.isAppendedInPlace(state) { buffers[state.value]!.count += added }
+    if !graph.states.isEmpty { past += added }
+    return results
+  }
+
+  private func plan(for symbols: [String: Int]) throws -> Plan {
+    if let index = plans.firstIndex(where: { $0.key == symbols }), model.graph.states.isEmpty { return plans[index].plan }
+    let types = try model.graph.types(binding: symbols)
+    try reserve(types, added: symbols["sequence"] ?? 0)
+    let plan = try Plan(model, types: types, states: buffers, previous: plans.last?.plan)
+    plans.append((symbols, plan))
+    if plans.count > (model.graph.states.isEmpty ? Session.maximumPlans : 1) { plans.removeFirst() }
+    peakByteCount = max(peakByteCount, plan.memory.byteCount + buffers.values.reduce(0) { $0 + $1.memory.byteCount })
+    return plan
+  }
+
+  /// Makes the states' buffers large enough for `added` more entries.
+  private func reserve(_ types: [TensorType], added: Int) throws {
+    for state in model.graph.states {
+      let type = types[state.value.ordinal]
+      guard let shape = type.shape else { preconditionFailure("a state's size is not known") }
+      let needed = past + added
+      guard needed <= state.capacity else {
+        throw BessemerError(.modelInput, "\(needed) positions are more than the model's \(state.capacity)")
+      }
+      if let buffer = buffers[state.value] {
+        guard buffer.shape.indices.allSatisfy({ $0 == state.axis || buffer.shape[$0] == shape[$0] }) || past == 0 else {
+          throw BessemerError(.modelInput, "the batch size changed between runs that share a cache")
+        }
+        if buffer.shape.indices.allSatisfy({ $0 == state.axis || buffer.shape[$0] == shape[$0] }) {
+          if buffer.capacity < needed {
+            buffers[state.value] = try buffer.resized(capacity: min(max(needed, 2 * buffer.capacity), state.capacity))
+          }
+          continue
+        }
+      }
+      let room = min(max(needed, capacity), state.capacity)
+      buffers[state.value] = try StateBuffer(type.dtype, shape: shape, axis: state.axis, capacity: max(room, 1))
+    }
+  }
+
+  /// A state that is not appended to is stored anew.
+  private func replace(_ state: GraphState, with tensor: Tensor) throws {
+    let count = tensor.shape[state.axis]
+    var buffer = try StateBuffer(tensor.dtype, shape: tensor.shape, axis: state.axis, capacity: max(count, 1))
+    buffer.count = count
+    tensor.bytes.withUnsafeBytes { if $0.count > 0 { buffer.memory.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) } }
+    buffers[state.value] = buffer
+  }
+}

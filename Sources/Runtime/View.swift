@@ -1,0 +1,133 @@
+import IR
+import Tensors
+
+/// Memory that a value lies in.
+enum Location: Hashable {
+  /// A slot of the plan's arena.
+  case slot(Int)
+  /// Memory that outlives the run: a parameter, or a state's buffer.
+  case fixed(UnsafeMutableRawPointer)
+}
+
+/// A strided window of memory as a value of a plan: where element 0 lies and how to get to the others.
+struct View {
+  var location: Location
+  /// Elements from the location's start to element 0.
+  var offset: Int
+  let dtype: DType
+  var shape: [Int]
+  /// Elements between neighbours along each dimension.
+  var strides: [Int]
+
+  /// Row-major memory from the start of `location`.
+  init(_ location: Location, _ dtype: DType, shape: [Int]) {
+    self.location = location
+    self.offset = 0
+    self.dtype = dtype
+    self.shape = shape
+    self.strides = rowMajorStrides(shape)
+  }
+
+  var rank: Int { shape.count }
+  var elementCount: Int { shape.reduce(1, *) }
+  /// Bytes per element; sub-byte types do not run.
+  var elementSize: Int { dtype.bits / 8 }
+  var byteCount: Int { elementCount * elementSize }
+
+  /// Whether elements lie in row-major order without gaps.
+  var isContiguous: Bool {
+    var expected = 1
+    for k in shape.indices.reversed() {
+      if shape[k] != 1, strides[k] != expected { return false }
+      expected *= shape[k]
+    }
+    return true
+  }
+
+  /// Whether neighbours in the last dimension are neighbours in memory.
+  var isDense: Bool { (shape.last ?? 1) == 1 || strides[rank - 1] == 1 }
+
+  /// The view as [rows, last dimension] with one stride between rows, or nil when the leading dimensions do not collapse.
+  var rows: (count: Int, width: Int, stride: Int)? {
+    guard rank > 0, isDense else { return rank == 0 ? (1, 1, 1) : nil }
+    guard let stride = collapsed(0..<(rank - 1)) else { return nil }
+    return (shape.dropLast().reduce(1, *), shape[rank - 1], stride == 0 ? shape[rank - 1] : stride)
+  }
+
+  /// The one stride that walks all of these dimensions in row-major order, or nil; 0 when they have one element.
+  func collapsed(_ dims: Range<Int>) -> Int? {
+    var stride: Int?
+    var expected = 0
+    for k in dims.reversed() where shape[k] != 1 {
+      if stride == nil {
+        stride = strides[k]
+      } else if strides[k] != expected {
+        return nil
+      }
+      expected = strides[k] * shape[k]
+    }
+    return stride ?? 0
+  }
+
+  // MARK: Windows without copying
+
+  func transposed(_ permutation: [Int]) -> View {
+    var result = self
+    result.shape = permutation.map { shape[$0] }
+    result.strides = permutation.map { strides[$0] }
+    return result
+  }
+
+  func sliced(_ axis: Int, from start: Int, count: Int, step: Int = 1) -> View {
+    var result = self
+    if count > 0 { result.offset += start * strides[axis] }
+    result.shape[axis] = count
+    result.strides[axis] *= step
+    return result
+  }
+
+  func expanded(to shape: [Int]) -> View {
+    var result = self
+    for k in shape.indices where self.shape[k] != shape[k] { result.strides[k] = 0 }
+    result.shape = shape
+    return result
+  }
+
+  /// The view under another shape of as many elements, or nil when that needs a copy.
+  func reshaped(_ newShape: [Int]) -> View? {
+    var result = self
+    result.shape = newShape
+    if isContiguous || elementCount == 0 {
+      result.strides = rowMajorStrides(newShape)
+      return result
+    }
+    // Matches groups of old and new dimensions with equal products; each group of old ones must collapse.
+    var newStrides = [Int](repeating: 0, count: newShape.count)
+    var i = 0
+    var j = 0
+    while i < rank || j < newShape.count {
+      var (a, b) = (i, j)
+      var (p, q) = (1, 1)
+      repeat {
+        if p <= q, a < rank {
+          p *= shape[a]
+          a += 1
+        } else if b < newShape.count {
+          q *= newShape[b]
+          b += 1
+        } else if a < rank {
+          p *= shape[a]
+          a += 1
+        }
+      } while p != q || (a == i && b == j) || (a < rank && shape[a] == 1) || (b < newShape.count && newShape[b] == 1 && a == rank)
+      guard var stride = collapsed(i..<a) else { return nil }
+      for k in (j..<b).reversed() {
+        newStrides[k] = stride
+        stride *= newShape[k]
+      }
+      (i, j) = (a, b)
+    }
+    result.strides = newStrides
+    return result
+  }
+}
