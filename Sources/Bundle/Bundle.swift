@@ -1,0 +1,1 @@
+public enum Bundle { static func isBundleFolder(_ p: String) -> Bool { false } }
