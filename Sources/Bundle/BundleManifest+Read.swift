@@ -12,7 +12,8 @@ extension BundleManifest {
 
   /// Reads and checks a manifest by itself. Throws ``ErrorCode/bundle`` for what contradicts itself,
   /// ``ErrorCode/unsupportedFeature`` for another version of the format.
-  init(_ json: JSON) throws {
+  init(text: Bytes) throws {
+    let json = try JSON.parse(text)
     guard BundleManifest.recognizes(json) else {
       throw BessemerError(.wrongFormat, "is not the manifest of a bundle: \"format\" is not \"\(BundleManifest.format)\"")
     }
@@ -24,8 +25,13 @@ extension BundleManifest {
     }
     try json.checkMembers([
       "format", "format_version", "bessemer_version", "model_type", "target", "inputs", "states", "outputs", "weights",
-      "provenance", "files",
+      "provenance", "files", "sha256",
     ])
+    let digest = try json.required("sha256")
+    let hashed = try SHA256.digest(of: text[0..<digest.byteOffset]).description
+    guard text[digest.byteOffset..<text.count].array == Array("\"\(hashed)\"\n}\n".utf8) else {
+      throw BessemerError(.digest, "the manifest has another SHA-256 than it says: it was damaged or edited")
+    }
     toolVersion = try json.required("bessemer_version").asString()
     modelType = try json.required("model_type").asString()
     target = try json.required("target").isNull ? nil : json.required("target").asString()

@@ -138,8 +138,8 @@ extension BundleManifest {
     )
   }
 
-  /// The text of `manifest.json`.
-  var json: [UInt8] {
+  /// The text of `manifest.json`. Its last member is the digest of all bytes before that digest.
+  var text: [UInt8] {
     var json = JSONWriter()
     json.object { json in
       json.member("format", BundleManifest.format)
@@ -159,17 +159,13 @@ extension BundleManifest {
       }
       json.object("weights") { write(weights, to: &$0) }
       json.object("provenance") { write(provenance, to: &$0) }
-      json.array("files") { json in for file in files { write(file, to: &json) } }
+      json.array("files") { json in for file in files { file.write(to: &json) } }
+      json.key("sha256")
+      let hash = SHA256()
+      json.utf8.withUnsafeBytes { hash.update($0) }
+      json.value(hash.finish().description)
     }
     return json.utf8 + [UInt8(ascii: "\n")]
-  }
-
-  private func write(_ file: File, to json: inout JSONWriter) {
-    json.object { json in
-      json.member("name", file.name)
-      json.member("byte_count", file.byteCount)
-      json.member("sha256", file.sha256.description)
-    }
   }
 
   private func write(_ weights: Weights, to json: inout JSONWriter) {
@@ -189,7 +185,7 @@ extension BundleManifest {
   }
 
   private func write(_ provenance: Provenance, to json: inout JSONWriter) {
-    json.array("sources") { json in for file in provenance.sources { write(file, to: &json) } }
+    json.array("sources") { json in for file in provenance.sources { file.write(to: &json) } }
     json.object("options") { json in
       for (key, value) in provenance.options.sorted(by: { TensorName($0.key) < TensorName($1.key) }) {
         json.member(key, value)
@@ -220,6 +216,16 @@ extension BundleManifest {
           json.member("overflowed", loss.count.overflowed)
         }
       }
+    }
+  }
+}
+
+extension BundleManifest.File {
+  func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.member("name", name)
+      json.member("byte_count", byteCount)
+      json.member("sha256", sha256.description)
     }
   }
 }

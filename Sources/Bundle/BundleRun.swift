@@ -11,6 +11,7 @@ final class BundleRun {
   var folder: AtomicFolder?
   private(set) var manifest: BundleManifest
   private var done = 0
+  private var losses: [TensorName: CastLosses] = [:]
 
   init(_ writer: BundleWriter, threads: Int, progress: @escaping (BundleProgress) -> Void) {
     self.writer = writer
@@ -72,7 +73,6 @@ final class BundleRun {
       try writeFile(name, byteCount: file.byteCount) { try file.write(to: $0) }
       manifest.weights.files.append(name)
     }
-    manifest.provenance.losses.sort { (TensorName($0.tensor), $0.from.rawValue, $0.to.rawValue) < (TensorName($1.tensor), $1.from.rawValue, $1.to.rawValue) }
   }
 
   fileprivate func write(_ tensor: StoredTensor, to sink: any ByteSink, _ pipeline: OrderedPipeline<PlainSlot>) throws {
@@ -107,9 +107,16 @@ final class BundleRun {
   }
 
   private func note(_ tensor: StoredTensor, _ losses: CastLosses) {
-    for (types, count) in losses.counts.sorted(by: { $0.key < $1.key }) where count.changed > 0 {
-      manifest.provenance.losses.append(
-        .init(tensor: tensor.name.string, from: types.from, to: types.to, count: count))
+    if !losses.counts.isEmpty { self.losses[tensor.name] = losses }
+  }
+
+  /// Puts the losses of all tensors into the manifest, in the order of first use.
+  func finish() {
+    for tensor in writer.stored {
+      for (types, count) in losses[tensor.name]?.counts.sorted(by: { $0.key < $1.key }) ?? [] where count.changed > 0 {
+        manifest.provenance.losses.append(
+          .init(tensor: tensor.name.string, from: types.from, to: types.to, count: count))
+      }
     }
   }
 
@@ -152,10 +159,19 @@ extension BundleWriter {
 }
 
 extension StoredTensor {
-  /// Type and shape under which the tensor stands in a safetensors file: panels as an array of panels, types that the
-  /// format lacks as bytes.
+  /// Type and shape under which the tensor stands in a safetensors file.
   var container: (dtype: DType, shape: [Int]) {
-    if layout == .panels, let panels = WeightLayout.panelShape(dtype, shape: shape) { return (dtype, panels) }
-    return dtype.safetensorsName == nil ? (.uint8, [byteCount]) : (dtype, shape)
+    let type = StoredTensor.container(dtype, shape: shape, layout)
+    return (type.dtype, type.shape ?? [])
+  }
+
+  /// Type and shape under which a tensor stands in a safetensors file: panels as an array of panels, types that the format
+  /// lacks as bytes.
+  static func container(_ dtype: DType, shape: [Int], _ layout: WeightLayout) -> TensorType {
+    if layout == .panels, let panels = WeightLayout.panelShape(dtype, shape: shape) {
+      return TensorType(dtype, shape: panels)
+    }
+    guard dtype.safetensorsName == nil else { return TensorType(dtype, shape: shape) }
+    return TensorType(.uint8, shape: [layout.byteCount(dtype, shape: shape) ?? 0])
   }
 }

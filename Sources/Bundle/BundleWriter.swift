@@ -113,7 +113,8 @@ public struct BundleWriter: Sendable {
       try run.writeText(BundleManifest.graphFileName, Array(graph.text.utf8))
       if compress { try run.writeCompressed() } else { try run.writeSafetensors() }
       for (name, bytes) in contents.files { try run.writeFile(name, byteCount: bytes.count) { try $0.write(bytes) } }
-      try folder.write(BundleManifest.fileName) { try $0.write(run.manifest.json) }
+      run.finish()
+      try folder.write(BundleManifest.fileName) { try $0.write(run.manifest.text) }
     }
     return run.manifest
   }
