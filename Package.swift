@@ -54,6 +54,9 @@ let package = Package(
     .testTarget(name: "IRTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "TokenizersTests", dependencies: ["Tokenizers", "Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(
+      name: "BundleTests", dependencies: ["Bundle", "IR", "Safetensors", "Tensors", "TestSupport"],
+      swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],
   cLanguageStandard: .gnu17

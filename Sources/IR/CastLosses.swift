@@ -17,6 +17,12 @@ public struct CastLosses: Sendable, Equatable {
     public var changed = 0
     /// Finite values that became infinite.
     public var overflowed = 0
+
+    public init(examined: Int = 0, changed: Int = 0, overflowed: Int = 0) {
+      self.examined = examined
+      self.changed = changed
+      self.overflowed = overflowed
+    }
   }
 
   /// By pair of types, only of casts that can change a value.
