@@ -26,6 +26,7 @@ let package = Package(
     .target(name: "CSystem"),
     .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
     .target(name: "Safetensors", dependencies: ["Tensors"], swiftSettings: settings),
+    .target(name: "Checkpoints", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
@@ -34,22 +35,28 @@ let package = Package(
       name: "Bundle", dependencies: ["CCrypto", "CZstd", "CSystem", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
     .target(name: "Runtime", dependencies: ["CKernels", "IR", "Tensors", "Tokenizers"], swiftSettings: settings),
-    .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors"], swiftSettings: settings),
+    .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors", "Tokenizers"], swiftSettings: settings),
     .target(
       name: "Converter",
       dependencies: [
-        "Architectures", "Bundle", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "Tokenizers", "Validation",
+        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "IR", "Passes", "Runtime", "Safetensors",
+        "Tensors", "Tokenizers", "Validation",
       ], swiftSettings: settings),
     .executableTarget(
       name: "bessemer",
-      dependencies: ["Converter", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-      swiftSettings: settings),
+      dependencies: [
+        "Converter", "IR", "Passes", "Tensors", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: settings),
+    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "IRTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "TokenizersTests", dependencies: ["Tokenizers", "Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(
+      name: "BundleTests", dependencies: ["Bundle", "IR", "Safetensors", "Tensors", "TestSupport"],
+      swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],
   cLanguageStandard: .gnu17

@@ -152,6 +152,14 @@ public struct Graph: Sendable {
     values[Int(value.index)].rootCount += 1
   }
 
+  /// Makes an output another value, of any type.
+  public mutating func setOutput(_ name: String, to value: ValueID) {
+    guard let index = outputs.firstIndex(where: { $0.name == name }) else { preconditionFailure("no such output") }
+    values[Int(outputs[index].value.index)].rootCount -= 1
+    outputs[index].value = value
+    values[Int(value.index)].rootCount += 1
+  }
+
   /// Appends a node. Throws when the operator does not accept the operands.
   @discardableResult
   public mutating func add(_ op: any Op, _ operands: [ValueID] = [], name: String = "") throws(OpError) -> [ValueID] {

@@ -1,4 +1,4 @@
-public import IR
+import IR
 public import Tensors
 
 /// A model being run: its states, such as a key-value cache, live here between runs. Not for use from several threads at once.

@@ -11,7 +11,7 @@ public enum WeightLayout: String, Sendable, Hashable, Codable, CaseIterable {
   /// Rows of a panel.
   public static let panelRowCount = 16
   /// Beyond this many columns a matrix stays row-major: a panel could not be made in little memory.
-  public static let maximumPanelColumnCount = 1 << 18
+  public static let maximumPanelColumnCount = 1 << 16
 
   /// The bytes that a tensor of this type and shape takes in this layout; nil when it cannot have the layout.
   public func byteCount(_ dtype: DType, shape: [Int]) -> Int? {

@@ -50,7 +50,7 @@ public struct Slice: Op {
   }
 
   /// The first index and the number of indices in a dimension of `size`.
-  private func range(of size: Int) -> (first: Int, count: Int) {
+  func range(of size: Int) -> (first: Int, count: Int) {
     func clamped(_ bound: Int, _ least: Int, _ greatest: Int) -> Int {
       min(max(bound < 0 ? bound + size : bound, least), greatest)
     }

@@ -1,0 +1,188 @@
+public import IR
+internal import Safetensors
+public import Tensors
+
+/// A runnable model: a graph, its weights, tokenizer and configuration, and a manifest that says where they come from.
+///
+/// Opening checks everything but the bytes of the weights: the manifest and all texts by digest, names, sizes, the graph, and
+/// that it and its weights fit each other. ``verify(progress:)`` checks the rest. Weights stay in their files until they
+/// are used; compressed ones are decompressed whenever they are loaded, so keep what is needed twice.
+public struct Bundle: Sendable {
+  /// The path as it was given.
+  public let path: String
+  public let manifest: BundleManifest
+  public let graph: Graph
+  /// Exactly the tensors that the manifest counts; each `weight` of the graph is among them.
+  public let weights: TensorStore
+  let files: BundleFiles
+
+  /// Bytes of a graph's text that are read.
+  static let maximumGraphByteCount = 1 << 29
+
+  /// Opens a folder or a packed file. `threads` decompress weights; `memoryLimit` bounds the bytes of one decompressed tensor.
+  ///
+  /// Throws ``ErrorCode/wrongFormat`` for what is no bundle, ``ErrorCode/unsupportedFeature`` for another version,
+  /// ``ErrorCode/bundle`` when manifest and files disagree, ``ErrorCode/digest`` for a text that was changed.
+  public init(path: String, threads: Int = 1, memoryLimit: Int = .max) throws {
+    self.path = path
+    let files = try BundleFiles(path: path)
+    self.files = files
+    let manifest = try inFile(files.path(of: BundleManifest.fileName)) {
+      try BundleManifest(text: files.read(BundleManifest.fileName, limit: BundleManifest.maximumByteCount))
+    }
+    self.manifest = manifest
+    try inFile(path) { try Bundle.check(files, manifest) }
+    graph = try inFile(files.path(of: BundleManifest.graphFileName)) {
+      let bytes = try Bundle.text(BundleManifest.graphFileName, files, manifest, limit: Bundle.maximumGraphByteCount)
+      guard let text = bytes.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) else {
+        throw BessemerError(.graphText, "is not UTF-8")
+      }
+      return try Graph(text: text)
+    }
+    switch manifest.weights.container {
+    case .safetensors: weights = try Bundle.safetensors(files, manifest)
+    case .zstd: weights = try Bundle.compressed(files, manifest, threads: threads, memoryLimit: memoryLimit)
+    }
+    try inFile(path) { try checkGraph() }
+  }
+
+  /// Whether a bundle stands at `path`, whole or damaged: a folder with our manifest, or a packed file.
+  public static func isBundle(_ path: String) -> Bool { isBundleFolder(path) || PackedBundle.isPacked(path) }
+
+  static func isBundleFolder(_ path: String) -> Bool {
+    guard let file = try? InputFolder(path: path).open(BundleManifest.fileName, links: .refused),
+      let json = try? JSON.parse(file.readAll(limit: BundleManifest.maximumByteCount))
+    else { return false }
+    return BundleManifest.recognizes(json)
+  }
+
+  /// The names of the files that the bundle carries along: tokenizer, configuration and the like.
+  public var fileNames: [String] {
+    let own = [BundleManifest.graphFileName] + manifest.weights.files
+    return manifest.files.map(\.name).filter { !own.contains($0) }
+  }
+
+  /// The content of a file of the bundle, of at most `limit` bytes, whose digest is checked.
+  /// Throws ``ErrorCode/fileMissing`` when the bundle has none of this name.
+  public func file(_ name: String, limit: Int = 1 << 30) throws -> Bytes {
+    try inFile(files.path(of: name)) { try Bundle.text(name, files, manifest, limit: limit) }
+  }
+
+  /// Hashes every file again. Throws ``ErrorCode/digest`` naming the first that is not what the manifest says.
+  public func verify(progress: (BundleProgress) -> Void = { _ in }) throws {
+    let total = manifest.files.reduce(0) { $0 + $1.byteCount }
+    var done = 0
+    for file in manifest.files {
+      let digest = try SHA256.digest(of: try files.map(file.name)) { count in
+        done += count
+        progress(BundleProgress(done: done, total: total, name: file.name))
+      }
+      guard digest == file.sha256 else { throw Bundle.changed(files.path(of: file.name)) }
+    }
+  }
+
+  // MARK: Checks
+
+  static func changed(_ path: String) -> BessemerError {
+    BessemerError(.digest, "has another SHA-256 than the manifest says: it was damaged or edited", file: path)
+  }
+
+  /// A file in memory, its digest checked.
+  private static func text(_ name: String, _ files: BundleFiles, _ manifest: BundleManifest, limit: Int) throws -> Bytes {
+    guard let file = manifest.file(named: name) else {
+      throw BessemerError(.fileMissing, "the bundle has no file \(quoted(name))")
+    }
+    let bytes = try files.read(name, limit: limit)
+    guard try SHA256.digest(of: bytes) == file.sha256 else { throw changed(files.path(of: name)) }
+    return bytes
+  }
+
+  /// Compares what is there with what is listed.
+  private static func check(_ files: BundleFiles, _ manifest: BundleManifest) throws {
+    var present = Set(try files.names().map { TensorName($0) })
+    present.remove(TensorName(BundleManifest.fileName))
+    for file in manifest.files {
+      guard present.remove(TensorName(file.name)) != nil else {
+        throw BessemerError(.bundle, "lacks \(quoted(file.name)), which the manifest lists")
+      }
+      let byteCount = try files.byteCount(of: file.name)
+      guard byteCount == file.byteCount else {
+        throw BessemerError(
+          .bundle, "\(quoted(file.name)) has \(byteCount) bytes, the manifest says \(file.byteCount)")
+      }
+    }
+    if let surplus = present.min() {
+      throw BessemerError(.bundle, "holds \(quoted(surplus.string)), which the manifest does not list")
+    }
+  }
+
+  private func checkGraph() throws {
+    let ports = BundleManifest.ports(of: graph)
+    guard manifest.inputs == ports.inputs, manifest.states == ports.states, manifest.outputs == ports.outputs else {
+      throw BessemerError(.bundle, "the manifest's inputs, states and outputs are not those of the graph")
+    }
+    let byteCount = weights.entries.reduce(0) { $0 &+ ($1.layout.byteCount($1.dtype, shape: $1.shape) ?? 0) }
+    guard manifest.weights.tensorCount == weights.entries.count, manifest.weights.byteCount == byteCount else {
+      throw BessemerError(
+        .bundle,
+        "holds \(weights.entries.count) tensors of \(byteCount) bytes, the manifest says \(manifest.weights.tensorCount)"
+          + " of \(manifest.weights.byteCount)")
+    }
+    for id in graph.nodeIDs {
+      guard let op = graph[id].op as? Weight else { continue }
+      guard let entry = weights[op.name] else {
+        throw BessemerError(.weights, "the graph reads weight \(quoted(op.name.string)), which is not there")
+      }
+      guard entry.dtype == op.dtype, entry.shape == op.shape else {
+        throw BessemerError(
+          .weights,
+          "weight \(quoted(op.name.string)) is \(entry.type), the graph says \(TensorType(op.dtype, shape: op.shape))")
+      }
+    }
+  }
+
+  // MARK: Weights
+
+  private static func safetensors(_ files: BundleFiles, _ manifest: BundleManifest) throws -> TensorStore {
+    var store = TensorStore()
+    var forms = manifest.weights.forms
+    for name in manifest.weights.files {
+      let file = try files.safetensors(name)
+      for entry in file.header.entries {
+        let window = file.bytes(of: entry)
+        var (dtype, shape, layout) = (entry.dtype, entry.shape, WeightLayout.rowMajor)
+        if let form = forms.removeValue(forKey: entry.name) {
+          (dtype, shape, layout) = (form.dtype, form.shape, form.layout)
+          guard StoredTensor.container(dtype, shape: shape, layout) == TensorType(entry.dtype, shape: entry.shape) else {
+            let type = TensorType(entry.dtype, shape: entry.shape)
+            throw BessemerError(
+              .tensorLayout, "tensor \(quoted(entry.name.string)) is stored as \(type), which does not hold its form",
+              file: file.path)
+          }
+        }
+        try inFile(file.path) {
+          try store.append(
+            TensorStore.Entry(entry.name, dtype, shape: shape, file: file.path, layout: layout) { window })
+        }
+      }
+    }
+    if let surplus = forms.keys.min() {
+      throw BessemerError(.bundle, "the manifest has a form for tensor \(quoted(surplus.string)), which is not there")
+    }
+    return store
+  }
+
+  private static func compressed(
+    _ files: BundleFiles, _ manifest: BundleManifest, threads: Int, memoryLimit: Int
+  ) throws -> TensorStore {
+    guard manifest.weights.files == [CompressedWeights.fileName, CompressedWeights.indexFileName],
+      manifest.weights.forms.isEmpty
+    else { throw BessemerError(.bundle, "the manifest does not describe compressed weights as they are written") }
+    let index = CompressedWeights.indexFileName
+    return try inFile(files.path(of: index)) {
+      try CompressedWeights.read(
+        index: text(index, files, manifest, limit: 1 << 30), data: files.map(CompressedWeights.fileName),
+        file: files.path(of: CompressedWeights.fileName), threads: threads, memoryLimit: memoryLimit)
+    }
+  }
+}

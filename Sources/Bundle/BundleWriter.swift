@@ -1,0 +1,140 @@
+internal import Glibc
+public import IR
+internal import Safetensors
+public import Tensors
+
+/// What a bundle is made of.
+public struct BundleContents: Sendable {
+  /// The graph after all passes. Its weights are those of `weights`.
+  public var graph: Graph
+  public var weights: TensorStore
+  /// Tokenizer, configuration and other files to carry along, by plain name.
+  public var files: [(name: String, bytes: Bytes)]
+  public var modelType: String
+  /// The chip that the graph was prepared for.
+  public var target: String?
+  public var provenance: BundleManifest.Provenance
+  /// The version of this program.
+  public var toolVersion: String
+
+  public init(
+    graph: Graph, weights: TensorStore, modelType: String, target: String? = nil,
+    files: [(name: String, bytes: Bytes)] = [], provenance: BundleManifest.Provenance = .init(), toolVersion: String
+  ) {
+    self.graph = graph
+    self.weights = weights
+    self.modelType = modelType
+    self.target = target
+    self.files = files
+    self.provenance = provenance
+    self.toolVersion = toolVersion
+  }
+}
+
+/// How far a long piece of work is.
+public struct BundleProgress: Sendable {
+  /// Bytes done and bytes in all; the totals of a compressed bundle count what is compressed.
+  public let done: Int
+  public let total: Int
+  /// The tensor or file that was worked on.
+  public let name: String
+}
+
+/// Writes bundles: lays the weights out first, so that a dry run can tell, then writes everything, whole or nothing.
+public struct BundleWriter: Sendable {
+  /// A weight as it will be stored.
+  public struct Tensor: Sendable {
+    public let name: TensorName
+    public let dtype: DType
+    public let shape: [Int]
+    public let layout: WeightLayout
+    /// Before compression.
+    public let byteCount: Int
+  }
+
+  /// A shard is closed before it would exceed this; only a single larger tensor makes a larger one.
+  static let maximumShardByteCount = 4 << 30
+
+  /// The graph as it will be stored: its parameters are plain weights.
+  public let graph: Graph
+  let contents: BundleContents
+  let stored: [StoredTensor]
+  let shardByteCount: Int
+
+  /// Throws ``ErrorCode/graph`` or ``ErrorCode/weights`` for a graph that does not fit its weights, ``ErrorCode/usage`` for
+  /// a file name that cannot be carried.
+  public init(_ contents: BundleContents) throws {
+    try self.init(contents, shardByteCount: BundleWriter.maximumShardByteCount)
+  }
+
+  init(_ contents: BundleContents, shardByteCount: Int) throws {
+    self.contents = contents
+    self.shardByteCount = shardByteCount
+    let stored = try StoredGraph(contents.graph)
+    graph = stored.graph
+    let reader = ParameterReader(stored.original, weights: contents.weights)
+    self.stored = try stored.tensors.map { try StoredTensor($0, reader: reader) }
+    try BundleWriter.check(stored.original, contents.weights)
+    var names: Set<TensorName> = [
+      TensorName(BundleManifest.fileName), TensorName(BundleManifest.graphFileName),
+      TensorName(CompressedWeights.fileName), TensorName(CompressedWeights.indexFileName),
+    ]
+    for (name, _) in contents.files {
+      try BundleManifest.checkFileName(name)
+      guard names.insert(TensorName(name)).inserted, !name.hasPrefix("weights") else {
+        throw BessemerError(.usage, "a file named \(quoted(name)) cannot be carried in a bundle")
+      }
+    }
+  }
+
+  /// The weights in the order of their first use.
+  public var tensors: [Tensor] {
+    stored.map {
+      Tensor(name: $0.name, dtype: $0.dtype, shape: $0.shape, layout: $0.layout, byteCount: $0.byteCount)
+    }
+  }
+
+  /// The bytes of all weights before compression.
+  public var byteCount: Int { stored.reduce(0) { $0 + $1.byteCount } }
+
+  /// Writes the folder `path` and returns its manifest. `inputs` are files, beside those that are mapped, that must not be
+  /// overwritten. An existing folder is replaced only if it is a bundle and `overwrite` is set. `progress` may be called on
+  /// any thread, but never on two at once.
+  @discardableResult
+  public func write(
+    to path: String, compress: Bool = false, threads: Int = 1, overwrite: Bool = false, inputs: [FileIdentity] = [],
+    progress: @escaping @Sendable (BundleProgress) -> Void = { _ in }
+  ) throws -> BundleManifest {
+    let run = BundleRun(self, threads: threads, progress: progress)
+    try AtomicFolder.write(
+      to: path, overwrite: overwrite, inputs: inputs, mayReplace: { Bundle.isBundleFolder($0) }
+    ) { folder in
+      run.folder = folder
+      try run.writeText(BundleManifest.graphFileName, Array(graph.text.utf8))
+      if compress { try run.writeCompressed() } else { try run.writeSafetensors() }
+      for (name, bytes) in contents.files { try run.writeFile(name, byteCount: bytes.count) { try $0.write(bytes) } }
+      run.finish()
+      try folder.write(BundleManifest.fileName) { try $0.write(run.manifest.text) }
+    }
+    return run.manifest
+  }
+
+  /// All weights that are missing or of another type, at once.
+  private static func check(_ graph: Graph, _ weights: TensorStore) throws {
+    var problems: [String] = []
+    for id in graph.nodeIDs {
+      guard let op = graph[id].op as? Weight else { continue }
+      let type = TensorType(op.dtype, shape: op.shape)
+      guard let entry = weights[op.name] else {
+        problems.append("\(escaped(op.name.string, limit: 80)) is missing")
+        continue
+      }
+      if entry.type != type {
+        problems.append("\(escaped(op.name.string, limit: 80)) is \(entry.type), the graph says \(type)")
+      }
+    }
+    guard let first = problems.first else { return }
+    let more = problems.count > 1 ? " and \(problems.count - 1) more" : ""
+    throw BessemerError(.weights, "the weights do not fit the graph: \(first)\(more)", details: problems)
+  }
+}

@@ -1,0 +1,180 @@
+public import Tensors
+
+/// NumPy's `.npy` files, versions 1 to 3: little- and big-endian, C and Fortran order.
+///
+/// Source: NEP 1, `numpy.lib.format`.
+public enum NPY {
+  /// No header is longer.
+  static let maximumHeaderByteCount = 1 << 20
+  /// No array has more dimensions.
+  static let maximumRank = 32
+
+  /// Reads an array into memory of its own, row-major and little-endian.
+  public static func read(path: String) throws -> Tensor {
+    try inFile(path) { try parse(MappedFile(path: path).bytes) }
+  }
+
+  /// The array of a whole file.
+  public static func parse(_ bytes: Bytes) throws -> Tensor {
+    var reader = ByteReader(bytes)
+    guard bytes.count >= 10, bytes[0..<6].array == magic else { throw BessemerError(.wrongFormat, "not a .npy file") }
+    try reader.skip(6, "the magic")
+    let version: UInt8 = try reader.integer(UInt8.self, "the version")
+    try reader.skip(1, "the version")
+    guard (1...3).contains(version) else { throw BessemerError(.unsupportedFeature, ".npy version \(version) is not supported") }
+    let length = version == 1 ? Int(try reader.integer(UInt16.self, "the header length")) : Int(try reader.integer(UInt32.self, "the header length"))
+    guard length <= maximumHeaderByteCount else { throw BessemerError(.limit, "a header of \(length) bytes") }
+    var header = NPYHeader(try reader.take(length, "the header").array)
+    let description = try header.parse()
+    guard description.shape.count <= maximumRank, let count = Tensor.elementCount(of: description.shape),
+      let byteCount = description.dtype.byteCount(of: count), byteCount == reader.remaining
+    else {
+      throw BessemerError(
+        .tensorLayout, "\(description.dtype)\(description.shape) does not take the \(reader.remaining) bytes that the file has")
+    }
+    let raw = try reader.take(byteCount, "the data")
+    let size = description.dtype.bits / 8
+    let order = description.isFortran ? fortranOrder(description.shape) : nil
+    let data = try Bytes(byteCount: byteCount) { target in
+      raw.withUnsafeBytes { source in
+        if let order {
+          for (to, from) in order.enumerated() {
+            for k in 0..<size { target[to * size + k] = source[from * size + k] }
+          }
+        } else if byteCount > 0 {
+          target.copyMemory(from: source)
+        }
+      }
+      guard description.isBigEndian else { return }
+      let unit = description.dtype.isComplex ? size / 2 : size
+      for start in stride(from: 0, to: byteCount, by: unit) {
+        for k in 0..<unit / 2 { target.swapAt(start + k, start + unit - 1 - k) }
+      }
+    }
+    return try Tensor(description.dtype, shape: description.shape, bytes: data)
+  }
+
+  /// Writes an array as version 1.0, row-major. Types that NumPy lacks are refused.
+  public static func write(_ tensor: Tensor, to path: String, overwrite: Bool) throws {
+    guard let code = NPYHeader.codes.first(where: { $0.dtype == tensor.dtype })?.code else {
+      throw BessemerError(.unsupportedType, "NumPy has no type \(tensor.dtype)", file: path)
+    }
+    let shape = tensor.shape.map { String($0) }.joined(separator: ", ") + (tensor.rank == 1 ? "," : "")
+    let endian = tensor.dtype.bits == 8 ? "|" : "<"
+    var header = "{'descr': '\(endian)\(code)', 'fortran_order': False, 'shape': (\(shape)), }"
+    header += String(repeating: " ", count: 63 - (10 + header.utf8.count) % 64) + "\n"
+    let count = UInt16(header.utf8.count)
+    try AtomicWriter.write(to: path, overwrite: overwrite, byteCount: 10 + header.utf8.count + tensor.bytes.count) { sink in
+      try sink.write(magic + [1, 0, UInt8(count & 0xFF), UInt8(count >> 8)])
+      try sink.write(header)
+      try sink.write(tensor.bytes)
+    }
+  }
+
+  private static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
+
+  /// For each element in row-major order, its place in column-major order.
+  private static func fortranOrder(_ shape: [Int]) -> [Int] {
+    var strides = [Int](repeating: 1, count: shape.count)
+    for k in shape.indices.dropFirst() { strides[k] = strides[k - 1] * shape[k - 1] }
+    var result: [Int] = []
+    var index = [Int](repeating: 0, count: shape.count)
+    for _ in 0..<shape.reduce(1, *) {
+      result.append(zip(index, strides).reduce(0) { $0 + $1.0 * $1.1 })
+      for k in shape.indices.reversed() {
+        index[k] += 1
+        if index[k] < shape[k] { break }
+        index[k] = 0
+      }
+    }
+    return result
+  }
+}
+
+/// The header of a `.npy` file: a Python dictionary of three entries.
+struct NPYHeader {
+  static let codes: [(code: String, dtype: DType)] = [
+    ("f8", .float64), ("f4", .float32), ("f2", .float16), ("i8", .int64), ("i4", .int32), ("i2", .int16), ("i1", .int8),
+    ("u8", .uint64), ("u4", .uint32), ("u2", .uint16), ("u1", .uint8), ("b1", .bool), ("c8", .complex64), ("c16", .complex128),
+  ]
+
+  private let bytes: [UInt8]
+  private var at = 0
+
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  mutating func parse() throws -> (dtype: DType, isBigEndian: Bool, isFortran: Bool, shape: [Int]) {
+    var descr: String?
+    var order: Bool?
+    var shape: [Int]?
+    try expect("{")
+    while !accept("}") {
+      let key = try string()
+      try expect(":")
+      switch key {
+      case "descr" where descr == nil: descr = try string()
+      case "fortran_order" where order == nil:
+        if accept("True") {
+          order = true
+        } else {
+          try expect("False")
+          order = false
+        }
+      case "shape" where shape == nil: shape = try tuple()
+      default: throw error("unexpected entry \(quoted(key))")
+      }
+      if !accept(",") {
+        try expect("}")
+        break
+      }
+    }
+    skipSpace()
+    guard at == bytes.count, let descr, let order, let shape else { throw error("descr, fortran_order and shape are needed") }
+    guard let first = descr.first, "<>|=".contains(first), let code = NPYHeader.codes.first(where: { $0.code == descr.dropFirst() }) else {
+      throw BessemerError(.unsupportedType, "NumPy type \(quoted(descr)) is not supported")
+    }
+    return (code.dtype, first == ">", order, shape)
+  }
+
+  private mutating func tuple() throws -> [Int] {
+    try expect("(")
+    var numbers: [Int] = []
+    while !accept(")") {
+      skipSpace()
+      let start = at
+      while at < bytes.count, bytes[at] >= 0x30, bytes[at] <= 0x39, at - start < 18 { at += 1 }
+      guard let number = Int(String(decoding: bytes[start..<at], as: UTF8.self)) else { throw error("a bad shape") }
+      numbers.append(number)
+      if !accept(",") {
+        try expect(")")
+        break
+      }
+    }
+    return numbers
+  }
+
+  private mutating func string() throws -> String {
+    skipSpace()
+    guard at < bytes.count, bytes[at] == UInt8(ascii: "'") || bytes[at] == UInt8(ascii: "\"") else { throw error("expected a string") }
+    let quote = bytes[at]
+    let start = at + 1
+    at = start
+    while at < bytes.count, bytes[at] != quote { at += 1 }
+    guard at < bytes.count, let text = String(validating: bytes[start..<at], as: UTF8.self) else { throw error("a string does not end") }
+    at += 1
+    return text
+  }
+
+  private mutating func skipSpace() { while at < bytes.count, bytes[at] == 0x20 || bytes[at] == 0x0A { at += 1 } }
+
+  private mutating func accept(_ text: String) -> Bool {
+    skipSpace()
+    guard bytes[at...].starts(with: text.utf8) else { return false }
+    at += text.utf8.count
+    return true
+  }
+
+  private mutating func expect(_ text: String) throws { guard accept(text) else { throw error("expected '\(text)'") } }
+
+  private func error(_ message: String) -> BessemerError { BessemerError(.header, "in the .npy header at \(at): \(message)") }
+}

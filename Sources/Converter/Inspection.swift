@@ -1,0 +1,76 @@
+internal import Safetensors
+public import Tensors
+
+/// What a checkpoint or bundle holds, by headers alone.
+public struct Inspection: Sendable {
+  /// Sums over tensors of one kind.
+  public struct Sum: Sendable {
+    public var tensorCount = 0
+    public var elementCount = 0
+    public var byteCount = 0
+
+    mutating func add(_ entry: TensorStore.Entry) {
+      tensorCount += 1
+      elementCount += Tensor.elementCount(of: entry.shape) ?? 0
+      byteCount += entry.byteCount
+    }
+  }
+
+  public let location: ModelLocation
+  /// The tensors that were asked for, in the order of their files.
+  public let entries: [TensorStore.Entry]
+  /// All tensors of the checkpoint, also those not asked for.
+  public let weights: TensorStore
+  public private(set) var total = Sum()
+  /// By element type, in the order in which types first occur.
+  public private(set) var byType: [(dtype: DType, sum: Sum)] = []
+  /// By file, in the order in which files first occur.
+  public private(set) var byFile: [(file: String, sum: Sum)] = []
+
+  /// Reads the headers at `location`. Throws ``ErrorCode/usage`` when `selector` matches no tensor.
+  public init(_ location: ModelLocation, selector: NamePattern? = nil) throws {
+    self.location = location
+    switch location {
+    case .folder(let path), .weights(let path): weights = try SafetensorsCheckpoint.read(path)
+    case .bundle(let path): weights = try Bundles.open(path).weights
+    }
+    if let selector {
+      entries = weights.entries.filter { selector.matches($0.name.string) }
+      guard !entries.isEmpty else {
+        throw BessemerError(
+          .usage, "--tensors \(quoted(selector.text)) matches none of \(weights.entries.count) tensors",
+          file: location.path)
+      }
+    } else {
+      entries = weights.entries
+    }
+    var types: [DType: Int] = [:]
+    var files: [String: Int] = [:]
+    // Tensors of a file stand together: the file's name is looked up once for all of them.
+    var (file, position) = ("", -1)
+    for entry in entries {
+      total.add(entry)
+      let type = types[entry.dtype] ?? byType.count
+      if type == byType.count {
+        types[entry.dtype] = type
+        byType.append((entry.dtype, Sum()))
+      }
+      byType[type].sum.add(entry)
+      if position < 0 || entry.file != file {
+        file = entry.file
+        position = files[file] ?? byFile.count
+        if position == byFile.count {
+          files[file] = position
+          byFile.append((file, Sum()))
+        }
+      }
+      byFile[position].sum.add(entry)
+    }
+  }
+
+  /// Whether the path names a model's folder, whose configuration is to be checked too.
+  public var isModelFolder: Bool {
+    if case .folder = location { return true }
+    return false
+  }
+}

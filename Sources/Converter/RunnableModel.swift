@@ -1,0 +1,81 @@
+import IR
+import Passes
+public import Runtime
+import Tensors
+public import Tokenizers
+
+/// A model opened to be run: its session, and its tokenizer and special tokens when it has them.
+public struct RunnableModel {
+  public let loaded: LoadedModel
+  public let session: Session
+
+  /// - Parameters:
+  ///   - fuse: whether a checkpoint's graph is fused; a bundle's is as it was exported.
+  ///   - lastPositionOnly: whether scores are needed for the last position alone.
+  ///   - capacity: tokens that a cache should have room for.
+  public init(
+    path: String, options: RunOptions, fuse: Bool = true, lastPositionOnly: Bool = false, capacity: Int = 0
+  ) throws {
+    loaded = try LoadedModel(path: path, options: ModelOptions(passes: PassOptions(fuse: fuse)))
+    var graph = loaded.graph
+    if lastPositionOnly { _ = try PassRunner([KeepLastPosition()]).run(on: &graph) }
+    session = Session(Model(graph, weights: loaded.weights, options: options), capacity: capacity)
+  }
+
+  /// The tokenizer of tokenizer.json.
+  public func tokenizer() throws -> Tokenizer {
+    guard let json = try loaded.files.json("tokenizer.json") else {
+      throw BessemerError(.fileMissing, "the model has no tokenizer.json", file: loaded.path)
+    }
+    return try inFile(loaded.files["tokenizer.json"]?.path ?? loaded.path) { try Tokenizer(json: json) }
+  }
+
+  /// The token that sequences begin with, by the model's configuration.
+  public var beginToken: Int32? {
+    get throws { try tokens("bos_token_id").first.map { Int32(clamping: $0) } }
+  }
+
+  /// The tokens that end a sequence.
+  public var endTokens: Set<Int> { get throws { Set(try tokens("eos_token_id")) } }
+
+  /// What generation_config.json, else config.json, gives for a token id: a number or a list.
+  private func tokens(_ key: String) throws -> [Int] {
+    for file in ["generation_config.json", "config.json"] {
+      guard let value = try loaded.files.json(file)?[key], !value.isNull else { continue }
+      if let id = value.int { return [id] }
+      if value.kind == .array { return try value.elements.map { try $0.asInt() } }
+      throw BessemerError(.config, "\(key) is \(value.summary), expected a token id or a list of them", file: file)
+    }
+    return []
+  }
+
+  /// The number of tokens that the model knows, by its embedding table.
+  public var vocabularySize: Int? { loaded.config["vocab_size"]?.int }
+
+  // MARK: Embedding
+
+  /// How sentence-transformers' files say that token vectors become one; without such files the normalized mean.
+  public func pooling() throws -> Pooling {
+    guard let modules = try list("modules.json") else { return Pooling() }
+    let types = modules.compactMap { $0["type"]?.string ?? nil }
+    var pooling = Pooling(mode: .mean, normalizes: types.contains { $0.hasSuffix(".Normalize") })
+    guard let config = try loaded.files.json("1_Pooling/config.json") else { return pooling }
+    for (key, mode) in [("cls_token", Pooling.Mode.cls), ("max_tokens", .max), ("lasttoken", .lastToken), ("mean_tokens", .mean)]
+    where config["pooling_mode_" + key]?.bool == true { pooling.mode = mode }
+    for key in ["mean_sqrt_len_tokens", "weightedmean_tokens"] where config["pooling_mode_" + key]?.bool == true {
+      throw BessemerError(.unsupportedFeature, "pooling_mode_\(key) is not supported", file: loaded.path)
+    }
+    return pooling
+  }
+
+  /// The most tokens of a text that are read, special ones included.
+  public func maximumLength() throws -> Int? {
+    if let length = try loaded.files.json("sentence_bert_config.json")?["max_seq_length"]?.int { return length }
+    return loaded.config["max_position_embeddings"]?.int
+  }
+
+  private func list(_ name: String) throws -> [JSON]? {
+    guard let file = loaded.files[name] else { return nil }
+    return try inFile(file.path) { Array(try JSON.parse(file.bytes).asArray()) }
+  }
+}

@@ -1,0 +1,165 @@
+import ArgumentParser
+import Converter
+import Runtime
+import Tensors
+import Tokenizers
+
+/// Continues a text.
+struct Generate: Command {
+  static let configuration = configure(
+    "generate", "Continue a text with a language model.",
+    discussion: "Takes the most likely token each time; with --temperature tokens are drawn, the same for the same --seed.")
+
+  @Argument(help: "A model's folder or a bundle.")
+  var model: String
+
+  @Option(name: [.short, .long], help: ArgumentHelp("The text to continue; may be repeated for a batch.", valueName: "text"))
+  var prompt: [String]
+
+  @Option(
+    name: [.customShort("n"), .long, .customLong("max-tokens")],
+    help: ArgumentHelp("The most tokens to add to each.", valueName: "n"))
+  var count = 64
+
+  @Option(name: [.long, .customLong("temp")], help: ArgumentHelp("Draw tokens, more freely the higher; 0 draws none.", valueName: "t"))
+  var temperature = 0.0
+
+  @Option(help: ArgumentHelp("Draw among the k most likely tokens.", valueName: "k"))
+  var topK = 0
+
+  @Option(help: ArgumentHelp("Draw among the likeliest tokens that reach this probability together.", valueName: "p"))
+  var topP = 1.0
+
+  @Option(help: ArgumentHelp("Draw among tokens at least this part as likely as the likeliest.", valueName: "p"))
+  var minP = 0.0
+
+  @Option(help: ArgumentHelp("Divide the scores of tokens that have occurred.", valueName: "x"))
+  var repetitionPenalty = 1.0
+
+  @Option(help: ArgumentHelp("What the drawing starts from.", valueName: "n"))
+  var seed: UInt64 = 0
+
+  @Option(help: ArgumentHelp("End at this text; may be repeated.", valueName: "text"))
+  var stop: [String] = []
+
+  @Flag(help: "Go on past the model's end token.")
+  var ignoreEos = false
+
+  @OptionGroup var run: RunOptionGroup
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    if count < 1 { throw ValidationError("-n takes a positive number") }
+    if !(temperature >= 0 && temperature.isFinite) { throw ValidationError("--temperature takes a number of at least 0") }
+    if topK < 0 { throw ValidationError("--top-k takes a number of at least 0") }
+    if !(topP > 0 && topP <= 1) { throw ValidationError("--top-p takes a number above 0 and up to 1") }
+    if !(minP >= 0 && minP < 1) { throw ValidationError("--min-p takes a number from 0 up to but not including 1") }
+    if !(repetitionPenalty > 0 && repetitionPenalty.isFinite) { throw ValidationError("--repetition-penalty takes a positive number") }
+  }
+
+  func execute(_ console: Console) throws {
+    let opened = try run.open(model, common, lastPositionOnly: true)
+    let tokenizer = try opened.tokenizer()
+    let begin = try opened.beginToken
+    let prompts = try prompt.map { text in
+      guard let begin else { return try tokenizer.encode(text) }
+      return [begin] + (try tokenizer.encode(text, addSpecialTokens: false))
+    }
+    var sampling = SamplingOptions()
+    (sampling.temperature, sampling.topK, sampling.topP, sampling.minP) = (temperature, topK, topP, minP)
+    (sampling.repetitionPenalty, sampling.seed) = (repetitionPenalty, seed)
+    let generator = try Generator(opened.session)
+    let ends = ignoreEos ? [] : try opened.endTokens
+    let streams = prompts.count == 1 && !console.isJSON
+    var texts = prompts.map { _ in GeneratedText(tokenizer, stops: stop) }
+    if streams { try console.out.write(prompt[0]) }
+    _ = try generator.generate(prompts, count: count, sampling: sampling, stop: ends) { sequence, token in
+      let (fresh, goesOn) = try texts[sequence].append(token)
+      if streams {
+        try console.out.write(fresh)
+        try console.out.flush()
+      }
+      return goesOn
+    }
+    for k in texts.indices {
+      let rest = try texts[k].finish()
+      if streams { try console.out.write(rest) }
+    }
+    let statistics = generator.statistics
+    if console.isJSON {
+      try console.json("generate") { json in
+        json.array("sequences") { json in
+          for (text, prompt) in zip(texts, prompt) {
+            json.object { json in
+              json.member("prompt", prompt)
+              json.member("text", text.text)
+              json.array("tokens", text.tokens)
+            }
+          }
+        }
+        json.member("prompt_tokens", statistics.promptTokens)
+        json.member("new_tokens", statistics.newTokens)
+        json.member("prefill_seconds", statistics.prefill / .seconds(1))
+        json.member("decode_seconds", statistics.decode / .seconds(1))
+      }
+      return
+    }
+    if streams {
+      try console.out.line("")
+    } else {
+      for (text, prompt) in zip(texts, prompt) { try console.out.line(prompt + text.text) }
+    }
+    let rate = Double(max(statistics.newTokens - prompts.count, 0)) / max(statistics.decode / .seconds(1), 1e-9)
+    console.note(
+      "\(statistics.promptTokens) tokens read in \(significant(statistics.prefill / .milliseconds(1))) ms, "
+        + "\(statistics.newTokens) written, \(significant(rate)) a second")
+    console.noteMemory(opened.session)
+  }
+}
+
+/// The text of tokens as they come, up to a stop text.
+struct GeneratedText {
+  private let tokenizer: Tokenizer
+  private let stops: [String]
+  private(set) var tokens: [Int] = []
+  private(set) var text = ""
+  private var shown = 0
+
+  init(_ tokenizer: Tokenizer, stops: [String]) {
+    self.tokenizer = tokenizer
+    self.stops = stops.filter { !$0.isEmpty }
+  }
+
+  /// What the token adds that is certain, and whether the text goes on.
+  mutating func append(_ token: Int) throws -> (fresh: String, goesOn: Bool) {
+    tokens.append(token)
+    text = try tokenizer.decode(tokens.map { Int32($0) })
+    for stop in stops {
+      guard let end = firstOccurrence(of: Array(stop.utf8), in: Array(text.utf8)) else { continue }
+      text = String(decoding: Array(text.utf8)[..<end], as: UTF8.self)
+      return (release(upTo: text.utf8.count), false)
+    }
+    // What could still become a stop text, or a character whose bytes are not all there, is held back.
+    let held = stops.map { $0.utf8.count - 1 }.max() ?? 0
+    var safe = max(text.utf8.count - held, shown)
+    if text.unicodeScalars.last == "\u{FFFD}" { safe = min(safe, max(text.utf8.count - 3, shown)) }
+    return (release(upTo: safe), true)
+  }
+
+  /// What was held back.
+  mutating func finish() throws -> String { release(upTo: text.utf8.count) }
+
+  private mutating func release(upTo end: Int) -> String {
+    let bytes = Array(text.utf8)
+    var end = min(end, bytes.count)
+    while end > shown, end < bytes.count, bytes[end] & 0xC0 == 0x80 { end -= 1 }
+    guard end > shown else { return "" }
+    defer { shown = end }
+    return String(decoding: bytes[shown..<end], as: UTF8.self)
+  }
+
+  private func firstOccurrence(of needle: [UInt8], in bytes: [UInt8]) -> Int? {
+    guard bytes.count >= needle.count else { return nil }
+    return (0...bytes.count - needle.count).first { bytes[$0..<$0 + needle.count].elementsEqual(needle) }
+  }
+}

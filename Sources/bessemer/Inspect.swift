@@ -1,0 +1,49 @@
+import ArgumentParser
+import Converter
+import Tensors
+
+/// Lists the tensors of a checkpoint or bundle and, for a model, checks that its configuration accounts for each.
+struct Inspect: Command {
+  static let configuration = configure(
+    "inspect", "List the tensors of a model and check its configuration.",
+    discussion: """
+      PATH is a .safetensors file, an index.json, a folder, or a bundle. A folder is taken for a model: its config.json \
+      must account for every tensor. Nothing of the weights is read.
+      """,
+    aliases: ["ls", "dump"])
+
+  @Argument(help: "A weights file, an index, a model's folder or a bundle.")
+  var path: String
+
+  @Option(help: ArgumentHelp("Only tensors with these names: a glob, or /REGEX/.", valueName: "pattern"))
+  var tensors: String?
+
+  @Flag(help: "Show the text metadata of the files.")
+  var metadata = false
+
+  @Flag(help: "Show inputs, outputs and operators of the graph instead of the tensors.")
+  var graph = false
+
+  @Flag(help: "Do not look at config.json.")
+  var weightsOnly = false
+
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    if graph, weightsOnly { throw ValidationError("--graph and --weights-only exclude each other") }
+  }
+
+  func execute(_ console: Console) throws {
+    let location = try ModelLocation(path)
+    let selector = try tensors.map { try NamePattern($0) }
+    if graph {
+      let model = try LoadedModel(location)
+      return try GraphSummary(model).write(console)
+    }
+    // The configuration first: it is read before any weight, and what is wrong with it is said before a long table.
+    let inspection = try Inspection(location, selector: selector)
+    let model = inspection.isModelFolder && !weightsOnly ? try LoadedModel(location) : nil
+    let listing = InspectListing(inspection: inspection, model: model, showsMetadata: metadata)
+    if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
+  }
+}

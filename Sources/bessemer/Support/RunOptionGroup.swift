@@ -1,0 +1,45 @@
+import ArgumentParser
+import Converter
+import Runtime
+import Tensors
+
+/// The options of commands that run a model.
+struct RunOptionGroup: ParsableArguments {
+  @Option(help: ArgumentHelp("What matrix products are computed in: float32 or bfloat16.", valueName: "type"))
+  var compute: String?
+
+  @Flag(help: "Run the elementary operators of a checkpoint without fusing them.")
+  var noFuse = false
+
+  func options(_ common: CommonOptions) throws -> RunOptions {
+    var compute = RunOptions.Compute.float32
+    if let text = self.compute {
+      switch DType(spelling: text) {
+      case .float32: compute = .float32
+      case .bfloat16: compute = .bfloat16
+      default: throw BessemerError(.usage, "--compute takes float32 or bfloat16, not \(quoted(text))")
+      }
+    }
+    let memory = Machine.memoryByteCount
+    return RunOptions(
+      threads: common.threads ?? Machine.processorCount, compute: compute,
+      packLimit: common.maxMemory.map { $0.byteCount / 2 } ?? memory * 2 / 5)
+  }
+
+  /// Opens a model to run.
+  func open(
+    _ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false, capacity: Int = 0
+  ) throws -> RunnableModel {
+    try RunnableModel(
+      path: path, options: options(common), fuse: !noFuse, lastPositionOnly: lastPositionOnly, capacity: capacity)
+  }
+}
+
+extension Console {
+  /// Says how much memory a run took.
+  func noteMemory(_ session: Session) {
+    detail(
+      "memory  \(ByteSize(session.peakByteCount).text) activations and states at most, "
+        + "\(ByteSize(session.model.parameterByteCount).text) prepared weights")
+  }
+}
