@@ -7,6 +7,11 @@ public struct CastLosses: Sendable, Equatable {
     public let from: DType
     public let to: DType
 
+    public init(from: DType, to: DType) {
+      self.from = from
+      self.to = to
+    }
+
     public static func < (a: Types, b: Types) -> Bool { (a.from.rawValue, a.to.rawValue) < (b.from.rawValue, b.to.rawValue) }
   }
 

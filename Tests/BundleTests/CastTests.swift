@@ -14,7 +14,9 @@ import Testing
   static func expectSame(_ a: Tensor, _ b: Tensor, _ what: String) {
     #expect(a.type == b.type)
     let (x, y) = (a.doubles, b.doubles)
-    let wrong = x.indices.filter { x[$0] != y[$0] && !(x[$0].isNaN && y[$0].isNaN) || x[$0].sign != y[$0].sign && x[$0] == 0 }
+    let wrong = x.indices.filter {
+      x[$0] != y[$0] && !(x[$0].isNaN && y[$0].isNaN) || x[$0].sign != y[$0].sign && x[$0] == 0
+    }
     #expect(wrong.isEmpty, "\(what): \(wrong.count) differ, first at \(wrong.first ?? 0)")
   }
 
@@ -49,7 +51,7 @@ import Testing
     #expect(throws: BessemerError.self) { try integers.cast(to: .complex64) }
   }
 
-  @Test(arguments: [DType.float32, .float16, .bfloat16], [1, 2, 15, 16, 17, 33, 48], [1, 2, 5, 16])
+  @Test(arguments: all, [1, 2, 15, 16, 17, 33, 48])
   func panels(dtype: DType, n: Int) throws {
     for k in [1, 2, 5, 16] {
       var random = SplitMix64(state: UInt64(n * 100 + k))
