@@ -44,7 +44,7 @@ public struct LoadedModel: Sendable {
   public init(_ location: ModelLocation, options: ModelOptions = ModelOptions()) throws {
     path = location.path
     if case .bundle(let path) = location {
-      let bundle = try Bundles.open(path)
+      let bundle = try Bundles.open(path, options.resources)
       (origin, graph, weights, files, report) = (.bundle, bundle.graph, bundle.weights, bundle.files, nil)
       let configuration = try LoadedModel.config(bundle.files, at: path)
       config = configuration
@@ -121,8 +121,12 @@ public struct ModelOptions: Sendable {
   /// The passes to run; nil leaves the graph as it was built.
   public var passes: PassOptions?
 
-  public init(activation: DType = .float32, passes: PassOptions? = nil) {
+  /// What unpacking a compressed bundle may take.
+  public var resources: Resources
+
+  public init(activation: DType = .float32, passes: PassOptions? = nil, resources: Resources = Resources()) {
     self.activation = activation
     self.passes = passes
+    self.resources = resources
   }
 }
