@@ -40,8 +40,10 @@ public struct LoadedModel: Sendable {
     try self.init(ModelLocation(path), options: options)
   }
 
-  /// Opens the model at a location.
-  public init(_ location: ModelLocation, options: ModelOptions = ModelOptions()) throws {
+  /// Opens the model at a location; `opened` are its weights if they have been opened already.
+  public init(
+    _ location: ModelLocation, options: ModelOptions = ModelOptions(), weights opened: TensorStore? = nil
+  ) throws {
     path = location.path
     if case .bundle(let path) = location {
       let bundle = try Bundles.open(path, options.resources)
@@ -59,7 +61,7 @@ public struct LoadedModel: Sendable {
     config = configuration
     let configPath = files["config.json"]?.path ?? location.path
     modelType = try inFile(configPath) { try configuration.modelType }
-    let weights = try SafetensorsCheckpoint.read(location.path)
+    let weights = try opened ?? SafetensorsCheckpoint.read(location.path)
     self.weights = weights
     var graph = try inFile(configPath) {
       try buildGraph(config: configuration, weights: weights, options: BuildOptions(activation: options.activation))
