@@ -47,7 +47,7 @@ let package = Package(
       dependencies: [
         "Converter", "IR", "Passes", "Tensors", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings),
-    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensors", "TestSupport"], swiftSettings: settings),

@@ -16,7 +16,7 @@ public struct RunnableModel {
   public init(
     path: String, options: RunOptions, fuse: Bool = true, lastPositionOnly: Bool = false, capacity: Int = 0
   ) throws {
-    loaded = try LoadedModel(path: path, options: ModelOptions(passes: PassOptions(fuse: fuse)))
+    loaded = try LoadedModel(path: path, options: ModelOptions(passes: PassOptions(fuse: fuse), resources: Resources(threads: options.threads)))
     var graph = loaded.graph
     if lastPositionOnly { _ = try PassRunner([KeepLastPosition()]).run(on: &graph) }
     session = Session(Model(graph, weights: loaded.weights, options: options), capacity: capacity)

@@ -17,7 +17,7 @@ struct Doctor: Command {
     if console.isJSON, problem == nil { return try console.json("doctor") { writeJSON(&$0) } }
     var table = Table([("", .left), ("", .left)])
     for (name, value) in findings { table.row(name, value) }
-    table.row("self-test", problem == nil ? "passed: text, passes, interpreter" : "FAILED")
+    table.row("self-test", problem == nil ? "passed: text, passes, interpreter, runtime" : "FAILED")
     if !console.isJSON { try table.write(to: console.out) }
     if let problem { throw BessemerError(.comparison, "the self-test failed: \(problem.message)", details: problem.details) }
   }
