@@ -64,7 +64,8 @@ public enum WeightLayout: String, Sendable, Hashable, Codable, CaseIterable {
     let depth = (k + group - 1) / group
     // Whole groups of columns, then the column that is alone in the last group; whole panels, then the last rows.
     for (first, panelCount, height) in [(0, n / 16, 16), (n / 16 * 16, n % 16 == 0 ? 0 : 1, n % 16)] {
-      for (column, groupCount, used) in [(0, k / group, group), (k / group * group, k % group == 0 ? 0 : 1, k % group)] {
+      for (column, groupCount, used) in [(0, k / group, group), (k / group * group, k % group == 0 ? 0 : 1, k % group)]
+      {
         guard panelCount > 0, groupCount > 0 else { continue }
         // Indices stay below the padded counts, from which both sizes were checked.
         copyStrided(
@@ -92,7 +93,8 @@ extension Tensor {
     guard WeightLayout.panels.byteCount(dtype, shape: shape) == panels.count,
       let size = Tensor.byteCount(dtype, shape: shape)
     else {
-      throw BessemerError(.tensorLayout, "\(panels.count) bytes are not the panels of \(TensorType(dtype, shape: shape))")
+      throw BessemerError(
+        .tensorLayout, "\(panels.count) bytes are not the panels of \(TensorType(dtype, shape: shape))")
     }
     let bytes = try Bytes(byteCount: size) { target in
       panels.withUnsafeBytes { WeightLayout.unpack($0, dtype, shape: shape, into: target) }
