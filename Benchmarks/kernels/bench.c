@@ -1,5 +1,6 @@
-/// Times the kernels, the best of many runs, beside the machine's multiply-add peak and read bandwidth measured in the same
-/// run. Arguments: [threads=N] [isa=NAME] [group ...] with groups linear, gemv, attention, rest; all by default.
+/// Times the kernels, the best of many runs, beside the machine's multiply-add peak and read bandwidth measured in the
+/// same run. Arguments: [threads=N] [isa=NAME] [shape=M,N,K] [group ...] with groups linear, gemv, attention, rest; all
+/// by default.
 #define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 
 static bk_pool *pool;
 static int threads;
-static double peak, bandwidth; // operations and bytes per second
+static double peak, bandwidth;  // operations and bytes per second
 
 static double now(void) {
   struct timespec t;
@@ -21,16 +22,16 @@ static double now(void) {
 }
 
 /// Seconds of the fastest run of STATEMENT within about `budget` seconds (at least 5 runs).
-#define FASTEST(budget, STATEMENT)                                        \
-  ({                                                                      \
-    double fastest = 1e9, start = now();                                  \
-    for (int run = 0; run < 5 || now() - start < (budget); run++) {       \
-      double t0 = now();                                                  \
-      STATEMENT;                                                          \
-      double t = now() - t0;                                              \
-      if (t < fastest) fastest = t;                                       \
-    }                                                                     \
-    fastest;                                                              \
+#define FASTEST(budget, STATEMENT)                                  \
+  ({                                                                \
+    double fastest = 1e9, start = now();                            \
+    for (int run = 0; run < 5 || now() - start < (budget); run++) { \
+      double t0 = now();                                            \
+      STATEMENT;                                                    \
+      double t = now() - t0;                                        \
+      if (t < fastest) fastest = t;                                 \
+    }                                                               \
+    fastest;                                                        \
   })
 
 static float *random_floats(size_t n) {
@@ -52,20 +53,34 @@ static void measure_limits(size_t bytes) {
   memset(data, 0, bytes);
   bandwidth = (double)bytes / FASTEST(1.0, bk_probe_read(pool, data, bytes));
   free(data);
-  printf("%s, %d threads: f32 multiply-add peak %.0f GFLOP/s, read bandwidth %.1f GB/s (%zu MB)\n", bk_isa(), threads, peak / 1e9,
-         bandwidth / 1e9, bytes >> 20);
+  printf("%s, %d threads: f32 multiply-add peak %.0f GFLOP/s, read bandwidth %.1f GB/s (%zu MB)\n", bk_isa(), threads,
+         peak / 1e9, bandwidth / 1e9, bytes >> 20);
 }
 
 static void linear(size_t M, size_t N, size_t K, bk_dtype type, bk_compute compute, bool rows) {
   float *x = random_floats(M * K), *w = random_floats(N * K), *y = random_floats(M * N), *bias = random_floats(N);
   void *packed = aligned_alloc(64, (bk_pack_size(type, N, K) + 63) / 64 * 64);
-  if (rows) bk_convert(pool, type, packed, BK_F32, w, N * K);
-  else bk_pack(pool, type, packed, BK_F32, w, K, false, N, K);
-  bk_linear_args g = {.m = M, .n = N, .k = K, .x = x, .x_stride = K, .w = packed, .w_stride = K, .w_type = type, .compute = compute, .bias = bias, .y = y, .y_stride = N};
+  if (rows)
+    bk_convert(pool, type, packed, BK_F32, w, N * K);
+  else
+    bk_pack(pool, type, packed, BK_F32, w, K, false, N, K);
+  bk_linear_args g = {.m = M,
+                      .n = N,
+                      .k = K,
+                      .x = x,
+                      .x_stride = K,
+                      .w = packed,
+                      .w_stride = K,
+                      .w_type = type,
+                      .compute = compute,
+                      .bias = bias,
+                      .y = y,
+                      .y_stride = N};
   double t = FASTEST(0.4, rows ? bk_linear_rows(pool, &g) : bk_linear(pool, &g));
   static const char *const types[] = {"f32", "bf16", "f16"};
-  printf("linear%s M=%zu N=%zu K=%zu weights %s compute %s: %.1f us, %.0f GFLOP/s, %.0f %% of f32 peak\n", rows ? "_rows" : "", M, N, K, types[type],
-         compute ? "bf16" : "f32", t * 1e6, 2e-9 * (double)(M * N * K) / t, 2e2 * (double)(M * N * K) / t / peak);
+  printf("linear%s M=%zu N=%zu K=%zu weights %s compute %s: %.1f us, %.0f GFLOP/s, %.0f %% of f32 peak\n",
+         rows ? "_rows" : "", M, N, K, types[type], compute ? "bf16" : "f32", t * 1e6, 2e-9 * (double)(M * N * K) / t,
+         2e2 * (double)(M * N * K) / t / peak);
   free(x);
   free(w);
   free(y);
@@ -79,36 +94,65 @@ static void gemv(size_t N, size_t K, bk_dtype type, bk_compute compute, bool row
   char *w = aligned_alloc(4096, (copies * bytes + 4095) / 4096 * 4096);
   memset(w, 0, copies * bytes);
   float *x = random_floats(K), *y = random_floats(N);
-  bk_linear_args g = {.m = 1, .n = N, .k = K, .x = x, .x_stride = K, .w_stride = K, .w_type = type, .compute = compute, .y = y, .y_stride = N};
-  double t = FASTEST(0.6, for (size_t c = 0; c < copies; c++) {
-    g.w = w + c * bytes;
-    rows ? bk_linear_rows(pool, &g) : bk_linear(pool, &g);
-  });
+  bk_linear_args g = {.m = 1,
+                      .n = N,
+                      .k = K,
+                      .x = x,
+                      .x_stride = K,
+                      .w_stride = K,
+                      .w_type = type,
+                      .compute = compute,
+                      .y = y,
+                      .y_stride = N};
+  double t = FASTEST(
+      0.6, for (size_t c = 0; c < copies; c++) {
+        g.w = w + c * bytes;
+        rows ? bk_linear_rows(pool, &g) : bk_linear(pool, &g);
+      });
   static const char *const types[] = {"f32", "bf16", "f16"};
   double rate = (double)(copies * bytes) / t;
-  printf("gemv%s N=%zu K=%zu weights %s compute %s: %.0f us, %.1f GB/s, %.0f %% of read bandwidth\n", rows ? "_rows" : "", N, K, types[type],
-         compute ? "bf16" : "f32", t / (double)copies * 1e6, rate / 1e9, 100 * rate / bandwidth);
+  printf("gemv%s N=%zu K=%zu weights %s compute %s: %.0f us, %.1f GB/s, %.0f %% of read bandwidth\n",
+         rows ? "_rows" : "", N, K, types[type], compute ? "bf16" : "f32", t / (double)copies * 1e6, rate / 1e9,
+         100 * rate / bandwidth);
   free(w);
   free(x);
   free(y);
 }
 
 static void attention(size_t B, size_t Hq, size_t Hkv, size_t S, size_t T, size_t D, bool causal) {
-  float *q = random_floats(B * Hq * S * D), *k = random_floats(B * Hkv * T * D), *v = random_floats(B * Hkv * T * D), *o = random_floats(B * Hq * S * D);
-  bk_attention_args g = {.batch = B, .q_heads = Hq, .kv_heads = Hkv, .queries = S, .keys = T, .depth = D, .v_depth = D, .q = q, .k = k, .v = v, .out = o, .scale = 0.1f, .causal = causal};
+  float *q = random_floats(B * Hq * S * D), *k = random_floats(B * Hkv * T * D), *v = random_floats(B * Hkv * T * D),
+        *o = random_floats(B * Hq * S * D);
+  bk_attention_args g = {.batch = B,
+                         .q_heads = Hq,
+                         .kv_heads = Hkv,
+                         .queries = S,
+                         .keys = T,
+                         .depth = D,
+                         .v_depth = D,
+                         .q = q,
+                         .k = k,
+                         .v = v,
+                         .out = o,
+                         .scale = 0.1f,
+                         .causal = causal};
   g.q_strides = g.out_strides = (bk_strides3){(ptrdiff_t)(Hq * S * D), (ptrdiff_t)(S * D), (ptrdiff_t)D};
   g.k_strides = g.v_strides = (bk_strides3){(ptrdiff_t)(Hkv * T * D), (ptrdiff_t)(T * D), (ptrdiff_t)D};
-  double t = FASTEST(0.6, bk_attention(pool, &g)), operations = 4.0 * (double)(B * Hq * S * D) * (double)T * (causal && S == T ? 0.5 : 1);
-  printf("attention B=%zu H=%zu/%zu S=%zu T=%zu D=%zu%s: %.1f us, %.0f GFLOP/s (%.0f %% of peak), cache read at %.1f GB/s (%.0f %%)\n", B, Hq, Hkv, S, T, D,
-         causal ? " causal" : "", t * 1e6, operations / t / 1e9, 100 * operations / t / peak, 8e-9 * (double)(B * Hkv * T * D) / t,
-         800 * (double)(B * Hkv * T * D) / t / bandwidth);
+  double t = FASTEST(0.6, bk_attention(pool, &g)),
+         operations = 4.0 * (double)(B * Hq * S * D) * (double)T * (causal && S == T ? 0.5 : 1);
+  printf(
+      "attention B=%zu H=%zu/%zu S=%zu T=%zu D=%zu%s: %.1f us, %.0f GFLOP/s (%.0f %% of peak), cache read at %.1f GB/s "
+      "(%.0f %%)\n",
+      B, Hq, Hkv, S, T, D, causal ? " causal" : "", t * 1e6, operations / t / 1e9, 100 * operations / t / peak,
+      8e-9 * (double)(B * Hkv * T * D) / t, 800 * (double)(B * Hkv * T * D) / t / bandwidth);
   free(q);
   free(k);
   free(v);
   free(o);
 }
 
-static void rate(const char *name, double bytes, double t) { printf("%-24s %8.1f us  %6.1f GB/s\n", name, t * 1e6, bytes / t / 1e9); }
+static void rate(const char *name, double bytes, double t) {
+  printf("%-24s %8.1f us  %6.1f GB/s\n", name, t * 1e6, bytes / t / 1e9);
+}
 
 static void rest(void) {
   const size_t n = 1 << 22;
@@ -123,7 +167,8 @@ static void rest(void) {
   rate("softmax 10922 x 384", 8 * 384 * 10922, FASTEST(0.2, bk_softmax(pool, y, 384, x, 384, 10922, 384)));
   rate("layer_norm 128 x 384", 8 * 384 * 128, FASTEST(0.2, bk_layer_norm(pool, y, 384, x, 384, z, z, 1e-5f, 128, 384)));
   rate("rms_norm 1024 x 4096", 8 * b, FASTEST(0.2, bk_rms_norm(pool, y, 4096, x, 4096, z, 1e-5f, 1024, 4096)));
-  static const char *const names[] = {"relu", "gelu_erf", "gelu_tanh", "silu", "sigmoid", "tanh", "exp", "erf", "neg", "abs", "sqrt", "rsqrt", "reciprocal", "log", "sin", "cos"};
+  static const char *const names[] = {"relu", "gelu_erf", "gelu_tanh", "silu",  "sigmoid",    "tanh", "exp", "erf",
+                                      "neg",  "abs",      "sqrt",      "rsqrt", "reciprocal", "log",  "sin", "cos"};
   for (int op = 0; op <= BK_UNARY_COS; op++) rate(names[op], 8 * b, FASTEST(0.1, bk_unary(pool, op, y, x, n)));
   const size_t shape[2] = {2048, 2048};
   const ptrdiff_t plain[2] = {2048, 1}, row[2] = {0, 1}, swapped[2] = {1, 2048};
@@ -147,17 +192,24 @@ static void rest(void) {
 int main(int count, char **arguments) {
   threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
   bool all = true, chosen[4] = {0};
+  size_t shape[3] = {0};
   static const char *const groups[] = {"linear", "gemv", "attention", "rest"};
   for (int i = 1; i < count; i++) {
     if (strncmp(arguments[i], "threads=", 8) == 0) threads = atoi(arguments[i] + 8);
     if (strncmp(arguments[i], "isa=", 4) == 0 && bk_set_isa(arguments[i] + 4) != BK_OK) return 2;
+    if (sscanf(arguments[i], "shape=%zu,%zu,%zu", &shape[0], &shape[1], &shape[2]) == 3) all = false;
     for (int g = 0; g < 4; g++)
       if (strcmp(arguments[i], groups[g]) == 0) chosen[g] = !(all = false);
   }
   pool = bk_pool_create(threads);
   measure_limits((size_t)1 << 30);
+  if (shape[0]) {
+    linear(shape[0], shape[1], shape[2], BK_F32, BK_COMPUTE_F32, false);
+    linear(shape[0], shape[1], shape[2], BK_BF16, BK_COMPUTE_BF16, false);
+  }
   if (all || chosen[0]) {
-    static const size_t shapes[][3] = {{128, 384, 384}, {128, 1152, 384}, {128, 1536, 384}, {128, 384, 1536}, {512, 2048, 2048}, {16, 4096, 4096}, {2048, 1024, 4096}};
+    static const size_t shapes[][3] = {{128, 384, 384},   {128, 1152, 384}, {128, 1536, 384},  {128, 384, 1536},
+                                       {512, 2048, 2048}, {16, 4096, 4096}, {2048, 1024, 4096}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
       const size_t *s = shapes[i];
       linear(s[0], s[1], s[2], BK_F32, BK_COMPUTE_F32, false);

@@ -125,4 +125,3 @@ void sys_install_signal_handlers(void) {
 }
 
 int sys_interrupt_signal(void) { return atomic_load(&interrupt_signal); }
-void sys_set_interrupt_signal(int signal_number) { atomic_store(&interrupt_signal, signal_number); }

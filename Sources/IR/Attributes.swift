@@ -42,15 +42,14 @@ public struct TensorAttribute: Codable, Hashable, Sendable {
 }
 
 extension Op {
-  /// The attributes that differ from the defaults.
   public var attributes: Attributes {
+    if hasNoAttributes { return [:] }
     let encoder = AttributeEncoder()
     do { try encode(to: encoder) } catch { preconditionFailure("\(Self.name): \(error)") }
     let defaults = Self.defaults
     return encoder.values.filter { defaults[$0.key] != $0.value }
   }
 
-  /// The operator with these attributes, defaults filled in. Attributes it does not know are an error.
   public init(attributes: Attributes) throws {
     let decoder = AttributeDecoder(values: Self.defaults.merging(attributes) { $1 })
     try self.init(from: decoder)

@@ -69,10 +69,47 @@ struct DimSum: Equatable {
 
 /// The product of dimensions, or nil when it is too long or too large to be written.
 func product(_ dims: some Sequence<Dim>) -> DimSum? {
+  var number = 1
   var result = DimSum(.known(1))
   for dim in dims {
-    guard let next = result * DimSum(dim) else { return nil }
-    result = next
+    switch dim {
+    case .known(let n):
+      let (next, overflow) = number.multipliedReportingOverflow(by: n)
+      guard !overflow else { return nil }
+      number = next
+    case .symbol:
+      guard let next = result * DimSum(dim) else { return nil }
+      result = next
+    }
   }
-  return result
+  return number == 1 ? result : result * DimSum(.known(number))
+}
+
+extension Dim {
+  /// The largest dimension, number of elements and number in a symbol.
+  static let limit = 1 << 48
+  /// The most bytes that a symbol's text may take.
+  static let maximumSymbolLength = 255
+
+  /// Whether a known dimension is from 0 to 2^48, or a symbol is short and its numbers are at most that.
+  var isWithinLimits: Bool {
+    switch self {
+    case .known(let n): return n >= 0 && n <= Dim.limit
+    case .symbol(let text):
+      guard text.utf8.count <= Dim.maximumSymbolLength else { return false }
+      let isPlain = text.utf8.allSatisfy { $0 != UInt8(ascii: "+") }
+      return isPlain || text.split(separator: "+").allSatisfy { (Int($0)?.magnitude ?? 0) <= Dim.limit }
+    }
+  }
+}
+
+extension TensorType {
+  /// The most dimensions.
+  static let maximumRank = 32
+
+  /// Whether rank and dimensions are within limits, and the number of elements if it is known.
+  var isWithinLimits: Bool {
+    guard rank <= TensorType.maximumRank, dims.allSatisfy(\.isWithinLimits) else { return false }
+    return shape.map { Tensor.elementCount(of: $0) != nil } ?? true
+  }
 }

@@ -7,20 +7,15 @@ extension Graph {
     for input in inputs { defined[input.value.ordinal] = true }
     for state in states { defined[state.value.ordinal] = true }
     var useCounts = [Int](repeating: 0, count: valueCount)
-    var checked: [InferenceKey: [TensorType]] = [:]
     for id in nodeIDs {
       let node = self[id]
       for operand in node.operands {
         guard defined[operand.ordinal] else { throw broken(node, "reads a value that is computed after it, or never") }
         useCounts[operand.ordinal] += 1
       }
-      let key = InferenceKey(op: OpKey(node.op), operands: node.operands.map { type(of: $0) })
       let types: [TensorType]
-      if let known = checked[key] {
-        types = known
-      } else {
-        do { types = try Graph.infer(node.op, key.operands) } catch { throw broken(node, "\(error)") }
-        checked[key] = types
+      do { types = try Graph.infer(node.op, node.operands.map { type(of: $0) }) } catch {
+        throw broken(node, "\(error)")
       }
       guard types == node.results.map({ type(of: $0) }) else {
         throw broken(node, "has other result types than inferred")
@@ -74,10 +69,5 @@ extension Graph {
   private func broken(_ node: Node, _ problem: String) -> BessemerError {
     let name = node.name.isEmpty ? "" : " " + quoted(node.name)
     return BessemerError(.graph, "\(Swift.type(of: node.op).schema.name)\(name): \(problem)")
-  }
-
-  private struct InferenceKey: Hashable {
-    let op: OpKey
-    let operands: [TensorType]
   }
 }

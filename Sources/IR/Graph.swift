@@ -74,6 +74,8 @@ public struct Graph: Sendable {
   var nodes: [Node?] = []
   var values: [Value] = []
   var order: [NodeID] = []
+  /// How many nodes are not erased.
+  public private(set) var nodeCount = 0
   public private(set) var inputs: [GraphInput] = []
   public private(set) var states: [GraphState] = []
   public private(set) var outputs: [GraphOutput] = []
@@ -91,9 +93,8 @@ public struct Graph: Sendable {
   public func node(_ id: NodeID) -> Node? { nodes[Int(id.index)] }
 
   /// Nodes in an order in which they can run, once ``sortTopologically()`` was called after the last rewrite.
-  public var nodeIDs: [NodeID] { order.filter { nodes[Int($0.index)] != nil } }
+  public var nodeIDs: [NodeID] { nodeCount == order.count ? order : order.filter { nodes[Int($0.index)] != nil } }
 
-  public var nodeCount: Int { order.count { nodes[Int($0.index)] != nil } }
   /// One more than the greatest ``ValueID/ordinal``.
   public var valueCount: Int { values.count }
 
@@ -173,7 +174,11 @@ public struct Graph: Sendable {
       throw OpError(
         "\(schema.name)_operands", "\(operands.count) operands, expected \(schema.operands.joined(separator: ", "))")
     }
-    return try op.infer(operands)
+    let results = try op.infer(operands)
+    for result in results {
+      try require(result.isWithinLimits, "\(schema.name)_limit", "\(result) is too large")
+    }
+    return results
   }
 
   /// Appends a node whose result types are already known to be right.
@@ -182,6 +187,7 @@ public struct Graph: Sendable {
     let results = types.map { addValue($0, id) }
     nodes.append(Node(op: op, operands: operands, results: results, name: name))
     order.append(id)
+    nodeCount += 1
     for operand in operands { values[Int(operand.index)].users.append(id) }
     return results
   }
@@ -217,6 +223,7 @@ public struct Graph: Sendable {
     let node = self[id]
     for operand in node.operands { values[Int(operand.index)].users.removeFirst(id) }
     nodes[Int(id.index)] = nil
+    nodeCount -= 1
   }
 
   /// Replaces all results of a node by those of a new one. False, and no change, when the operator rejects the operands

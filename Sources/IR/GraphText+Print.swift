@@ -27,7 +27,6 @@ private struct Printer {
   var next: Int32 = 0
   var bytes: [UInt8] = []
   var opTexts: [OpKey: [UInt8]] = [:]
-  var typeTexts: [TensorType: [UInt8]] = [:]
 
   init(graph: Graph) {
     self.graph = graph
@@ -76,28 +75,33 @@ private struct Printer {
       define(result)
     }
     put(" = ")
-    let key = OpKey(node.op)
-    if let text = opTexts[key] {
-      // The operands stand between name and attributes.
-      let cut = text.firstIndex(of: UInt8(ascii: " ")) ?? text.endIndex
-      bytes += text[..<cut]
-      putOperands(node.operands)
-      bytes += text[cut...]
-    } else {
-      let name = Swift.type(of: node.op).schema.name
-      let attributes = node.op.attributesText
-      opTexts[key] = Array((name + attributes).utf8)
-      put(name)
-      putOperands(node.operands)
-      put(attributes)
-    }
+    put(Swift.type(of: node.op).schema.name)
+    putOperands(node.operands)
+    putAttributes(node.op)
     put(" : ")
     for (k, result) in node.results.enumerated() {
       if k > 0 { put(", ") }
       putType(graph.type(of: result))
     }
-    if !node.name.isEmpty { put(" " + attributeText(.string(node.name))) }
+    if !node.name.isEmpty {
+      put(" ")
+      put(quotedText(node.name))
+    }
     put("\n")
+  }
+
+  private mutating func putAttributes(_ op: any Op) {
+    if op.hasNoAttributes { return }
+    // No two weights are alike.
+    if op is Weight { return put(op.attributesText) }
+    let key = OpKey(op)
+    if let text = opTexts[key] {
+      bytes += text
+    } else {
+      let text = Array(op.attributesText.utf8)
+      opTexts[key] = text
+      bytes += text
+    }
   }
 
   private mutating func putOperands(_ operands: [ValueID]) {
@@ -111,13 +115,15 @@ private struct Printer {
   }
 
   private mutating func putType(_ type: TensorType) {
-    if let text = typeTexts[type] {
-      bytes += text
-    } else {
-      let text = Array(type.description.utf8)
-      typeTexts[type] = text
-      bytes += text
+    put(type.dtype.rawValue)
+    for (k, dim) in type.dims.enumerated() {
+      bytes.append(k == 0 ? UInt8(ascii: "[") : UInt8(ascii: ","))
+      switch dim {
+      case .known(let n): put(n)
+      case .symbol(let name): put(name)
+      }
     }
+    put(type.dims.isEmpty ? "[]" : "]")
   }
 
   private mutating func define(_ value: ValueID) {
@@ -126,7 +132,21 @@ private struct Printer {
     putValue(value)
   }
 
-  private mutating func putValue(_ value: ValueID) { put("%\(numbers[value.ordinal])") }
+  private mutating func putValue(_ value: ValueID) {
+    bytes.append(UInt8(ascii: "%"))
+    put(Int(numbers[value.ordinal]))
+  }
+
+  private mutating func put(_ number: Int) {
+    guard number >= 0 else { return put(String(number)) }
+    let start = bytes.count
+    var rest = number
+    repeat {
+      bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
+      rest /= 10
+    } while rest > 0
+    bytes[start...].reverse()
+  }
 
   private mutating func put(_ text: String) { bytes += text.utf8 }
 }
@@ -174,6 +194,9 @@ private func tensorText(_ x: Tensor) -> String {
 
 /// A string between quotes with `"`, `\` and control characters escaped.
 func quotedText(_ text: String) -> String {
+  if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+    return "\"" + text + "\""
+  }
   var result = "\""
   for scalar in text.unicodeScalars {
     switch scalar {

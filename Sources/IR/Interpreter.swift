@@ -88,9 +88,12 @@ extension Graph {
         }
         continue
       }
-      guard let initial = input.initial else { throw BessemerError(.modelInput, "input \(quoted(input.name)) is missing") }
+      guard let initial = input.initial else {
+        throw BessemerError(.modelInput, "input \(quoted(input.name)) is missing")
+      }
       guard let shape = type.shape else {
-        throw BessemerError(.modelInput, "the shape of input \(quoted(input.name)), \(type), does not follow from the others")
+        throw BessemerError(
+          .modelInput, "the shape of input \(quoted(input.name)), \(type), does not follow from the others")
       }
       values[input.value] = try initial.tensor(type.dtype, shape: shape, past: symbols["past"] ?? 0)
     }

@@ -8,6 +8,10 @@ public protocol Op: Sendable, Codable, Hashable {
   static var schema: OpSchema { get }
   /// Values of attributes that text may leave out.
   static var defaults: Attributes { get }
+  /// The attributes that differ from the defaults; derived from Codable unless the operator says otherwise.
+  var attributes: Attributes { get }
+  /// The operator with these attributes, defaults filled in. Attributes it does not know are an error.
+  init(attributes: Attributes) throws
   /// The types of the results. Operand count has been checked against the schema. Dimensions may be symbolic.
   func infer(_ operands: [TensorType]) throws(OpError) -> [TensorType]
   /// The readable meaning: computes in double precision and rounds each result once. Operands have passed ``infer(_:)``.
@@ -19,7 +23,13 @@ extension Op {
   public static var name: String { schema.name }
 
   /// Whether `other` is the same operator with the same attributes.
-  public func isEqual(to other: any Op) -> Bool { (other as? Self) == self }
+  public func isEqual(to other: any Op) -> Bool {
+    guard Swift.type(of: other) == Self.self else { return false }
+    return hasNoAttributes || (other as? Self) == self
+  }
+
+  /// Whether all operators of the type are the same.
+  var hasNoAttributes: Bool { MemoryLayout<Self>.size == 0 }
 }
 
 /// What does not depend on attributes: an operator's name, its operands and its names elsewhere.

@@ -23,7 +23,7 @@ public struct SafetensorsFile: Sendable {
   }
 
   /// A file that is already in memory; `path` is for messages.
-  public init(_ bytes: Bytes, path: String = "") throws {
+  public init(_ bytes: Bytes, path: String = "memory") throws {
     self.path = path
     (header, data) = try inFile(path) {
       let start = try SafetensorsFile.textByteCount(fileByteCount: bytes.count) { bytes[0..<$0] }

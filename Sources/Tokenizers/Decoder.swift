@@ -123,7 +123,10 @@ enum Decoder: Sendable {
 
   /// The byte that `<0x41>` names; Rust's number parser also takes a plus sign.
   static func byte(of token: [UInt8]) -> UInt8? {
-    guard token.count == 6, token.starts(with: "<0x".utf8), token[5] == UInt8(ascii: ">") else { return nil }
+    guard token.count == 6, token.starts(with: "<0x".utf8), token[5] == UInt8(ascii: ">"), token[3] != UInt8(ascii: "-")
+    else {
+      return nil
+    }
     return UInt8(String(decoding: token[3..<5], as: UTF8.self), radix: 16)
   }
 

@@ -3,8 +3,8 @@ public import Tensors
 /// Decodes ids one by one, for output that appears while it is generated.
 ///
 /// What ends inside a character is held back until the character is complete. All parts together are what
-/// ``Tokenizer/decode(_:skipSpecialTokens:)`` gives for all ids, unless single-byte tokens (`<0xE4>`) make invalid UTF-8:
-/// the library then also replaces the valid characters before them, which may have been put out.
+/// ``Tokenizer/decode(_:skipSpecialTokens:)`` gives for all ids, unless single-byte tokens (`<0xE4>`) make invalid
+/// UTF-8: the library then also replaces the valid characters before them, which may have been put out.
 public struct StreamDecoder: Sendable {
   private let tokenizer: Tokenizer
   private let skipsSpecialTokens: Bool

@@ -53,7 +53,8 @@ enum ModelFile {
 
   private static func bpe(_ json: JSON, _ endsInBytes: Bool) throws -> (TokenModel, Bool) {
     if let dropout = try json.optional("dropout"), try dropout.asDouble() != 0 {
-      throw BessemerError(.unsupportedFeature, "the model has a dropout at byte \(dropout.byteOffset); encoding is deterministic")
+      throw BessemerError(
+        .unsupportedFeature, "the model has a dropout at byte \(dropout.byteOffset); encoding is deterministic")
     }
     var options = BPEModel.Options()
     options.unknownToken = try json.optional("unk_token")?.asString()
@@ -82,7 +83,8 @@ enum ModelFile {
       func id(_ token: [UInt8]) throws -> Int32 {
         if let id = vocabulary.id(of: token) { return id }
         let name = quoted(String(decoding: token, as: UTF8.self))
-        throw BessemerError(.tokenizer, "the merge at byte \(entry.byteOffset) needs token \(name), which is not in the vocabulary")
+        throw BessemerError(
+          .tokenizer, "the merge at byte \(entry.byteOffset) needs token \(name), which is not in the vocabulary")
       }
       merges.append((try id(left), try id(right), try id(left + right.dropFirst(prefix.count))))
     }

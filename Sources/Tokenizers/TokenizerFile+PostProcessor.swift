@@ -27,7 +27,8 @@ enum PostProcessorFile {
     case "TemplateProcessing":
       let special = try specialTokens(json)
       let processor = PostProcessor(
-        single: try template(try json.required("single"), special), pair: try template(try json.required("pair"), special))
+        single: try template(try json.required("single"), special),
+        pair: try template(try json.required("pair"), special))
       for case .sequence(1, _) in processor.single {
         throw try json.required("single").mismatch("a template with sequence A only")
       }
@@ -65,7 +66,9 @@ enum PostProcessorFile {
   }
 
   private static func template(_ json: JSON, _ special: [[UInt8]: [Int32]]) throws -> [PostProcessor.Part] {
-    guard json.count <= TokenizerFile.Limit.steps else { throw BessemerError(.limit, "a template of \(json.count) parts") }
+    guard json.count <= TokenizerFile.Limit.steps else {
+      throw BessemerError(.limit, "a template of \(json.count) parts")
+    }
     var parts: [PostProcessor.Part] = []
     for part in try json.asArray() {
       if let sequence = try part.optional("Sequence") {

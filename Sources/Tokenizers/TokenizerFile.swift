@@ -114,7 +114,9 @@ enum TokenizerFile {
         stripsRight: try entry.required("rstrip").asBool(),
         isNormalized: try entry.required("normalized").asBool(),
         normalized: content)
-      if let place = places[content] { tokens[place] = token } else {
+      if let place = places[content] {
+        tokens[place] = token
+      } else {
         places[content] = tokens.count
         tokens.append(token)
       }
@@ -132,7 +134,8 @@ enum TokenizerFile {
       if known == nil { next += 1 }
       guard id == token.id else {
         let name = quoted(String(decoding: token.content, as: UTF8.self))
-        throw BessemerError(.tokenizer, "added token \(name) has the id \(token.id), its place in the vocabulary is \(id)")
+        throw BessemerError(
+          .tokenizer, "added token \(name) has the id \(token.id), its place in the vocabulary is \(id)")
       }
     }
     return tokens
@@ -174,7 +177,8 @@ enum TokenizerFile {
         splits: try flag(json, "use_regex", default: true))
     case "Split":
       return .pattern(
-        try pattern(json), try behavior(try json.required("behavior")), isInverted: try json.required("invert").asBool())
+        try pattern(json), try behavior(try json.required("behavior")), isInverted: try json.required("invert").asBool()
+      )
     case "Digits":
       return .scalars(.numeric, try json.required("individual_digits").asBool() ? .isolated : .contiguous)
     case "Punctuation": return .scalars(.punctuation, try json.optional("behavior").map(behavior) ?? .isolated)
@@ -184,7 +188,8 @@ enum TokenizerFile {
     case "Metaspace":
       let scheme = try prependScheme(json)
       return .metaspace(
-        replacement: try scalar(try json.required("replacement")), scheme, splits: try flag(json, "split", default: true))
+        replacement: try scalar(try json.required("replacement")), scheme,
+        splits: try flag(json, "split", default: true))
     case "FixedLength": return .fixedLength(try json.optional("length")?.asInt(in: 1...Int(Int32.max)) ?? 5)
     case "BertPreTokenizer": return .bert
     default: throw try unknown(json, "pre-tokenizer")

@@ -9,17 +9,23 @@ import Tensors
 struct Run: Command {
   static let configuration = configure(
     "run", "Run a model on .npy inputs and write its outputs as .npy.",
-    discussion: "Inputs are named as the model's framework names them: input_ids, attention_mask, position_ids, token_type_ids. "
+    discussion:
+      "Inputs are named as the model's framework names them: input_ids, attention_mask, position_ids, token_type_ids. "
       + "All but the first may be left out. `bessemer graph print MODEL` shows names and types.")
 
   @Argument(help: "A model's folder or a bundle.")
   var model: String
 
-  @Option(name: [.short, .long], help: ArgumentHelp("An input, NAME=FILE.npy; may be repeated.", valueName: "name=file"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("An input, NAME=FILE.npy; may be repeated.", valueName: "name=file"))
   var input: [String] = []
 
-  @Option(name: [.short, .long], help: ArgumentHelp("The folder that gets NAME.npy for each output.", valueName: "folder"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("The folder that gets NAME.npy for each output.", valueName: "folder"))
   var output: String?
+
+  @Option(help: ArgumentHelp("Run n more times and print the least and the median time.", valueName: "n"))
+  var `repeat` = 0
 
   @Flag(help: "Print the time of each kind of step.")
   var profile = false
@@ -27,17 +33,22 @@ struct Run: Command {
   @OptionGroup var run: RunOptionGroup
   @OptionGroup var common: CommonOptions
 
+  func validate() throws {
+    if `repeat` < 0 { throw ValidationError("--repeat takes a number of at least 0") }
+  }
+
   func execute(_ console: Console) throws {
     let runnable = try run.open(model, common)
     let inputs = try ModelInputs.read(input, for: runnable.session.model.graph)
-    var times: [String: (count: Int, time: Duration)] = [:]
+    var stepTimes: [String: (count: Int, time: Duration)] = [:]
     if profile {
       runnable.session.timing = { name, time in
-        times[name, default: (0, .zero)].count += 1
-        times[name, default: (0, .zero)].time += time
+        stepTimes[name, default: (0, .zero)].count += 1
+        stepTimes[name, default: (0, .zero)].time += time
       }
     }
     let results = try runnable.session.run(inputs)
+    let times = try repeated(runnable.session, inputs)
     if let output { try write(results, to: output) }
     console.noteMemory(runnable.session)
     let names = runnable.session.model.graph.outputs.map(\.name)
@@ -45,6 +56,10 @@ struct Run: Command {
       try console.json("run") { json in
         json.member("model", model)
         json.member("peak_bytes", runnable.session.peakByteCount)
+        if let times {
+          json.member("least_seconds", times.least)
+          json.member("median_seconds", times.median)
+        }
         json.array("outputs") { json in
           for name in names {
             guard let tensor = results[name] else { continue }
@@ -64,15 +79,32 @@ struct Run: Command {
       let values = tensor.doubles
       let mean = values.reduce(0, +) / Double(max(values.count, 1))
       table.row(
-        escaped(name), tensor.type.description, significant(values.min() ?? 0), significant(mean), significant(values.max() ?? 0))
+        escaped(name), tensor.type.description, significant(values.min() ?? 0), significant(mean),
+        significant(values.max() ?? 0))
     }
     try table.write(to: console.out)
+    if let times {
+      try console.out.line(
+        "least \(significant(times.least * 1000)) ms, median \(significant(times.median * 1000)) ms of \(`repeat`) runs"
+      )
+    }
     guard profile else { return }
     var steps = Table([("step", .left), ("count", .right), ("milliseconds", .right)])
-    for (name, entry) in times.sorted(by: { $0.value.time > $1.value.time }) {
+    for (name, entry) in stepTimes.sorted(by: { $0.value.time > $1.value.time }) {
       steps.row(name, String(entry.count), significant(entry.time / .milliseconds(1)))
     }
     try steps.write(to: console.out)
+  }
+
+  /// The times of further runs from empty states, in seconds.
+  private func repeated(_ session: Session, _ inputs: [String: Tensor]) throws -> (least: Double, median: Double)? {
+    guard `repeat` > 0 else { return nil }
+    let clock = ContinuousClock()
+    let times = try (0..<`repeat`).map { _ in
+      session.reset()
+      return try clock.measure { _ = try session.run(inputs) } / .seconds(1)
+    }.sorted()
+    return (times[0], times[times.count / 2])
   }
 
   /// Writes all outputs, into a folder that exists or is made.

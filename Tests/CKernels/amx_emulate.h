@@ -10,7 +10,8 @@ static _Thread_local tile_config shape;
 
 static void tile_load(int t, const void *p, size_t stride) {
   memset(&tiles[t], 0, sizeof tiles[t]);
-  for (int r = 0; r < shape.rows[t]; r++) memcpy(tiles[t].bytes[r], (const char *)p + (size_t)r * stride, shape.row_bytes[t]);
+  for (int r = 0; r < shape.rows[t]; r++)
+    memcpy(tiles[t].bytes[r], (const char *)p + (size_t)r * stride, shape.row_bytes[t]);
 }
 static void tile_store(int t, void *p, size_t stride) {
   for (int r = 0; r < shape.rows[t]; r++) memcpy((char *)p + (size_t)r * stride, tiles[t].bytes[r], shape.row_bytes[t]);

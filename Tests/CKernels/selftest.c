@@ -1,5 +1,5 @@
-/// Self-test of the kernel library: every kernel on every instruction set of the machine against a plain reference in double
-/// precision. Arguments: `quick` for fewer cases, `seed=N` for other random cases.
+/// Self-test of the kernel library: every kernel on every instruction set of the machine against a plain reference in
+/// double precision. Arguments: `quick` for fewer cases, `seed=N` for other random cases.
 #include "support.h"
 
 #include <stdarg.h>
@@ -15,14 +15,16 @@ void start_case(uint64_t s) {
   seed = s;
   state = s * 0x9e3779b97f4a7c15u + 1;
 }
-uint64_t random_bits(void) { // splitmix64
+uint64_t random_bits(void) {  // splitmix64
   uint64_t z = (state += 0x9e3779b97f4a7c15u);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
   return z ^ (z >> 31);
 }
 size_t random_below(size_t n) { return n ? random_bits() % n : 0; }
-float random_float(float low, float high) { return low + (high - low) * (float)((double)(random_bits() >> 11) * 0x1p-53); }
+float random_float(float low, float high) {
+  return low + (high - low) * (float)((double)(random_bits() >> 11) * 0x1p-53);
+}
 
 enum { CANARY = 128 };
 guarded guarded_new(size_t bytes) {
@@ -66,7 +68,8 @@ void check_close(const char *what, const float *got, const double *want, size_t 
     if (isnan(want[i]) ? isnan(got[i]) : (double)got[i] == want[i]) continue;
     double error = fabs((double)got[i] - want[i]);
     if (!(error <= absolute + relative * fabs(want[i]))) {
-      check(false, what, "element %zu of %zu is %.9g instead of %.9g (off by %.3g)", i, n, (double)got[i], want[i], error);
+      check(false, what, "element %zu of %zu is %.9g instead of %.9g (off by %.3g)", i, n, (double)got[i], want[i],
+            error);
       return;
     }
   }
@@ -106,7 +109,7 @@ uint16_t float_to_f16(float f) {
   if (x >= 65520) return sign | 0x7c00;
   int e;
   if (x == 0) return sign;
-  frexp(x, &e); // x in [2^(e-1), 2^e)
+  frexp(x, &e);  // x in [2^(e-1), 2^e)
   if (e < -13) e = -13;
   double unit = ldexp(1, e - 11), q = nearbyint(x / unit) * unit;
   if (q >= 65536) return sign | 0x7c00;
@@ -128,8 +131,10 @@ guarded guarded_elements(bk_dtype type, size_t n, float low, float high) {
   guarded g = guarded_new(n * bk_dtype_size(type));
   for (size_t i = 0; i < n; i++) {
     float f = random_float(low, high);
-    if (type == BK_F32) floats(g)[i] = f;
-    else ((uint16_t *)g.data)[i] = type == BK_BF16 ? float_to_bf16(f) : float_to_f16(f);
+    if (type == BK_F32)
+      floats(g)[i] = f;
+    else
+      ((uint16_t *)g.data)[i] = type == BK_BF16 ? float_to_bf16(f) : float_to_f16(f);
   }
   return g;
 }
@@ -154,9 +159,14 @@ int main(int count, char **arguments) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } groups[] = {{"pool", test_pool},           {"convert", test_convert}, {"linear", test_linear},
-                {"matmul", test_matmul},       {"attention", test_attention}, {"rows", test_rows},
-                {"elementwise", test_elementwise}, {"copy", test_copy}};
+  } groups[] = {{"pool", test_pool},
+                {"convert", test_convert},
+                {"linear", test_linear},
+                {"matmul", test_matmul},
+                {"attention", test_attention},
+                {"rows", test_rows},
+                {"elementwise", test_elementwise},
+                {"copy", test_copy}};
   for (int i = 1; i < 4; i++) {
     pools[i] = bk_pool_create(i);
     bk_pool_set_spin(pools[i], 100);

@@ -10,14 +10,14 @@
 
 #include "CKernels.h"
 
-extern bool quick;            ///< fewer and smaller cases (sanitizers, emulators)
-extern uint64_t seed;         ///< of the case that runs
-extern bk_pool *pools[4];     ///< NULL, and pools of 1, 2 and 3 threads
+extern bool quick;         ///< fewer and smaller cases (sanitizers, emulators)
+extern uint64_t seed;      ///< of the case that runs
+extern bk_pool *pools[4];  ///< NULL, and pools of 1, 2 and 3 threads
 extern long passed, failed;
 
 void start_case(uint64_t s);  ///< sets the seed
 uint64_t random_bits(void);
-size_t random_below(size_t n);           ///< 0 ... n - 1
+size_t random_below(size_t n);  ///< 0 ... n - 1
 float random_float(float low, float high);
 
 /// A buffer of n elements with canary bytes on both sides, `random` floats or zeros.
@@ -28,7 +28,7 @@ typedef struct {
 } guarded;
 guarded guarded_new(size_t bytes);
 guarded guarded_floats(size_t n, float low, float high);
-void guarded_free(const char *what, guarded g); ///< counts a failure if a canary was overwritten
+void guarded_free(const char *what, guarded g);  ///< counts a failure if a canary was overwritten
 static inline float *floats(guarded g) { return g.data; }
 
 /// One check; on failure prints what, the instruction set, the seed and the numbers.

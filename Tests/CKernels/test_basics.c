@@ -85,9 +85,12 @@ void test_convert(void) {
       uint32_t u;
       memcpy(&u, &wide[i], 4);
       bool nan = isnan(want);
-      if (nan && type == BK_F16) ok = ok && u == (((uint32_t)i & 0x8000) << 16 | 0x7fc00000 | ((uint32_t)i & 0x3ff) << 13);
-      else if (type == BK_BF16) ok = ok && u == (uint32_t)i << 16;
-      else ok = ok && (double)wide[i] == want && signbit(wide[i]) == (i >> 15 != 0);
+      if (nan && type == BK_F16)
+        ok = ok && u == (((uint32_t)i & 0x8000) << 16 | 0x7fc00000 | ((uint32_t)i & 0x3ff) << 13);
+      else if (type == BK_BF16)
+        ok = ok && u == (uint32_t)i << 16;
+      else
+        ok = ok && (double)wide[i] == want && signbit(wide[i]) == (i >> 15 != 0);
       same = same && back[i] == (nan ? i | (type == BK_F16 ? 0x200 : 0x40) : i);
     }
     check(ok, type == BK_BF16 ? "bf16 to f32" : "f16 to f32", "a pattern differs");
@@ -95,7 +98,7 @@ void test_convert(void) {
   }
   const size_t edges = 65536 * 8, randoms = quick ? 200000 : 10000000;
   float *in = malloc((edges > randoms ? edges : randoms) * 4);
-  for (size_t i = 0; i < edges; i++) { // all leading halves with the trailing halves where rounding changes
+  for (size_t i = 0; i < edges; i++) {  // all leading halves with the trailing halves where rounding changes
     static const uint32_t low[8] = {0, 1, 0x0fff, 0x1000, 0x1001, 0x7fff, 0x8000, 0x8001};
     uint32_t u = (uint32_t)(i / 8) << 16 | low[i % 8];
     memcpy(in + i, &u, 4);
@@ -103,20 +106,23 @@ void test_convert(void) {
   check_narrow(in, edges);
   for (size_t i = 0; i < randoms; i++) {
     uint32_t u = (uint32_t)random_bits();
-    if (i % 2) u = (u & 0x807fffffu) | (uint32_t)(96 + random_below(50)) << 23; // the range of f16
+    if (i % 2) u = (u & 0x807fffffu) | (uint32_t)(96 + random_below(50)) << 23;  // the range of f16
     memcpy(in + i, &u, 4);
   }
   check_narrow(in, randoms);
   free(in);
-  for (int n = 0; n < 100; n++) { // unaligned, all tails, all pairs
+  for (int n = 0; n < 100; n++) {  // unaligned, all tails, all pairs
     for (int pair = 0; pair < 9; pair++) {
       bk_dtype from = pair / 3, to = pair % 3;
-      guarded a = guarded_elements(from, (size_t)n, -9, 9), s = guarded_new(a.bytes + 1), d = guarded_new((size_t)n * bk_dtype_size(to) + 1);
+      guarded a = guarded_elements(from, (size_t)n, -9, 9), s = guarded_new(a.bytes + 1),
+              d = guarded_new((size_t)n * bk_dtype_size(to) + 1);
       memcpy((char *)s.data + 1, a.data, a.bytes);
       bk_convert(NULL, to, (char *)d.data + 1, from, (char *)s.data + 1, (size_t)n);
       bool ok = *(char *)d.data == 0;
       for (size_t i = 0; i < (size_t)n; i++) {
-        float v = (float)element(from, a.data, i), want = to == BK_F32 ? v : to == BK_BF16 ? bf16_to_float(float_to_bf16(v)) : (float)f16_value(float_to_f16(v));
+        float v = (float)element(from, a.data, i), want = to == BK_F32    ? v
+                                                          : to == BK_BF16 ? bf16_to_float(float_to_bf16(v))
+                                                                          : (float)f16_value(float_to_f16(v));
         ok = ok && (float)element(to, (char *)d.data + 1, i) == want;
       }
       check(ok, "convert", "types %d to %d, %d elements, unaligned", from, to, n);
@@ -149,11 +155,11 @@ void test_copy(void) {
       order[o] = t;
     }
     ptrdiff_t stride = 1, reverse = 0;
-    for (int d = rank - 1; d >= 0; d--) { // destination contiguous
+    for (int d = rank - 1; d >= 0; d--) {  // destination contiguous
       ds[d] = stride;
       stride *= (ptrdiff_t)shape[d];
     }
-    for (int i = rank - 1; i >= 0; i--) { // source in another order, padded, some dimensions reversed or broadcast
+    for (int i = rank - 1; i >= 0; i--) {  // source in another order, padded, some dimensions reversed or broadcast
       const int d = order[i];
       ss[d] = (ptrdiff_t)src_count;
       if (random_below(12) == 0) {
@@ -166,7 +172,8 @@ void test_copy(void) {
         ss[d] = -ss[d];
       }
     }
-    guarded src = guarded_new(src_count * (size_t)size), dst = guarded_new(count * (size_t)size), want = guarded_new(count * (size_t)size);
+    guarded src = guarded_new(src_count * (size_t)size), dst = guarded_new(count * (size_t)size),
+            want = guarded_new(count * (size_t)size);
     for (size_t i = 0; i < src.bytes; i++) ((uint8_t *)src.data)[i] = (uint8_t)random_bits();
     for (size_t i = 0; i < count; i++) {
       size_t rest = i;
@@ -178,8 +185,9 @@ void test_copy(void) {
       memcpy((char *)want.data + i * (size_t)size, (char *)src.data + at * size, (size_t)size);
     }
     int error = bk_copy(pools[n % 4], size, rank, shape, dst.data, ds, (char *)src.data + reverse * size, ss);
-    check(error == BK_OK && (count == 0 || memcmp(dst.data, want.data, dst.bytes) == 0), "copy", "rank %d, %zu elements of %d", rank, count, size);
-    if (rank == 2 && ss[0] > 0 && ss[1] > 0 && ds[0] > 0) { // back, into a strided destination
+    check(error == BK_OK && (count == 0 || memcmp(dst.data, want.data, dst.bytes) == 0), "copy",
+          "rank %d, %zu elements of %d", rank, count, size);
+    if (rank == 2 && ss[0] > 0 && ss[1] > 0 && ds[0] > 0) {  // back, into a strided destination
       guarded again = guarded_new(src.bytes);
       memcpy(again.data, src.data, src.bytes);
       bk_copy(pools[n % 4], size, rank, shape, again.data, ss, dst.data, ds);
@@ -194,7 +202,8 @@ void test_copy(void) {
   for (int n = 0; n < 60; n++) {
     start_case(seed + 1);
     const bk_dtype type = n % 3;
-    const size_t rows = 1 + random_below(50), width = random_below(100), stride = width + random_below(4), count = random_below(70);
+    const size_t rows = 1 + random_below(50), width = random_below(100), stride = width + random_below(4),
+                 count = random_below(70);
     guarded table = guarded_elements(type, rows * stride, -3, 3), out = guarded_new(count * (width + 1) * 4);
     int64_t index[70];
     for (size_t i = 0; i < count; i++) index[i] = (int64_t)random_below(rows);
@@ -202,7 +211,8 @@ void test_copy(void) {
     bool ok = true;
     for (size_t i = 0; i < count; i++)
       for (size_t j = 0; j <= width; j++)
-        ok = ok && (double)floats(out)[i * (width + 1) + j] == (j < width ? element(type, table.data, (size_t)index[i] * stride + j) : 0);
+        ok = ok && (double)floats(out)[i * (width + 1) + j] ==
+                       (j < width ? element(type, table.data, (size_t)index[i] * stride + j) : 0);
     check(ok, "gather_rows", "type %d, width %zu", type, width);
     guarded_free("gather_rows", table);
     guarded_free("gather_rows", out);

@@ -8,7 +8,8 @@ static void test_pack(void) {
     const bool transposed = random_below(2);
     const size_t N = 1 + random_below(70), K = n % 10 == 0 ? 200 + random_below(400) : random_below(70);
     const size_t stride = (transposed ? N : K) + random_below(5), panels = (N + 15) / 16;
-    guarded w = guarded_elements(from, stride * (transposed ? K : N) + 1, -2, 2), p = guarded_new(bk_pack_size(to, N, K));
+    guarded w = guarded_elements(from, stride * (transposed ? K : N) + 1, -2, 2),
+            p = guarded_new(bk_pack_size(to, N, K));
     memset(p.data, 0xff, p.bytes);
     bk_pack(pools[n % 4], to, p.data, from, w.data, stride, transposed, N, K);
     const size_t padded = to == BK_BF16 ? (K + 1) / 2 * 2 : K;
@@ -18,7 +19,8 @@ static void test_pack(void) {
         double v = c < N && k < K ? element(from, w.data, transposed ? k * stride + c : c * stride + k) : 0;
         if (to == BK_BF16) v = bf16_to_float(float_to_bf16((float)v));
         if (to == BK_F16) v = f16_value(float_to_f16((float)v));
-        const size_t at = to == BK_BF16 ? c / 16 * 16 * padded + k / 2 * 32 + c % 16 * 2 + k % 2 : c / 16 * 16 * padded + k * 16 + c % 16;
+        const size_t at = to == BK_BF16 ? c / 16 * 16 * padded + k / 2 * 32 + c % 16 * 2 + k % 2
+                                        : c / 16 * 16 * padded + k * 16 + c % 16;
         ok = ok && element(to, p.data, at) == v;
       }
     check(ok, "pack", "types %d to %d, [%zu, %zu], transposed %d", from, to, N, K, transposed);
@@ -38,7 +40,8 @@ static void run_linear(linear_case c) {
   const size_t xs = K + random_below(4), ws = K + random_below(4), ys = N + random_below(4);
   const bool with_bias = random_below(2), with_residual = random_below(2), in_place = with_residual && random_below(2);
   const bk_activation act = random_below(7);
-  guarded x = guarded_floats(M * xs, -1, 1), w = guarded_elements(c.type, N * ws, -1, 1), bias = guarded_floats(N, -2, 2);
+  guarded x = guarded_floats(M * xs, -1, 1), w = guarded_elements(c.type, N * ws, -1, 1),
+          bias = guarded_floats(N, -2, 2);
   guarded residual = guarded_floats(M * ys, -1, 1), packed = guarded_new(bk_pack_size(c.type, N, K));
   bk_pack(pools[2], c.type, packed.data, c.type, w.data, ws, false, N, K);
   double *want = malloc(sizeof(double) * (M * ys + 1));
@@ -60,18 +63,34 @@ static void run_linear(linear_case c) {
     for (int p = 0; p < 4; p++) {
       guarded y = guarded_new(M * ys * sizeof(float));
       if (in_place) memcpy(y.data, residual.data, y.bytes);
-      bk_linear_args g = {.m = M, .n = N, .k = K, .x = x.data, .x_stride = xs, .w = rows ? w.data : packed.data,
-                          .w_stride = rows ? ws : 0, .w_type = c.type, .compute = c.compute, .bias = with_bias ? bias.data : NULL,
-                          .activation = act, .residual = with_residual ? (in_place ? y.data : residual.data) : NULL,
-                          .residual_stride = ys, .y = y.data, .y_stride = ys};
+      bk_linear_args g = {.m = M,
+                          .n = N,
+                          .k = K,
+                          .x = x.data,
+                          .x_stride = xs,
+                          .w = rows ? w.data : packed.data,
+                          .w_stride = rows ? ws : 0,
+                          .w_type = c.type,
+                          .compute = c.compute,
+                          .bias = with_bias ? bias.data : NULL,
+                          .activation = act,
+                          .residual = with_residual ? (in_place ? y.data : residual.data) : NULL,
+                          .residual_stride = ys,
+                          .y = y.data,
+                          .y_stride = ys};
       int error = rows ? bk_linear_rows(pools[p], &g) : bk_linear(pools[p], &g);
       char what[160];
-      snprintf(what, sizeof what, "linear%s [%zu, %zu, %zu] type %d compute %d %s", rows ? "_rows" : "", M, N, K, c.type, c.compute, activation_names[act]);
+      snprintf(what, sizeof what, "linear%s [%zu, %zu, %zu] type %d compute %d %s", rows ? "_rows" : "", M, N, K,
+               c.type, c.compute, activation_names[act]);
       check(error == BK_OK, what, "returned %d", error);
-      if (p == 0) check_close(what, y.data, want, M * ys, 2e-6 * (1 + (double)K / 16), 2e-6);
-      else check_same(what, y.data, first.data, y.bytes);
-      if (p == 0) first = y;
-      else guarded_free(what, y);
+      if (p == 0)
+        check_close(what, y.data, want, M * ys, 2e-6 * (1 + (double)K / 16), 2e-6);
+      else
+        check_same(what, y.data, first.data, y.bytes);
+      if (p == 0)
+        first = y;
+      else
+        guarded_free(what, y);
     }
     guarded_free("linear", first);
   }
@@ -87,10 +106,10 @@ static void run_linear(linear_case c) {
 void test_linear(void) {
   test_pack();
   static const linear_case fixed[] = {
-      {1, 1, 1, 0, 0},     {1, 384, 384, 0, 0},  {128, 96, 64, 0, 0},  {37, 300, 512, 0, 0}, {13, 33, 2500, 0, 0},
-      {13, 33, 2501, 1, 0}, {13, 33, 4999, 1, 1}, {200, 40, 31, 1, 1},  {64, 257, 1024, 1, 1}, {3, 40, 0, 0, 0},
-      {17, 40, 0, 1, 1},   {1, 700, 333, 1, 1},  {4, 700, 333, 2, 0},  {0, 5, 5, 0, 0},      {5, 0, 5, 0, 0},
-      {33, 64, 96, 1, 1},  {400, 48, 20, 2, 0},
+      {1, 1, 1, 0, 0},      {1, 384, 384, 0, 0},  {128, 96, 64, 0, 0}, {37, 300, 512, 0, 0},  {13, 33, 2500, 0, 0},
+      {13, 33, 2501, 1, 0}, {13, 33, 4999, 1, 1}, {200, 40, 31, 1, 1}, {64, 257, 1024, 1, 1}, {3, 40, 0, 0, 0},
+      {17, 40, 0, 1, 1},    {1, 700, 333, 1, 1},  {4, 700, 333, 2, 0}, {0, 5, 5, 0, 0},       {5, 0, 5, 0, 0},
+      {33, 64, 96, 1, 1},   {400, 48, 20, 2, 0},
   };
   for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
     start_case(seed + 1);
@@ -98,7 +117,8 @@ void test_linear(void) {
   }
   for (int n = 0; n < (quick ? 60 : 250); n++) {
     start_case(seed + 1);
-    linear_case c = {1 + random_below(n % 3 ? 12 : 80), 1 + random_below(n % 2 ? 40 : 200), random_below(n % 4 ? 80 : 600), random_below(3), 0};
+    linear_case c = {1 + random_below(n % 3 ? 12 : 80), 1 + random_below(n % 2 ? 40 : 200),
+                     random_below(n % 4 ? 80 : 600), random_below(3), 0};
     if (c.type == BK_BF16) c.compute = random_below(2);
     run_linear(c);
   }
@@ -109,17 +129,19 @@ void test_linear(void) {
 void test_matmul(void) {
   for (int n = 0; n < (quick ? 80 : 300); n++) {
     start_case(seed + 1);
-    const size_t B = random_below(4), M = 1 + random_below(n % 3 ? 10 : 120), N = 1 + random_below(n % 2 ? 20 : 110), K = random_below(n % 5 ? 70 : 1200);
+    const size_t B = random_below(4), M = 1 + random_below(n % 3 ? 10 : 120), N = 1 + random_below(n % 2 ? 20 : 110),
+                 K = random_below(n % 5 ? 70 : 1200);
     const bool a_transposed = random_below(3) == 0, b_transposed = random_below(2), b_shared = random_below(4) == 0;
     const size_t pad = random_below(4);
     bk_matrix a = {.row = a_transposed ? 1 : (ptrdiff_t)(K + pad), .column = a_transposed ? (ptrdiff_t)(M + pad) : 1};
     bk_matrix b = {.row = b_transposed ? 1 : (ptrdiff_t)(N + pad), .column = b_transposed ? (ptrdiff_t)(K + pad) : 1};
     a.batch = (ptrdiff_t)((M + pad) * (K + pad));
     b.batch = b_shared ? 0 : (ptrdiff_t)((N + pad) * (K + pad));
-    guarded da = guarded_floats(B * (size_t)a.batch, -1, 1), db = guarded_floats((b_shared ? 1 : B) * (N + pad) * (K + pad), -1, 1);
+    guarded da = guarded_floats(B * (size_t)a.batch, -1, 1),
+            db = guarded_floats((b_shared ? 1 : B) * (N + pad) * (K + pad), -1, 1);
     a.data = da.data;
     b.data = db.data;
-    if (random_below(6) == 0 && K > 0) { // backwards along k
+    if (random_below(6) == 0 && K > 0) {  // backwards along k
       a.data += (ptrdiff_t)(K - 1) * a.column;
       a.column = -a.column;
     }
@@ -132,17 +154,22 @@ void test_matmul(void) {
       const ptrdiff_t batch = (ptrdiff_t)(i / N / M), r = (ptrdiff_t)(i / N % M), c = (ptrdiff_t)(i % N);
       for (ptrdiff_t k = 0; k < (ptrdiff_t)K; k++)
         want[(size_t)(batch * (ptrdiff_t)M + r) * (N + 1) + (size_t)c] +=
-            (double)a.data[batch * a.batch + r * a.row + k * a.column] * (double)b.data[batch * b.batch + k * b.row + c * b.column];
+            (double)a.data[batch * a.batch + r * a.row + k * a.column] *
+            (double)b.data[batch * b.batch + k * b.row + c * b.column];
     }
     guarded first = {0};
     for (int p = 0; p < 4; p++) {
       guarded c = guarded_new(B * M * (N + 1) * sizeof(float));
       int error = bk_matmul_f32(pools[p], B, M, N, K, a, b, c.data, (ptrdiff_t)(M * (N + 1)), (ptrdiff_t)N + 1);
       check(error == BK_OK, "matmul", "returned %d", error);
-      if (p == 0) check_close("matmul", c.data, want, B * M * (N + 1), 2e-6 * (1 + (double)K / 16), 0);
-      else check_same("matmul", c.data, first.data, c.bytes);
-      if (p == 0) first = c;
-      else guarded_free("matmul", c);
+      if (p == 0)
+        check_close("matmul", c.data, want, B * M * (N + 1), 2e-6 * (1 + (double)K / 16), 0);
+      else
+        check_same("matmul", c.data, first.data, c.bytes);
+      if (p == 0)
+        first = c;
+      else
+        guarded_free("matmul", c);
     }
     guarded_free("matmul", first);
     guarded_free("matmul", da);

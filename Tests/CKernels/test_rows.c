@@ -4,7 +4,8 @@
 void test_rows(void) {
   for (int n = 0; n < (quick ? 150 : 500); n++) {
     start_case(seed + 1);
-    const size_t rows = random_below(n % 10 ? 6 : 300), N = 1 + random_below(n % 2 ? 40 : 500), xs = N + random_below(3), ys = N + random_below(3);
+    const size_t rows = random_below(n % 10 ? 6 : 300), N = 1 + random_below(n % 2 ? 40 : 500),
+                 xs = N + random_below(3), ys = N + random_below(3);
     const float spread = n % 7 == 0 ? 60 : 3, eps = 1e-5f;
     guarded a = guarded_floats(rows * xs, -spread, spread), b = guarded_floats(rows * xs, -spread, spread);
     guarded gamma = guarded_floats(N, -2, 2), beta = guarded_floats(N, -2, 2);
@@ -30,8 +31,10 @@ void test_rows(void) {
         }
         for (size_t i = 0; i < N; i++) {
           double v = sums[r * N + i];
-          want[r * N + i] = kind == 0 ? exp(v - max) / z
-                                      : (v - mean) / sqrt(squares / (double)N + (double)eps) * (ga ? (double)ga[i] : 1.0) + (layer && be ? (double)be[i] : 0.0);
+          want[r * N + i] = kind == 0
+                                ? exp(v - max) / z
+                                : (v - mean) / sqrt(squares / (double)N + (double)eps) * (ga ? (double)ga[i] : 1.0) +
+                                      (layer && be ? (double)be[i] : 0.0);
         }
       }
       guarded first = {0};
@@ -49,14 +52,18 @@ void test_rows(void) {
         }
         guarded dense = guarded_new(rows * N * 4);
         for (size_t r = 0; r < rows; r++) memcpy(floats(dense) + r * N, out + r * os, N * 4);
-        if (p == 0) check_close(names[kind], dense.data, want, rows * N, kind == 0 ? 1e-7 : N == 1 ? 2e-3 : 2e-5, 3e-6);
-        else check_same(names[kind], dense.data, first.data, dense.bytes);
+        if (p == 0)
+          check_close(names[kind], dense.data, want, rows * N, kind == 0 ? 1e-7 : N == 1 ? 2e-3 : 2e-5, 3e-6);
+        else
+          check_same(names[kind], dense.data, first.data, dense.bytes);
         if (add && with_sum) check_close(names[kind], sum.data, sums, rows * N, 0, 0);
         guarded_free(names[kind], x);
         guarded_free(names[kind], y);
         guarded_free(names[kind], sum);
-        if (p == 0) first = dense;
-        else guarded_free(names[kind], dense);
+        if (p == 0)
+          first = dense;
+        else
+          guarded_free(names[kind], dense);
       }
       guarded_free(names[kind], first);
     }
@@ -86,12 +93,22 @@ static const struct {
   float low, high;
   double absolute, relative;
 } unaries[] = {
-    {"relu", f_relu, -9, 9, 0, 0},           {"gelu_erf", f_gelu_erf, -9, 9, 4e-7, 3e-7}, {"gelu_tanh", f_gelu_tanh, -9, 9, 2e-7, 6e-7},
-    {"silu", f_silu, -80, 80, 1e-30, 3e-7},  {"sigmoid", f_sigmoid, -80, 80, 1e-37, 3e-7}, {"tanh", tanh, -10, 10, 0, 2.4e-7},
-    {"exp", exp, -103, 88.5f, 1.5e-45, 2.4e-7}, {"erf", erf, -5, 5, 2e-7, 0},              {"neg", f_neg, -9, 9, 0, 0},
-    {"abs", fabs, -9, 9, 0, 0},              {"sqrt", sqrt, 0, 1e9f, 0, 6e-8},            {"rsqrt", f_rsqrt, 1e-6f, 1e6f, 0, 1.3e-7},
-    {"reciprocal", f_reciprocal, 1e-3f, 1e3f, 0, 6e-8}, {"log", log, 1e-6f, 1e6f, 1e-7, 2e-7},
-    {"sin", sin, -1e6f, 1e6f, 0, 1.3e-7},    {"cos", cos, -1e6f, 1e6f, 0, 1.3e-7},
+    {"relu", f_relu, -9, 9, 0, 0},
+    {"gelu_erf", f_gelu_erf, -9, 9, 4e-7, 3e-7},
+    {"gelu_tanh", f_gelu_tanh, -9, 9, 2e-7, 6e-7},
+    {"silu", f_silu, -80, 80, 1e-30, 3e-7},
+    {"sigmoid", f_sigmoid, -80, 80, 1e-37, 3e-7},
+    {"tanh", tanh, -10, 10, 0, 2.4e-7},
+    {"exp", exp, -103, 88.5f, 1.5e-45, 2.4e-7},
+    {"erf", erf, -5, 5, 2e-7, 0},
+    {"neg", f_neg, -9, 9, 0, 0},
+    {"abs", fabs, -9, 9, 0, 0},
+    {"sqrt", sqrt, 0, 1e9f, 0, 6e-8},
+    {"rsqrt", f_rsqrt, 1e-6f, 1e6f, 0, 1.3e-7},
+    {"reciprocal", f_reciprocal, 1e-3f, 1e3f, 0, 6e-8},
+    {"log", log, 1e-6f, 1e6f, 1e-7, 2e-7},
+    {"sin", sin, -1e6f, 1e6f, 0, 1.3e-7},
+    {"cos", cos, -1e6f, 1e6f, 0, 1.3e-7},
 };
 
 static void test_unary(void) {
@@ -101,7 +118,7 @@ static void test_unary(void) {
       const size_t count = n == 39 ? 60000 : (size_t)n;
       guarded x = guarded_floats(count, unaries[op].low, unaries[op].high), first = {0};
       if (n == 38)
-        for (size_t i = 0; i < count; i++) floats(x)[i] *= 0.02f; // around zero
+        for (size_t i = 0; i < count; i++) floats(x)[i] *= 0.02f;  // around zero
       double *want = malloc(sizeof(double) * (count + 1));
       for (size_t i = 0; i < count; i++) want[i] = unaries[op].f(floats(x)[i]);
       for (int p = 0; p < 4; p++) {
@@ -109,10 +126,14 @@ static void test_unary(void) {
         if (p == 1) memcpy(y.data, x.data, x.bytes);
         int error = bk_unary(pools[p], op, y.data, p == 1 ? y.data : x.data, count);
         check(error == BK_OK, unaries[op].name, "returned %d", error);
-        if (p == 0) check_close(unaries[op].name, y.data, want, count, unaries[op].absolute, unaries[op].relative);
-        else check_same(unaries[op].name, y.data, first.data, y.bytes);
-        if (p == 0) first = y;
-        else guarded_free(unaries[op].name, y);
+        if (p == 0)
+          check_close(unaries[op].name, y.data, want, count, unaries[op].absolute, unaries[op].relative);
+        else
+          check_same(unaries[op].name, y.data, first.data, y.bytes);
+        if (p == 0)
+          first = y;
+        else
+          guarded_free(unaries[op].name, y);
       }
       guarded_free(unaries[op].name, first);
       guarded_free(unaries[op].name, x);
@@ -124,11 +145,26 @@ static void test_unary(void) {
     float x;
     double y;
   } special[] = {
-      {BK_UNARY_EXP, INFINITY, (double)INFINITY}, {BK_UNARY_EXP, -INFINITY, 0}, {BK_UNARY_EXP, 0, 1},   {BK_UNARY_EXP, -200, 0},
-      {BK_UNARY_EXP, 100, (double)INFINITY},      {BK_UNARY_EXP, NAN, (double)NAN}, {BK_UNARY_TANH, NAN, (double)NAN}, {BK_UNARY_ERF, NAN, (double)NAN},
-      {BK_UNARY_TANH, INFINITY, 1},       {BK_UNARY_TANH, -INFINITY, -1}, {BK_UNARY_ERF, INFINITY, 1}, {BK_UNARY_ERF, -INFINITY, -1},
-      {BK_UNARY_SIGMOID, -INFINITY, 0},   {BK_UNARY_SIGMOID, INFINITY, 1}, {BK_UNARY_RELU, NAN, (double)NAN}, {BK_UNARY_GELU_ERF, INFINITY, (double)INFINITY},
-      {BK_UNARY_GELU_ERF, NAN, (double)NAN}, {BK_UNARY_SILU, INFINITY, (double)INFINITY}, {BK_UNARY_SQRT, -1, (double)NAN}, {BK_UNARY_RECIPROCAL, 0, (double)INFINITY},
+      {BK_UNARY_EXP, INFINITY, (double)INFINITY},
+      {BK_UNARY_EXP, -INFINITY, 0},
+      {BK_UNARY_EXP, 0, 1},
+      {BK_UNARY_EXP, -200, 0},
+      {BK_UNARY_EXP, 100, (double)INFINITY},
+      {BK_UNARY_EXP, NAN, (double)NAN},
+      {BK_UNARY_TANH, NAN, (double)NAN},
+      {BK_UNARY_ERF, NAN, (double)NAN},
+      {BK_UNARY_TANH, INFINITY, 1},
+      {BK_UNARY_TANH, -INFINITY, -1},
+      {BK_UNARY_ERF, INFINITY, 1},
+      {BK_UNARY_ERF, -INFINITY, -1},
+      {BK_UNARY_SIGMOID, -INFINITY, 0},
+      {BK_UNARY_SIGMOID, INFINITY, 1},
+      {BK_UNARY_RELU, NAN, (double)NAN},
+      {BK_UNARY_GELU_ERF, INFINITY, (double)INFINITY},
+      {BK_UNARY_GELU_ERF, NAN, (double)NAN},
+      {BK_UNARY_SILU, INFINITY, (double)INFINITY},
+      {BK_UNARY_SQRT, -1, (double)NAN},
+      {BK_UNARY_RECIPROCAL, 0, (double)INFINITY},
   };
   for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
     float x[20], y[20];
@@ -183,7 +219,8 @@ static void test_binary(void) {
       }
     guarded a = guarded_floats(sizes[0], op == BK_BINARY_POW ? 0.1f : -4, 4), b = guarded_floats(sizes[1], -4, 4);
     if (op == BK_BINARY_MAX || op == BK_BINARY_MIN)
-      for (size_t i = 0; i < sizes[0] + sizes[1]; i += 7) *(i < sizes[0] ? floats(a) + i : floats(b) + i - sizes[0]) = NAN;
+      for (size_t i = 0; i < sizes[0] + sizes[1]; i += 7)
+        *(i < sizes[0] ? floats(a) + i : floats(b) + i - sizes[0]) = NAN;
     const float *pa = floats(a) + backwards[0], *pb = floats(b) + backwards[1];
     double *want = malloc(sizeof(double) * (count + 1));
     for (size_t i = 0; i < count; i++) {
@@ -213,7 +250,8 @@ static void test_swiglu(void) {
     guarded x = guarded_floats(rows * 2 * N, -8, 8), out = guarded_new(rows * (N + 1) * 4);
     double *want = calloc(rows * (N + 1) + 1, sizeof(double));
     for (size_t r = 0; r < rows; r++)
-      for (size_t i = 0; i < N; i++) want[r * (N + 1) + i] = f_silu(floats(x)[r * 2 * N + i]) * (double)floats(x)[r * 2 * N + N + i];
+      for (size_t i = 0; i < N; i++)
+        want[r * (N + 1) + i] = f_silu(floats(x)[r * 2 * N + i]) * (double)floats(x)[r * 2 * N + N + i];
     bk_swiglu(pools[n % 4], out.data, N + 1, x.data, 2 * N, floats(x) + N, 2 * N, rows, N);
     check_close("swiglu", out.data, want, rows * (N + 1), 1e-9, 4e-7);
     guarded_free("swiglu", x);
@@ -225,12 +263,22 @@ static void test_swiglu(void) {
 static void test_rotary(void) {
   for (int n = 0; n < 200; n++) {
     start_case(seed + 1);
-    const size_t B = 1 + random_below(3), H = 1 + random_below(4), S = 1 + random_below(20), R = 2 * random_below(n % 2 ? 40 : 9), D = R + random_below(5);
-    const bool interleaved = random_below(2), shared = random_below(2), in_place = random_below(2), heads_first = random_below(2);
+    const size_t B = 1 + random_below(3), H = 1 + random_below(4), S = 1 + random_below(20),
+                 R = 2 * random_below(n % 2 ? 40 : 9), D = R + random_below(5);
+    const bool interleaved = random_below(2), shared = random_below(2), in_place = random_below(2),
+               heads_first = random_below(2);
     guarded x = guarded_floats(B * H * S * D, -3, 3), out = guarded_new(B * H * S * D * 4);
     guarded c = guarded_floats((shared ? 1 : B) * S * R, -1, 1), s = guarded_floats((shared ? 1 : B) * S * R, -1, 1);
-    bk_rotary_args g = {.batch = B, .heads = H, .sequence = S, .depth = D, .rotated = R, .cos = c.data, .sin = s.data,
-                        .table_batch = shared ? 0 : (ptrdiff_t)(S * R), .table_sequence = (ptrdiff_t)R, .interleaved = interleaved};
+    bk_rotary_args g = {.batch = B,
+                        .heads = H,
+                        .sequence = S,
+                        .depth = D,
+                        .rotated = R,
+                        .cos = c.data,
+                        .sin = s.data,
+                        .table_batch = shared ? 0 : (ptrdiff_t)(S * R),
+                        .table_sequence = (ptrdiff_t)R,
+                        .interleaved = interleaved};
     g.x_strides = heads_first ? (bk_strides3){(ptrdiff_t)(H * S * D), (ptrdiff_t)(S * D), (ptrdiff_t)D}
                               : (bk_strides3){(ptrdiff_t)(H * S * D), (ptrdiff_t)D, (ptrdiff_t)(H * D)};
     g.out_strides = g.x_strides;
@@ -239,7 +287,8 @@ static void test_rotary(void) {
     for (size_t i = 0; i < B * H * S * (R / 2); i++) {
       const size_t pair = i % (R / 2), t = i / (R / 2) % S, h = i / (R / 2) / S % H, b = i / (R / 2) / S / H;
       const size_t p = interleaved ? 2 * pair : pair, q = interleaved ? p + 1 : pair + R / 2;
-      const size_t base = (size_t)((ptrdiff_t)b * g.x_strides.batch + (ptrdiff_t)h * g.x_strides.head + (ptrdiff_t)t * g.x_strides.sequence);
+      const size_t base = (size_t)((ptrdiff_t)b * g.x_strides.batch + (ptrdiff_t)h * g.x_strides.head +
+                                   (ptrdiff_t)t * g.x_strides.sequence);
       const size_t table = (size_t)((ptrdiff_t)b * g.table_batch + (ptrdiff_t)t * g.table_sequence);
       const double xp = floats(x)[base + p], xq = floats(x)[base + q];
       want[base + p] = xp * (double)floats(c)[table + p] - xq * (double)floats(s)[table + p];

@@ -166,6 +166,9 @@ func code(_ body: () throws -> Void) -> ErrorCode? {
     try withExtendedLifetime(MappedFile(path: scratch("f/a"))) {
       #expect(code { try put("3", overwrite: true) } == .outputIsInput)
     }
+    let identity = try InputFolder(path: scratch("f")).identity
+    #expect(
+      code { _ = try AtomicFolder(path: scratch("f"), overwrite: true, inputs: [identity]) } == .outputIsInput)
     #expect(code { try AtomicFolder.write(to: scratch("g")) { _ in throw BessemerError(.usage, "") } } == .usage)
     #expect(scratch.names == ["empty", "f", "file"])
   }
@@ -209,7 +212,9 @@ func code(_ body: () throws -> Void) -> ErrorCode? {
     #expect(code { _ = try folder.open("link", links: .refused) } == .notRegularFile)
     #expect(code { _ = try folder.open("out", links: .refused) } == .notRegularFile)
     #expect(code { _ = try folder.open("missing", links: .refused) } == .fileMissing)
-    for name in ["", ".", "..", "../a", "a/../a", "/etc/passwd", "a//b", "a/", "a\\b", "file:a", "a\0b", "./a"] {
+    for name in [
+      "", ".", "..", "../a", "a/../a", "/etc/passwd", "a//b", "a/", "a\\b", "file:a", "a\0b", "./a", "/\u{301}a",
+    ] {
       #expect(code { _ = try folder.open(name, links: .followed) } == .pathEscape, "\(name)")
     }
     link(scratch("a"), scratch("hard"))

@@ -2,11 +2,14 @@
 ///
 /// Conventions
 /// - Activations are float32 and sums are accumulated in float32. Strides and counts are in elements, not bytes.
-/// - A `bk_pool *` may be NULL: the work then runs on the calling thread. Results never depend on the number of threads.
+/// - A `bk_pool *` may be NULL: the work then runs on the calling thread. Results never depend on the number of
+/// threads.
 /// - float and int64_t pointers have their natural alignment; void pointers need none. Counts may be zero.
 /// - Outputs must not overlap inputs unless a comment allows it.
-/// - Functions returning int return BK_OK or a negative BK_E... value; on failure the output's contents are unspecified.
-/// - Sizes are trusted: the caller has checked that every index reachable through the given counts and strides is valid.
+/// - Functions returning int return BK_OK or a negative BK_E... value; on failure the output's contents are
+/// unspecified.
+/// - Sizes are trusted: the caller has checked that every index reachable through the given counts and strides is
+/// valid.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -20,8 +23,8 @@ extern "C" {
 
 enum {
   BK_OK = 0,
-  BK_EMEMORY = -1,   ///< scratch memory could not be allocated
-  BK_EARGUMENT = -2, ///< a combination of arguments that is not supported (see the function)
+  BK_EMEMORY = -1,    ///< scratch memory could not be allocated
+  BK_EARGUMENT = -2,  ///< a combination of arguments that is not supported (see the function)
 };
 
 /// Storage type of weights, tables and converted buffers.
@@ -36,8 +39,8 @@ size_t bk_dtype_size(bk_dtype dtype);
 /// The best one the machine has is chosen at first use.
 const char *bk_isa(void);
 
-/// Forces an instruction set for the whole process; NULL goes back to the best. Returns BK_EARGUMENT, changing nothing, when
-/// the name is unknown or the machine lacks it. Not to be called while kernels run.
+/// Forces an instruction set for the whole process; NULL goes back to the best. Returns BK_EARGUMENT, changing nothing,
+/// when the name is unknown or the machine lacks it. Not to be called while kernels run.
 int bk_set_isa(const char *name);
 
 /// The i-th instruction set this machine can run, worst first; NULL past the last.
@@ -57,9 +60,10 @@ void bk_pool_destroy(bk_pool *pool);
 int bk_pool_threads(const bk_pool *pool);
 /// How often a thread polls for work (or for the end of a run) before it sleeps; 0 on a crowded machine. Default 4000.
 void bk_pool_set_spin(bk_pool *pool, unsigned iterations);
-/// Calls body(ctx, begin, end) for disjoint ranges that cover [0, count), each of `grain` items (the last may be shorter;
-/// grain 0 counts as 1), and returns when all are done. Which thread runs which range is not determined. A run started while
-/// another is in progress on the same pool (from a body, or from another thread) is serial on its own thread.
+/// Calls body(ctx, begin, end) for disjoint ranges that cover [0, count), each of `grain` items (the last may be
+/// shorter; grain 0 counts as 1), and returns when all are done. Which thread runs which range is not determined. A run
+/// started while another is in progress on the same pool (from a body, or from another thread) is serial on its own
+/// thread.
 void bk_pool_run(bk_pool *pool, size_t count, size_t grain, bk_body body, void *ctx);
 /// Frees the scratch memory the kernels keep for the calling thread. (Freed at a thread's end by itself.)
 void bk_scratch_release(void);
@@ -68,8 +72,8 @@ void bk_scratch_release(void);
 
 /// dst[i] = src[i] converted, i < count; any pair of types, equal types copy. Rounding is to nearest, ties to even,
 /// subnormals are kept, overflow gives infinity. Narrowing keeps a NaN's leading payload bits and sets the quiet bit;
-/// f16 to f32 sets the quiet bit as well; bf16 to f32 is a shift. bf16 <-> f16 goes through f32, which is exact on the way
-/// up, so that it rounds once. Same bits on every instruction set. dst must not overlap src.
+/// f16 to f32 sets the quiet bit as well; bf16 to f32 is a shift. bf16 <-> f16 goes through f32, which is exact on the
+/// way up, so that it rounds once. Same bits on every instruction set. dst must not overlap src.
 void bk_convert(bk_pool *pool, bk_dtype dst_type, void *dst, bk_dtype src_type, const void *src, size_t count);
 
 // ------------------------------------------------------------------------------------------------- packed weights
@@ -79,8 +83,8 @@ void bk_convert(bk_pool *pool, bk_dtype dst_type, void *dst, bk_dtype src_type, 
 ///   bf16 [ceil(n/16)][ceil(k/2)][16][2]: two consecutive k of a column side by side (VDPBF16PS, BFDOT and AMX order)
 size_t bk_pack_size(bk_dtype dtype, size_t n, size_t k);
 
-/// Packs a weight. Source: [n, k] with `stride` elements from row to row, or if `transposed` [k, n] with `stride` from one k
-/// to the next. Converts from src_type to dtype as bk_convert does.
+/// Packs a weight. Source: [n, k] with `stride` elements from row to row, or if `transposed` [k, n] with `stride` from
+/// one k to the next. Converts from src_type to dtype as bk_convert does.
 int bk_pack(bk_pool *pool, bk_dtype dtype, void *packed, bk_dtype src_type, const void *src, size_t stride,
             bool transposed, size_t n, size_t k);
 
@@ -97,24 +101,24 @@ typedef enum {
 } bk_activation;
 
 typedef enum {
-  BK_COMPUTE_F32 = 0,  ///< weights widened exactly to f32, f32 multiply-add
-  BK_COMPUTE_BF16 = 1, ///< x rounded to bf16 (ties to even), products exact, f32 sums; needs bf16 weights
+  BK_COMPUTE_F32 = 0,   ///< weights widened exactly to f32, f32 multiply-add
+  BK_COMPUTE_BF16 = 1,  ///< x rounded to bf16 (ties to even), products exact, f32 sums; needs bf16 weights
 } bk_compute;
 
 /// y[m, n] = act(sum over k of x[m, k] * w[n, k] + bias[n]) + residual[m, n]
 typedef struct {
   size_t m, n, k;
-  const float *x; ///< [m, k], rows x_stride apart
+  const float *x;  ///< [m, k], rows x_stride apart
   size_t x_stride;
-  const void *w; ///< bk_linear: packed by bk_pack; bk_linear_rows: [n, k], rows w_stride apart
-  size_t w_stride; ///< used by bk_linear_rows only
+  const void *w;    ///< bk_linear: packed by bk_pack; bk_linear_rows: [n, k], rows w_stride apart
+  size_t w_stride;  ///< used by bk_linear_rows only
   bk_dtype w_type;
   bk_compute compute;
-  const float *bias; ///< [n], or NULL
+  const float *bias;  ///< [n], or NULL
   bk_activation activation;
-  const float *residual; ///< [m, n], rows residual_stride apart, or NULL; may be y itself (same stride)
+  const float *residual;  ///< [m, n], rows residual_stride apart, or NULL; may be y itself (same stride)
   size_t residual_stride;
-  float *y; ///< [m, n], rows y_stride apart; must not overlap x
+  float *y;  ///< [m, n], rows y_stride apart; must not overlap x
   size_t y_stride;
 } bk_linear_args;
 
@@ -122,8 +126,8 @@ typedef struct {
 /// BK_EARGUMENT for bf16 compute with weights that are not bf16.
 int bk_linear(bk_pool *pool, const bk_linear_args *args);
 
-/// The same on a plain row-major weight, for weights that stay in a file mapping: streams the rows for small m, otherwise
-/// packs 32 rows at a time into scratch.
+/// The same on a plain row-major weight, for weights that stay in a file mapping: streams the rows for small m,
+/// otherwise packs 32 rows at a time into scratch.
 int bk_linear_rows(bk_pool *pool, const bk_linear_args *args);
 
 /// An f32 matrix in a batch: element (i, j) of matrix b is at data[b * batch + i * row + j * column].
@@ -132,8 +136,9 @@ typedef struct {
   ptrdiff_t batch, row, column;
 } bk_matrix;
 
-/// c[b] = a[b] . b[b] for b < batches: a is [m, k], b is [k, n], c is [m, n] with rows c_row apart (columns contiguous) and
-/// matrices c_batch apart. Strides of a and b may be anything, 0 (broadcast) and negative included. k == 0 gives zeros.
+/// c[b] = a[b] . b[b] for b < batches: a is [m, k], b is [k, n], c is [m, n] with rows c_row apart (columns contiguous)
+/// and matrices c_batch apart. Strides of a and b may be anything, 0 (broadcast) and negative included. k == 0 gives
+/// zeros.
 int bk_matmul_f32(bk_pool *pool, size_t batches, size_t m, size_t n, size_t k, bk_matrix a, bk_matrix b, float *c,
                   ptrdiff_t c_batch, ptrdiff_t c_row);
 
@@ -148,28 +153,28 @@ typedef struct {
 
 /// out[b, h, i] = sum over j of softmax_j(scale * q[b, h, i] . k[b, h / (q_heads / kv_heads), j]) * v[..., j]
 ///
-/// Masked scores (bool mask 0, or a key after the query when causal) are -FLT_MAX; additive masks are added, and sums below
-/// -FLT_MAX (an additive -inf) count as -FLT_MAX. A row in which every key is masked is thus the mean of v over all keys.
-/// causal: query i sees the keys j <= i + keys - queries. keys == 0 gives zeros.
+/// Masked scores (bool mask 0, or a key after the query when causal) are -FLT_MAX; additive masks are added, and sums
+/// below -FLT_MAX (an additive -inf) count as -FLT_MAX. A row in which every key is masked is thus the mean of v over
+/// all keys. causal: query i sees the keys j <= i + keys - queries. keys == 0 gives zeros.
 typedef struct {
-  size_t batch, q_heads, kv_heads; ///< q_heads is a multiple of kv_heads
+  size_t batch, q_heads, kv_heads;  ///< q_heads is a multiple of kv_heads
   size_t queries, keys, depth, v_depth;
-  const float *q; ///< [batch, q_heads, queries, depth]
+  const float *q;  ///< [batch, q_heads, queries, depth]
   bk_strides3 q_strides;
-  const float *k; ///< [batch, kv_heads, keys, depth]
+  const float *k;  ///< [batch, kv_heads, keys, depth]
   bk_strides3 k_strides;
-  const float *v; ///< [batch, kv_heads, keys, v_depth]
+  const float *v;  ///< [batch, kv_heads, keys, v_depth]
   bk_strides3 v_strides;
-  float *out; ///< [batch, q_heads, queries, v_depth]; must not overlap the inputs, q excepted if laid out the same
+  float *out;  ///< [batch, q_heads, queries, v_depth]; must not overlap the inputs, q excepted if laid out the same
   bk_strides3 out_strides;
   float scale;
   bool causal;
   bk_mask mask_kind;
-  const void *mask; ///< bytes or floats [batch, q_heads, queries, keys] through mask_strides (0 broadcasts)
+  const void *mask;  ///< bytes or floats [batch, q_heads, queries, keys] through mask_strides (0 broadcasts)
   ptrdiff_t mask_strides[4];
 } bk_attention_args;
 
-/// Scratch is bounded per thread (about 64 keys and 128 queries at a time), whatever the lengths.
+/// Scratch is bounded per thread (128 keys and 128 rows of queries at a time), whatever the lengths.
 /// BK_EARGUMENT when q_heads is not a multiple of kv_heads.
 int bk_attention(bk_pool *pool, const bk_attention_args *args);
 
@@ -186,8 +191,8 @@ void bk_layer_norm(bk_pool *pool, float *y, size_t y_stride, const float *x, siz
 void bk_rms_norm(bk_pool *pool, float *y, size_t y_stride, const float *x, size_t x_stride, const float *gamma,
                  float eps, size_t rows, size_t n);
 
-/// The two norms of a + b (rows a_stride, b_stride apart). `sum`, when not NULL, receives a + b (rows sum_stride apart).
-/// y and sum may each be a or b (same stride), but not one another.
+/// The two norms of a + b (rows a_stride, b_stride apart). `sum`, when not NULL, receives a + b (rows sum_stride
+/// apart). y and sum may each be a or b (same stride), but not one another.
 void bk_add_layer_norm(bk_pool *pool, float *y, size_t y_stride, float *sum, size_t sum_stride, const float *a,
                        size_t a_stride, const float *b, size_t b_stride, const float *gamma, const float *beta,
                        float eps, size_t rows, size_t n);
@@ -209,9 +214,9 @@ typedef enum {
   BK_UNARY_NEG,
   BK_UNARY_ABS,
   BK_UNARY_SQRT,
-  BK_UNARY_RSQRT,      ///< 1 / sqrt(x), both correctly rounded
-  BK_UNARY_RECIPROCAL, ///< 1 / x, correctly rounded
-  BK_UNARY_LOG,        ///< this and the next two: the C library's, element by element
+  BK_UNARY_RSQRT,       ///< 1 / sqrt(x), both correctly rounded
+  BK_UNARY_RECIPROCAL,  ///< 1 / x, correctly rounded
+  BK_UNARY_LOG,         ///< this and the next two: the C library's, element by element
   BK_UNARY_SIN,
   BK_UNARY_COS,
 } bk_unary_op;
@@ -224,16 +229,17 @@ typedef enum {
   BK_BINARY_SUB,
   BK_BINARY_MUL,
   BK_BINARY_DIV,
-  BK_BINARY_MAX, ///< NaN if either is NaN
-  BK_BINARY_MIN, ///< NaN if either is NaN
-  BK_BINARY_POW, ///< the C library's powf
+  BK_BINARY_MAX,  ///< NaN if either is NaN
+  BK_BINARY_MIN,  ///< NaN if either is NaN
+  BK_BINARY_POW,  ///< the C library's powf
 } bk_binary_op;
 
 enum { BK_MAX_RANK = 8 };
 
 /// out = op(a, b) elementwise: out is contiguous row-major of `shape` (rank 0...BK_MAX_RANK), a and b are read through
 /// strides (0 broadcasts, negative allowed). out may be a or b where that operand is contiguous of the same shape.
-/// Equal shapes and scalars (all strides 0) take the fast paths by themselves. BK_EARGUMENT for a rank or op out of range.
+/// Equal shapes and scalars (all strides 0) take the fast paths by themselves. BK_EARGUMENT for a rank or op out of
+/// range.
 int bk_binary(bk_pool *pool, bk_binary_op op, float *out, int rank, const size_t *shape, const float *a,
               const ptrdiff_t *a_strides, const float *b, const ptrdiff_t *b_strides);
 
@@ -242,9 +248,10 @@ int bk_binary(bk_pool *pool, bk_binary_op op, float *out, int rank, const size_t
 void bk_swiglu(bk_pool *pool, float *out, size_t out_stride, const float *gate, size_t gate_stride, const float *up,
                size_t up_stride, size_t rows, size_t n);
 
-/// Rotary position embedding of x [batch, heads, sequence, depth] into out of the same shape; depth is contiguous in both.
-/// cos and sin: [batch or 1, sequence, rotated] (batch stride 0 for 1), full length: both members of a pair have entries.
-/// Dimensions from `rotated` (even, <= depth) on are copied. Pairs are (i, i + rotated/2), or (2i, 2i+1) if interleaved:
+/// Rotary position embedding of x [batch, heads, sequence, depth] into out of the same shape; depth is contiguous in
+/// both. cos and sin: [batch or 1, sequence, rotated] (batch stride 0 for 1), full length: both members of a pair have
+/// entries. Dimensions from `rotated` (even, <= depth) on are copied. Pairs are (i, i + rotated/2), or (2i, 2i+1) if
+/// interleaved:
 ///   out[p] = x[p] cos[p] - x[q] sin[p],  out[q] = x[q] cos[q] + x[p] sin[q].  out may be x (same strides).
 typedef struct {
   size_t batch, heads, sequence, depth, rotated;
@@ -253,7 +260,7 @@ typedef struct {
   float *out;
   bk_strides3 out_strides;
   const float *cos, *sin;
-  ptrdiff_t table_batch, table_sequence; ///< strides of both tables
+  ptrdiff_t table_batch, table_sequence;  ///< strides of both tables
   bool interleaved;
 } bk_rotary_args;
 
@@ -262,8 +269,9 @@ int bk_rotary(bk_pool *pool, const bk_rotary_args *args);
 
 // ----------------------------------------------------------------------------------------------------------- copy
 
-/// dst = src, an N-d array of `shape` read and written through strides in elements of element_size (1, 2, 4 or 8) bytes.
-/// Negative and zero source strides are allowed. BK_EARGUMENT for another element size or a rank above BK_MAX_RANK.
+/// dst = src, an N-d array of `shape` read and written through strides in elements of element_size (1, 2, 4 or 8)
+/// bytes. Negative and zero source strides are allowed. BK_EARGUMENT for another element size or a rank above
+/// BK_MAX_RANK.
 int bk_copy(bk_pool *pool, int element_size, int rank, const size_t *shape, void *dst, const ptrdiff_t *dst_strides,
             const void *src, const ptrdiff_t *src_strides);
 
@@ -275,7 +283,8 @@ void bk_gather_rows(bk_pool *pool, float *out, size_t out_stride, bk_dtype table
 
 /// Sums `bytes` bytes at `data` (64-byte aligned) on the pool's threads, for a read bandwidth probe: time this call.
 float bk_probe_read(bk_pool *pool, const void *data, size_t bytes);
-/// Runs `iterations` rounds of independent f32 multiply-adds on every thread; returns the floating-point operations done.
+/// Runs `iterations` rounds of independent f32 multiply-adds on every thread; returns the floating-point operations
+/// done.
 double bk_probe_fma(bk_pool *pool, size_t iterations);
 
 #ifdef __cplusplus

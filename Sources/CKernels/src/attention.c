@@ -13,7 +13,7 @@ enum {
   ROW_BLOCK = 128,  ///< rows of a block at most
   KEY_BLOCK = 128,  ///< keys of a block
   FEW_ROWS = 8,     ///< rows in all up to which k and v are read in place
-  FEW_KEY_BLOCK = 256,
+  FEW_KEY_BLOCK = 64,
 };
 
 typedef struct {
@@ -26,11 +26,11 @@ typedef struct {
 
 /// Scratch of one block of rows.
 typedef struct {
-  float *q;      ///< [rows][depth], scaled
-  float *scores; ///< [rows][KEY_BLOCK]
-  float *sums;   ///< [rows][v_panels * 16]
-  float *k;      ///< packed [keys / 16][depth][16]
-  float *v;      ///< packed [v_panels][keys][16]
+  float *q;       ///< [rows][depth], scaled
+  float *scores;  ///< [rows][KEY_BLOCK]
+  float *sums;    ///< [rows][v_panels * 16]
+  float *k;       ///< packed [keys / 16][depth][16]
+  float *v;       ///< packed [v_panels][keys][16]
   float max[ROW_BLOCK], total[ROW_BLOCK];
   size_t score_stride, sum_stride;
 } block;
@@ -65,6 +65,14 @@ static void load_queries(const job *j, const place *at, block *s) {
   }
 }
 
+/// Asks for a block of v while k is gone through.
+static void fetch_values(const bk_attention_args *g, const place *at, size_t key, size_t keys) {
+  for (size_t t = key; t < key + keys; t++) {
+    const float *v = at->v + (ptrdiff_t)t * g->v_strides.sequence;
+    for (size_t d = 0; d < g->v_depth; d += 16) __builtin_prefetch(v + d, 0, 2);
+  }
+}
+
 static void score(const job *j, const place *at, block *s, size_t key, size_t keys) {
   const bk_attention_args *g = j->g;
   const float *k = at->k + (ptrdiff_t)key * g->k_strides.sequence;
@@ -72,6 +80,7 @@ static void score(const job *j, const place *at, block *s, size_t key, size_t ke
   if (g->depth == 0) {
     memset(s->scores, 0, at->rows * s->score_stride * sizeof(float));
   } else if (j->few) {
+    fetch_values(g, at, key, keys);
     j->o->dots[BK_F32](at->rows, keys, g->depth, s->q, g->depth, k, stride, s->scores, s->score_stride);
   } else {
     const size_t panels = bk_ceil(keys, BK_PANEL), panel = g->depth * BK_PANEL;
@@ -88,9 +97,9 @@ static void mask_scores(const job *j, const place *at, block *s, size_t key, siz
     const size_t row = at->first + r, visible = visible_keys(j, row);
     const size_t here = visible <= key ? 0 : bk_min(visible - key, keys);
     if (g->mask_kind == BK_MASK_NONE && here == keys) continue;
-    const ptrdiff_t offset =
-        (ptrdiff_t)at->batch * g->mask_strides[0] + (ptrdiff_t)head_of(j, at, row) * g->mask_strides[1] +
-        (ptrdiff_t)query_of(j, row) * g->mask_strides[2] + (ptrdiff_t)key * g->mask_strides[3];
+    const ptrdiff_t offset = (ptrdiff_t)at->batch * g->mask_strides[0] +
+                             (ptrdiff_t)head_of(j, at, row) * g->mask_strides[1] +
+                             (ptrdiff_t)query_of(j, row) * g->mask_strides[2] + (ptrdiff_t)key * g->mask_strides[3];
     const void *mask = g->mask_kind == BK_MASK_BOOL  ? (const void *)((const uint8_t *)g->mask + offset)
                        : g->mask_kind == BK_MASK_F32 ? (const void *)((const float *)g->mask + offset)
                                                      : NULL;
@@ -142,8 +151,10 @@ static void attend(const job *j, const place *at, block *s) {
     float *out = g->out + (ptrdiff_t)at->batch * g->out_strides.batch +
                  (ptrdiff_t)head_of(j, at, row) * g->out_strides.head +
                  (ptrdiff_t)query_of(j, row) * g->out_strides.sequence;
-    if (g->keys == 0) memset(out, 0, g->v_depth * sizeof(float));
-    else j->o->scale(out, s->sums + r * s->sum_stride, 1.0f / s->total[r], g->v_depth);
+    if (g->keys == 0)
+      memset(out, 0, g->v_depth * sizeof(float));
+    else
+      j->o->scale(out, s->sums + r * s->sum_stride, 1.0f / s->total[r], g->v_depth);
   }
 }
 

@@ -3,8 +3,8 @@
 
 #include "internal.h"
 
-/// Dimensions of size 1 dropped, sorted by the destination's stride (largest first), neighbours merged. The last one is the
-/// inner dimension; `across` is the one whose source stride is 1, if that is another one.
+/// Dimensions of size 1 dropped, sorted by the destination's stride (largest first), neighbours merged. The last one is
+/// the inner dimension; `across` is the one whose source stride is 1, if that is another one.
 typedef struct {
   const bk_table *o;
   int rank, across;
@@ -17,9 +17,9 @@ typedef struct {
 
 enum { TILE = 64 };
 
-#define COPY_STRIDED(type)                                              \
-  for (size_t i = 0; i < n; i++)                                        \
-    memcpy(d + (ptrdiff_t)i * ds * (ptrdiff_t)sizeof(type), s + (ptrdiff_t)i * ss * (ptrdiff_t)sizeof(type), sizeof(type))
+#define COPY_STRIDED(type)       \
+  for (size_t i = 0; i < n; i++) \
+  memcpy(d + (ptrdiff_t)i * ds * (ptrdiff_t)sizeof(type), s + (ptrdiff_t)i * ss * (ptrdiff_t)sizeof(type), sizeof(type))
 
 static void copy_line(size_t size, char *d, ptrdiff_t ds, const char *s, ptrdiff_t ss, size_t n) {
   if (ds == 1 && ss == 1) {
@@ -35,14 +35,18 @@ static void copy_line(size_t size, char *d, ptrdiff_t ds, const char *s, ptrdiff
 }
 
 /// dst[r][c] = src[c][r] of 4-byte elements: rows of dst ds apart, rows of src ss apart, 16 rows of src at a time.
-static void transpose_words(const bk_table *o, char *d, ptrdiff_t ds, const char *s, ptrdiff_t ss, size_t rows, size_t columns) {
+static void transpose_words(const bk_table *o, char *d, ptrdiff_t ds, const char *s, ptrdiff_t ss, size_t rows,
+                            size_t columns) {
   _Alignas(64) uint32_t tile[TILE * BK_PANEL];
   size_t c = 0;
   for (; c + BK_PANEL <= columns; c += BK_PANEL) {
     o->transpose(tile, (const uint32_t *)(const void *)(s + (ptrdiff_t)c * ss * 4), (size_t)ss, rows);
-    for (size_t r = 0; r < rows; r++) memcpy(d + ((ptrdiff_t)r * ds + (ptrdiff_t)c) * 4, tile + r * BK_PANEL, BK_PANEL * 4);
+    for (size_t r = 0; r < rows; r++)
+      memcpy(d + ((ptrdiff_t)r * ds + (ptrdiff_t)c) * 4, tile + r * BK_PANEL, BK_PANEL * 4);
   }
-  for (size_t r = 0; r < rows; r++) copy_line(4, d + ((ptrdiff_t)r * ds + (ptrdiff_t)c) * 4, 1, s + ((ptrdiff_t)c * ss + (ptrdiff_t)r) * 4, ss, columns - c);
+  for (size_t r = 0; r < rows; r++)
+    copy_line(4, d + ((ptrdiff_t)r * ds + (ptrdiff_t)c) * 4, 1, s + ((ptrdiff_t)c * ss + (ptrdiff_t)r) * 4, ss,
+              columns - c);
 }
 
 /// The inner dimension whole, and up to TILE of the one across.
@@ -56,8 +60,8 @@ static void transpose_tile(const job *j, char *d, const char *s, size_t rows) {
   }
   for (size_t c = 0; c < columns; c += 16)
     for (size_t r = 0; r < rows; r++)
-      copy_line(j->size, d + ((ptrdiff_t)r * ds + (ptrdiff_t)c) * size, 1, s + ((ptrdiff_t)c * ss + (ptrdiff_t)r) * size, ss,
-                bk_min(16, columns - c));
+      copy_line(j->size, d + ((ptrdiff_t)r * ds + (ptrdiff_t)c) * size, 1,
+                s + ((ptrdiff_t)c * ss + (ptrdiff_t)r) * size, ss, bk_min(16, columns - c));
 }
 
 static void body(void *ctx, size_t begin, size_t end) {
@@ -120,7 +124,7 @@ int bk_copy(bk_pool *pool, int element_size, int rank, const size_t *shape, void
     return BK_OK;
   }
   const int last = j.rank - 1;
-  if (j.rank == 1 && j.ds[0] == 1 && j.ss[0] == 1 && j.shape[0] >= 1 << 16) { // one long run: cut it for the threads
+  if (j.rank == 1 && j.ds[0] == 1 && j.ss[0] == 1 && j.shape[0] >= 1 << 16) {  // one long run: cut it for the threads
     j.shape[1] = 1 << 14;
     j.ds[1] = j.ss[1] = 1;
     const size_t whole = j.shape[0] >> 14, rest = j.shape[0] & ((1 << 14) - 1);
@@ -157,8 +161,10 @@ static void gather_body(void *ctx, size_t begin, size_t end) {
   for (size_t i = begin; i < end; i++) {
     const char *row = j->table + (size_t)j->index[i] * j->table_stride * size;
     float *out = j->out + i * j->out_stride;
-    if (j->type == BK_F32) memcpy(out, row, j->n * sizeof(float));
-    else j->o->convert[BK_F32][j->type](out, row, j->n);
+    if (j->type == BK_F32)
+      memcpy(out, row, j->n * sizeof(float));
+    else
+      j->o->convert[BK_F32][j->type](out, row, j->n);
   }
 }
 

@@ -65,7 +65,7 @@ static int usable_tables(const bk_table *tables[MAX_TABLES]) {
 static const bk_table *tables[MAX_TABLES];
 static int table_count;
 static _Atomic(const bk_table *) current;
-static atomic_int state; ///< 0 not looked, 1 looking, 2 done
+static atomic_int state;  ///< 0 not looked, 1 looking, 2 done
 
 static void look(void) {
   int expected = 0;
@@ -76,7 +76,8 @@ static void look(void) {
     atomic_store(&state, 2);
     return;
   }
-  while (atomic_load(&state) != 2) {}
+  while (atomic_load(&state) != 2) {
+  }
 }
 
 const bk_table *bk_ops(void) {

@@ -31,8 +31,8 @@ int bk_unary(bk_pool *pool, bk_unary_op op, float *y, const float *x, size_t cou
 
 // -------------------------------------------------------------------------------------------------------- binary
 
-/// The operation with dimensions of size 1 dropped and neighbours merged where both operands allow it. The last dimension
-/// is cut into `pieces` of CHUNK elements.
+/// The operation with dimensions of size 1 dropped and neighbours merged where both operands allow it. The last
+/// dimension is cut into `pieces` of CHUNK elements.
 typedef struct {
   const bk_table *o;
   bk_binary_op op;
@@ -51,7 +51,8 @@ static const float *gathered(const float *p, ptrdiff_t stride, size_t n, float *
   return buffer;
 }
 
-static void binary_run(const binary_job *j, float *out, const float *a, ptrdiff_t as, const float *b, ptrdiff_t bs, size_t n) {
+static void binary_run(const binary_job *j, float *out, const float *a, ptrdiff_t as, const float *b, ptrdiff_t bs,
+                       size_t n) {
   float left[GATHER], right[GATHER];
   if (as == 0 && bs == 0) {
     j->o->binary(j->op, out, a, false, b, false, 1);
@@ -151,7 +152,8 @@ static void rotary_body(void *ctx, size_t begin, size_t end) {
     const ptrdiff_t batch = (ptrdiff_t)(t / g->sequence), position = (ptrdiff_t)(t % g->sequence);
     const ptrdiff_t table = batch * g->table_batch + position * g->table_sequence;
     for (size_t h = 0; h < g->heads; h++) {
-      const float *x = g->x + batch * g->x_strides.batch + (ptrdiff_t)h * g->x_strides.head + position * g->x_strides.sequence;
+      const float *x =
+          g->x + batch * g->x_strides.batch + (ptrdiff_t)h * g->x_strides.head + position * g->x_strides.sequence;
       float *out = g->out + batch * g->out_strides.batch + (ptrdiff_t)h * g->out_strides.head +
                    position * g->out_strides.sequence;
       j->o->rotary(out, x, g->cos + table, g->sin + table, g->rotated, g->interleaved);

@@ -5,14 +5,14 @@
 #include "CKernels.h"
 
 enum {
-  BK_PANEL = 16,      ///< columns of a packed panel
-  BK_TILE_N = 32,     ///< columns of an output tile: two panels
-  BK_TILE_M_MAX = 192 ///< rows of an output tile at most
+  BK_PANEL = 16,       ///< columns of a packed panel
+  BK_TILE_N = 32,      ///< columns of an output tile: two panels
+  BK_TILE_M_MAX = 192  ///< rows of an output tile at most
 };
 
-/// c[rows][panels * 16] (rows ldc apart) = or += a . b. `rows` is at most the table's limit, `panels` 1 or 2.
-/// a: row r at a + r * lda. b: element (k, column) of panel p at b + p * panel_stride + k * k_stride + column; for bf16
-/// the k stride counts one k pair ([16][2] elements: 32 when packed).
+/// c[rows][panels * 16] (rows ldc apart) = or += a . b. `rows` is at most the table's limit, `panels` 1 or 2, up to 4
+/// for one row. a: row r at a + r * lda. b: element (k, column) of panel p at b + p * panel_stride + k * k_stride +
+/// column; for bf16 the k stride counts one k pair ([16][2] elements: 32 when packed).
 typedef void bk_gemm_fn(int rows, int panels, size_t k, const float *a, size_t lda, const void *b, size_t k_stride,
                         size_t panel_stride, float *c, size_t ldc, bool accumulate);
 
@@ -26,15 +26,17 @@ typedef void bk_dots_fn(size_t rows, size_t n, size_t k, const float *a, size_t 
 
 typedef struct {
   const char *name;
-  int gemm_rows;  ///< rows of one gemm call at most
-  int pairs_rows, few_rows; ///< rows of one gemm_pairs and one few_pairs call at most
+  int gemm_rows;                 ///< rows of one gemm call at most
+  int pairs_rows, few_rows;      ///< rows of one gemm_pairs and one few_pairs call at most
   bk_gemm_fn *gemm[3];           ///< by bk_dtype of b
   bk_gemm_pairs_fn *gemm_pairs;  ///< NULL: bf16 compute is done with x rounded, in f32
-  bk_gemm_pairs_fn *few_pairs;   ///< used instead for an x of at most 4 rows, few_rows of them a call; or NULL
+  bk_gemm_pairs_fn *few_pairs;   ///< used instead for an x of at most 4 rows; or NULL
   bk_dots_fn *dots[3];
-  void (*epilogue)(const bk_linear_args *args, const float *tile, size_t row, size_t rows, size_t column, size_t columns);
-  void (*convert[3][3])(void *dst, const void *src, size_t count); ///< [dst][src]; NULL on the diagonal and bf16 <-> f16
-  void (*transpose)(uint32_t *dst, const uint32_t *src, size_t stride, size_t k); ///< [16 rows][k] to [k][16]
+  void (*epilogue)(const bk_linear_args *args, const float *tile, size_t row, size_t rows, size_t column,
+                   size_t columns);
+  void (*convert[3][3])(void *dst, const void *src,
+                        size_t count);  ///< [dst][src]; NULL on the diagonal and bf16 <-> f16
+  void (*transpose)(uint32_t *dst, const uint32_t *src, size_t stride, size_t k);  ///< [16 rows][k] to [k][16]
   void (*softmax)(float *y, const float *x, size_t n);
   void (*layer_norm)(float *y, const float *x, const float *gamma, const float *beta, float eps, size_t n);
   void (*rms_norm)(float *y, const float *x, const float *gamma, float eps, size_t n);
@@ -44,8 +46,8 @@ typedef struct {
   void (*rotary)(float *out, const float *x, const float *cos, const float *sin, size_t rotated, bool interleaved);
   /// Masks one row of scores: keys from `visible` on get -FLT_MAX, the mask's rules apply to the rest.
   void (*mask)(float *scores, size_t n, size_t visible, bk_mask kind, const void *mask, ptrdiff_t stride);
-  /// One block of a streaming softmax row: scores become weights, *max and *sum are updated; returns the factor for what
-  /// was accumulated before.
+  /// One block of a streaming softmax row: scores become weights, *max and *sum are updated; returns the factor for
+  /// what was accumulated before.
   float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
   void (*scale)(float *y, const float *x, float factor, size_t n);
   float (*probe_read)(const void *data, size_t bytes);
@@ -60,17 +62,18 @@ bool bk_amx_available(void);
 /// 32 rows by 2 panels at most.
 bk_gemm_pairs_fn bk_amx_gemm_pairs;
 
-/// A block of at least `bytes` bytes, 64-byte aligned, kept per thread and slot; NULL when out of memory. A slot's block is
-/// valid until the same thread asks for that slot again.
+/// A block of at least `bytes` bytes, 64-byte aligned, kept per thread and slot; NULL when out of memory. A slot's
+/// block is valid until the same thread asks for that slot again.
 void *bk_scratch(int slot, size_t bytes);
 enum {
-  BK_SCRATCH_CALL,  ///< by the calling thread of a kernel, shared with the workers
-  BK_SCRATCH_WORK,  ///< by the thread that runs a body
-  BK_SCRATCH_WORK2, ///< the same
+  BK_SCRATCH_CALL,   ///< by the calling thread of a kernel, shared with the workers
+  BK_SCRATCH_WORK,   ///< by the thread that runs a body
+  BK_SCRATCH_WORK2,  ///< the same
   BK_SCRATCH_SLOTS
 };
 
-/// The pool, or NULL when `work` (in multiply-adds or elements moved, roughly) is too small to be worth waking a thread.
+/// The pool, or NULL when `work` (in multiply-adds or elements moved, roughly) is too small to be worth waking a
+/// thread.
 bk_pool *bk_pool_for(bk_pool *pool, double work);
 
 /// A grain that gives each thread about eight ranges of `count` items, and no range less than `least` units of work.

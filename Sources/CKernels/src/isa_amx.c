@@ -1,5 +1,5 @@
-/// bf16 products on AMX tiles: 2 x 2 output tiles of 16 x 16. With BK_AMX_EMULATE (tests only) the tile instructions are
-/// replaced by C, so that the code can run where the hardware is missing.
+/// bf16 products on AMX tiles: 2 x 2 output tiles of 16 x 16. With BK_AMX_EMULATE (tests only) the tile instructions
+/// are replaced by C, so that the code can run where the hardware is missing.
 #include "internal.h"
 
 #if defined(__x86_64__)
@@ -32,15 +32,15 @@ bool bk_amx_available(void) {
 }
 #endif
 
-enum { STEP_PAIRS = 16 }; ///< k pairs of one tile: 64 bytes of a row of a
+enum { STEP_PAIRS = 16 };  ///< k pairs of one tile: 64 bytes of a row of a
 
 /// Tiles 0...3: c (row half, panel); 4, 5: a by row half; 6, 7: b by panel.
-#define MULTIPLY()                                      \
-  do {                                                  \
-    TILE_DOT(0, 4, 6);                                  \
-    if (two_panels) TILE_DOT(1, 4, 7);                  \
-    if (low) TILE_DOT(2, 5, 6);                         \
-    if (low && two_panels) TILE_DOT(3, 5, 7);           \
+#define MULTIPLY()                            \
+  do {                                        \
+    TILE_DOT(0, 4, 6);                        \
+    if (two_panels) TILE_DOT(1, 4, 7);        \
+    if (low) TILE_DOT(2, 5, 6);               \
+    if (low && two_panels) TILE_DOT(3, 5, 7); \
   } while (0)
 
 TARGET_AMX void bk_amx_gemm_pairs(int rows, int panels, size_t pairs, const uint32_t *a, size_t lda, const void *b,

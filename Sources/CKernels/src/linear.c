@@ -1,29 +1,31 @@
 /// Linear layers: y = act(x . w^T + bias) + residual, on packed and on row-major weights.
 ///
-/// Output is cut into tiles of up to BK_TILE_M_MAX rows and two panels (32 columns). A tile's sums are kept in a buffer while
-/// k goes by in blocks, then bias, activation and residual are applied from there. Every output element is one chain of
-/// additions in order of k, however the tiles are cut.
+/// Output is cut into tiles of up to BK_TILE_M_MAX rows and two panels (32 columns). A tile's sums are kept in a buffer
+/// while k goes by in blocks, then bias, activation and residual are applied from there. Every output element is one
+/// chain of additions in order of k, however the tiles are cut.
 #include <stdatomic.h>
 #include <string.h>
 
 #include "internal.h"
 
 enum {
-  K_BLOCK = 1024,     ///< k (or k pairs) of a block when k is long
-  K_WHOLE = 2048,     ///< up to here k is not blocked
-  DOT_ROWS = 8,       ///< rows of x up to which row-major weights are streamed
-  FEW_ROWS = 4,       ///< rows of x up to which bf16 products avoid tiles
-  ALIAS_BYTES = 2048, ///< row strides that are multiples of this collide in the first-level cache
+  K_BLOCK = 1024,       ///< k (or k pairs) of a block at most, when k is long
+  K_WHOLE = 2048,       ///< up to here k is not blocked
+  A_BYTES = 800 << 10,  ///< bytes of x that a tile goes through in one k block: a part of the second-level cache
+  DOT_ROWS = 8,         ///< rows of x up to which row-major weights are streamed
+  ROW_COLUMNS = 64,     ///< columns of a task when x has one row
+  FEW_ROWS = 4,         ///< rows of x up to which bf16 products avoid tiles
+  ALIAS_BYTES = 2048,   ///< row strides that are multiples of this collide in the first-level cache
 };
 
 typedef struct {
   const bk_table *o;
   const bk_linear_args *g;
-  bk_gemm_pairs_fn *pairs; ///< NULL: f32 arithmetic
+  bk_gemm_pairs_fn *pairs;  ///< NULL: f32 arithmetic
   size_t pairs_rows;
-  const float *a; ///< x, or its copy: f32 or bf16 pairs
+  const float *a;  ///< x, or its copy: f32 or bf16 pairs
   size_t lda;
-  size_t units; ///< k, or k pairs
+  size_t units;  ///< k, or k pairs
   size_t panel_stride, tile_rows, row_tiles, column_tiles;
   atomic_int error;
 } job;
@@ -41,9 +43,15 @@ void bk_gemm_block(const bk_table *o, bk_dtype type, size_t rows, size_t panels,
   }
 }
 
+/// Length of a k block, even.
+static size_t k_step(size_t units) {
+  if (units <= K_WHOLE) return bk_max(units, 1);
+  return bk_ceil(bk_ceil(units, bk_ceil(units, K_BLOCK)), 16) * 16;
+}
+
 /// Sums of one tile from packed panels.
 static void tile_sums(const job *j, const void *b, size_t panels, size_t row, size_t rows, float *tile) {
-  const size_t step = j->units <= K_WHOLE ? bk_max(j->units, 1) : K_BLOCK;
+  const size_t step = k_step(j->units);
   const bk_dtype type = j->g->w_type;
   if (j->units == 0) memset(tile, 0, rows * BK_TILE_N * sizeof(float));
   for (size_t k = 0; k < j->units; k += step) {
@@ -78,6 +86,25 @@ static void packed_body(void *ctx, size_t begin, size_t end) {
     size_t row_tile = t / j->column_tiles, column_tile = t % j->column_tiles;
     finish_tile(j, (const char *)j->g->w + column_tile * 2 * j->panel_stride * size, column_tile,
                 row_tile * j->tile_rows);
+  }
+}
+
+/// Packed weights, one row of x: four panels at a time.
+static void row_body(void *ctx, size_t begin, size_t end) {
+  const job *j = ctx;
+  const bk_linear_args *g = j->g;
+  const size_t size = bk_dtype_size(g->w_type), k_stride = g->w_type == BK_BF16 ? 2 * BK_PANEL : BK_PANEL;
+  _Alignas(64) float tile[ROW_COLUMNS] = {0};
+  for (size_t t = begin; t < end; t++) {
+    const size_t column = t * ROW_COLUMNS, columns = bk_min(ROW_COLUMNS, g->n - column);
+    const int panels = (int)bk_ceil(columns, BK_PANEL);
+    const char *w = (const char *)g->w + column / BK_PANEL * j->panel_stride * size;
+    if (j->pairs)
+      j->pairs(1, panels, j->units, (const uint32_t *)(const void *)j->a, j->lda, w, j->panel_stride, tile, ROW_COLUMNS,
+               false);
+    else
+      j->o->gemm[g->w_type](1, panels, j->units, j->a, j->lda, w, k_stride, j->panel_stride, tile, ROW_COLUMNS, false);
+    j->o->epilogue(g, tile, 0, 1, column, columns);
   }
 }
 
@@ -154,7 +181,8 @@ static int prepare_x(bk_pool *pool, job *j) {
   float *copy = bk_scratch(BK_SCRATCH_CALL, g->m * j->lda * sizeof(float));
   if (!copy) return BK_EMEMORY;
   copy_job c = {j, copy};
-  bk_pool_run(bk_pool_for(pool, (double)g->m * (double)g->k), g->m, bk_grain(pool, g->m, (double)g->k, 2e4), copy_body, &c);
+  bk_pool_run(bk_pool_for(pool, (double)g->m * (double)g->k), g->m, bk_grain(pool, g->m, (double)g->k, 2e4), copy_body,
+              &c);
   j->a = copy;
   return BK_OK;
 }
@@ -163,7 +191,8 @@ static int prepare_x(bk_pool *pool, job *j) {
 static void cut_tiles(const bk_pool *pool, job *j) {
   const size_t m = bk_max(j->g->m, 1), threads = (size_t)bk_pool_threads(pool);
   const size_t unit = j->pairs ? j->pairs_rows : (size_t)j->o->gemm_rows;
-  size_t pieces = bk_ceil(m, BK_TILE_M_MAX / unit * unit);
+  const size_t tallest = bk_min(BK_TILE_M_MAX, A_BYTES / sizeof(float) / k_step(j->units));
+  size_t pieces = bk_ceil(m, bk_max(tallest / unit, 1) * unit);
   if (threads > 1)
     while (j->column_tiles * pieces < 4 * threads && bk_ceil(m, pieces) > unit) pieces++;
   j->tile_rows = bk_ceil(bk_ceil(m, pieces), unit) * unit;
@@ -190,11 +219,15 @@ static int run(bk_pool *pool, const bk_linear_args *g, bool packed) {
   if (error) return error;
   cut_tiles(pool, &j);
   const double tile_work = work / (double)j.column_tiles;
-  if (packed) {
+  if (packed && g->m == 1) {
+    const size_t tasks = bk_ceil(g->n, ROW_COLUMNS);
+    bk_pool_run(pool, tasks, bk_grain(pool, tasks, work / (double)tasks, 5e4), row_body, &j);
+  } else if (packed) {
     const size_t tiles = j.column_tiles * j.row_tiles;
     bk_pool_run(pool, tiles, bk_grain(pool, tiles, tile_work / (double)j.row_tiles, 5e4), packed_body, &j);
   } else {
-    bk_pool_run(pool, j.column_tiles, bk_grain(pool, j.column_tiles, tile_work, 5e4), dots ? dots_body : repack_body, &j);
+    bk_pool_run(pool, j.column_tiles, bk_grain(pool, j.column_tiles, tile_work, 5e4), dots ? dots_body : repack_body,
+                &j);
   }
   return atomic_load(&j.error);
 }

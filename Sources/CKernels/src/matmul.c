@@ -48,7 +48,8 @@ typedef struct {
   float *a, *b;
 } buffers;
 
-static void sum_tile(const job *j, buffers s, const float *a, const float *b, size_t rows, size_t columns, float *tile) {
+static void sum_tile(const job *j, buffers s, const float *a, const float *b, size_t rows, size_t columns,
+                     float *tile) {
   const bool a_direct = j->a.column == 1 && j->a.row >= 0;
   const bool b_direct = j->b.column == 1 && j->b.row >= 0 && j->m <= DIRECT_ROWS && columns == BK_TILE_N;
   if (j->k == 0) memset(tile, 0, rows * BK_TILE_N * sizeof(float));
@@ -87,7 +88,8 @@ static void body(void *ctx, size_t begin, size_t end) {
     const float *b = j->b.data + (ptrdiff_t)batch * j->b.batch + (ptrdiff_t)column * j->b.column;
     float *c = j->c + (ptrdiff_t)batch * j->c_batch + (ptrdiff_t)row * j->c_row + column;
     sum_tile(j, s, a, b, rows, columns, tile);
-    for (size_t r = 0; r < rows; r++) memcpy(c + (ptrdiff_t)r * j->c_row, tile + r * BK_TILE_N, columns * sizeof(float));
+    for (size_t r = 0; r < rows; r++)
+      memcpy(c + (ptrdiff_t)r * j->c_row, tile + r * BK_TILE_N, columns * sizeof(float));
   }
 }
 

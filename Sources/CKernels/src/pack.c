@@ -68,8 +68,10 @@ static void pack_columns(const bk_table *o, bk_dtype dtype, char *panel, bk_dtyp
   memset(pair, 0, sizeof pair);
   for (size_t i = 0; i < k; i += 2, out += 2 * BK_PANEL) {
     convert_row(o, dtype, pair[0], src_type, src + i * stride * src_size, columns);
-    if (i + 1 < k) convert_row(o, dtype, pair[1], src_type, src + (i + 1) * stride * src_size, columns);
-    else memset(pair[1], 0, sizeof pair[1]);
+    if (i + 1 < k)
+      convert_row(o, dtype, pair[1], src_type, src + (i + 1) * stride * src_size, columns);
+    else
+      memset(pair[1], 0, sizeof pair[1]);
     for (size_t c = 0; c < BK_PANEL; c++) {
       out[2 * c] = pair[0][c];
       out[2 * c + 1] = pair[1][c];
@@ -80,8 +82,10 @@ static void pack_columns(const bk_table *o, bk_dtype dtype, char *panel, bk_dtyp
 void bk_pack_panel(const bk_table *o, bk_dtype dtype, void *panel, bk_dtype src_type, const void *src, size_t stride,
                    bool transposed, size_t first, size_t n, size_t k) {
   const size_t columns = bk_min(n - first, BK_PANEL), src_size = bk_dtype_size(src_type);
-  if (transposed) pack_columns(o, dtype, panel, src_type, (const char *)src + first * src_size, stride, columns, k);
-  else pack_rows(o, dtype, panel, src_type, (const char *)src + first * stride * src_size, stride, columns, k);
+  if (transposed)
+    pack_columns(o, dtype, panel, src_type, (const char *)src + first * src_size, stride, columns, k);
+  else
+    pack_rows(o, dtype, panel, src_type, (const char *)src + first * stride * src_size, stride, columns, k);
 }
 
 typedef struct {
@@ -104,6 +108,7 @@ int bk_pack(bk_pool *pool, bk_dtype dtype, void *packed, bk_dtype src_type, cons
             bool transposed, size_t n, size_t k) {
   job j = {bk_ops(), dtype, src_type, packed, src, stride, n, k, transposed};
   size_t panels = bk_ceil(n, BK_PANEL);
-  bk_pool_run(bk_pool_for(pool, (double)n * (double)k), panels, bk_grain(pool, panels, 16.0 * (double)k, 1e5), body, &j);
+  bk_pool_run(bk_pool_for(pool, (double)n * (double)k), panels, bk_grain(pool, panels, 16.0 * (double)k, 1e5), body,
+              &j);
   return BK_OK;
 }

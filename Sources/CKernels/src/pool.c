@@ -1,6 +1,6 @@
 /// The thread pool: workers poll a generation counter, then sleep on it with a futex. A run opens a gate through which
-/// workers enter; ranges are claimed from a shared counter; the caller closes the gate once all ranges are claimed and waits
-/// only for the workers inside, so that a worker that wakes late costs nothing.
+/// workers enter; ranges are claimed from a shared counter; the caller closes the gate once all ranges are claimed and
+/// waits only for the workers inside, so that a worker that wakes late costs nothing.
 #define _GNU_SOURCE
 #include <limits.h>
 #include <pthread.h>
@@ -82,7 +82,8 @@ static void *worker(void *argument) {
     seen = atomic_load(&p->generation);
     if (atomic_load(&p->quit)) return NULL;
     int gate = atomic_load(&p->gate);
-    while (!(gate & GATE_CLOSED) && !atomic_compare_exchange_weak(&p->gate, &gate, gate + 1)) {}
+    while (!(gate & GATE_CLOSED) && !atomic_compare_exchange_weak(&p->gate, &gate, gate + 1)) {
+    }
     if (gate & GATE_CLOSED) continue;
     claim_ranges(p);
     if (atomic_fetch_sub(&p->gate, 1) == GATE_CLOSED + 1) wake_all(&p->gate);

@@ -58,8 +58,19 @@ void bk_add_layer_norm(bk_pool *pool, float *y, size_t y_stride, float *sum, siz
                        size_t a_stride, const float *b, size_t b_stride, const float *gamma, const float *beta,
                        float eps, size_t rows, size_t n) {
   run(pool,
-      (job){.what = LAYER_NORM, .y = y, .y_stride = y_stride, .sum = sum, .sum_stride = sum_stride, .a = a,
-            .a_stride = a_stride, .b = b, .b_stride = b_stride, .gamma = gamma, .beta = beta, .eps = eps, .n = n},
+      (job){.what = LAYER_NORM,
+            .y = y,
+            .y_stride = y_stride,
+            .sum = sum,
+            .sum_stride = sum_stride,
+            .a = a,
+            .a_stride = a_stride,
+            .b = b,
+            .b_stride = b_stride,
+            .gamma = gamma,
+            .beta = beta,
+            .eps = eps,
+            .n = n},
       rows);
 }
 
@@ -67,7 +78,17 @@ void bk_add_rms_norm(bk_pool *pool, float *y, size_t y_stride, float *sum, size_
                      size_t a_stride, const float *b, size_t b_stride, const float *gamma, float eps, size_t rows,
                      size_t n) {
   run(pool,
-      (job){.what = RMS_NORM, .y = y, .y_stride = y_stride, .sum = sum, .sum_stride = sum_stride, .a = a,
-            .a_stride = a_stride, .b = b, .b_stride = b_stride, .gamma = gamma, .eps = eps, .n = n},
+      (job){.what = RMS_NORM,
+            .y = y,
+            .y_stride = y_stride,
+            .sum = sum,
+            .sum_stride = sum_stride,
+            .a = a,
+            .a_stride = a_stride,
+            .b = b,
+            .b_stride = b_stride,
+            .gamma = gamma,
+            .eps = eps,
+            .n = n},
       rows);
 }

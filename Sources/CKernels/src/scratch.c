@@ -1,4 +1,5 @@
-/// Scratch memory: one growable block per thread and slot, freed by a thread-specific data destructor at the thread's end.
+/// Scratch memory: one growable block per thread and slot, freed by a thread-specific data destructor at the thread's
+/// end.
 #include <pthread.h>
 #include <stdlib.h>
 

@@ -1,12 +1,12 @@
 /// Vectors of VW floats by clang's vector extensions, and the few operations that need more than C's operators.
-/// The including file defines before: VW (4, 8 or 16) and, where the instruction set has them, BK_FMA, BK_LOAD_F16(pointer),
-/// BK_STORE_F16(pointer, v), BK_SCALE(v, n) = v * 2^n.
+/// The including file defines before: VW (4, 8 or 16) and, where the instruction set has them, BK_FMA,
+/// BK_LOAD_F16(pointer), BK_STORE_F16(pointer, v), BK_SCALE(v, n) = v * 2^n.
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
 #define FN static inline __attribute__((always_inline))
-#define VPP (BK_PANEL / VW) ///< vectors per panel
+#define VPP (BK_PANEL / VW)  ///< vectors per panel
 
 typedef float vf __attribute__((ext_vector_type(VW)));
 typedef int32_t vi __attribute__((ext_vector_type(VW)));
@@ -15,9 +15,21 @@ typedef uint16_t vh __attribute__((ext_vector_type(VW)));
 typedef uint8_t vb __attribute__((ext_vector_type(VW)));
 
 FN vf splat(float x) { return (vf)x; }
-FN vf load(const void *p) { vf v; memcpy(&v, p, sizeof v); return v; }
-FN vu loadu(const void *p) { vu v; memcpy(&v, p, sizeof v); return v; }
-FN vh loadh(const void *p) { vh v; memcpy(&v, p, sizeof v); return v; }
+FN vf load(const void *p) {
+  vf v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+FN vu loadu(const void *p) {
+  vu v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+FN vh loadh(const void *p) {
+  vh v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
 FN void store(void *p, vf v) { memcpy(p, &v, sizeof v); }
 FN void storeh(void *p, vh v) { memcpy(p, &v, sizeof v); }
 

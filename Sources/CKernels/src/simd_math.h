@@ -2,7 +2,7 @@
 
 /// e^x, about 1 ulp: x = n ln 2 + r with ln 2 in two parts (Cody and Waite), a polynomial for (e^r - 1 - r) / r^2.
 FN vf exp_v(vf x) {
-  const vf magic = splat(12582912.0f); // 1.5 * 2^23: adding it rounds to an integer
+  const vf magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   x = choose(x < splat(-104.0f), splat(-104.0f), x);
   x = choose(x > splat(89.0f), splat(89.0f), x);
   vf shifted = fma_v(x, splat(1.44269504089f), magic);
@@ -18,7 +18,7 @@ FN vf exp_v(vf x) {
   return BK_SCALE(p, n);
 #else
   vi k = (vi)as_u(shifted) - 0x4b400000;
-  k = (k > 200) ? (vi)200 : k; // only for NaN, whose result stays NaN
+  k = (k > 200) ? (vi)200 : k;  // only for NaN, whose result stays NaN
   k = (k < -200) ? (vi)-200 : k;
   vi half = k >> 1;
   return p * (vf)((half + 127) << 23) * (vf)((k - half + 127) << 23);

@@ -1,26 +1,36 @@
 /// Row-wise and elementwise kernels.
 
-/// Runs STATEMENT over vectors of x[0...n), then once on the rest: `v` holds the input (PAD beyond the end), `i` its index.
-#define EACH(x, n, PAD, STATEMENT)                                     \
-  do {                                                                 \
-    size_t i = 0;                                                      \
-    for (; i + VW <= (n); i += VW) {                                   \
-      vf v = load((x) + i);                                            \
-      const size_t left = VW;                                          \
-      STATEMENT                                                        \
-    }                                                                  \
-    if (i < (n)) {                                                     \
-      const size_t left = (n) - i;                                     \
-      vf v = load_part((x) + i, left, (PAD));                          \
-      STATEMENT                                                        \
-    }                                                                  \
+/// Runs STATEMENT over vectors of x[0...n), then once on the rest: `v` holds the input (PAD beyond the end), `i` its
+/// index.
+#define EACH(x, n, PAD, STATEMENT)            \
+  do {                                        \
+    size_t i = 0;                             \
+    for (; i + VW <= (n); i += VW) {          \
+      vf v = load((x) + i);                   \
+      const size_t left = VW;                 \
+      STATEMENT                               \
+    }                                         \
+    if (i < (n)) {                            \
+      const size_t left = (n) - i;            \
+      vf v = load_part((x) + i, left, (PAD)); \
+      STATEMENT                               \
+    }                                         \
   } while (0)
 #define GET(p) (left == VW ? load((p) + i) : load_part((p) + i, left, 0.0f))
-#define PUT(p, value) do { if (left == VW) store((p) + i, (value)); else store_part((p) + i, (value), left); } while (0)
+#define PUT(p, value)                     \
+  do {                                    \
+    if (left == VW)                       \
+      store((p) + i, (value));            \
+    else                                  \
+      store_part((p) + i, (value), left); \
+  } while (0)
 
 FN float row_max(const float *x, size_t n) {
   vf m = splat(-INFINITY);
-  EACH(x, n, -INFINITY, { (void)left; m = max_v(m, v); });
+  EACH(x, n, -INFINITY, {
+    (void)left;
+    m = max_v(m, v);
+  });
   return max_of(m);
 }
 
@@ -84,7 +94,10 @@ static void mask_row(float *scores, size_t n, size_t visible, bk_mask kind, cons
 
 static void layer_norm_row(float *y, const float *x, const float *gamma, const float *beta, float eps, size_t n) {
   vf s0 = splat(0.0f);
-  EACH(x, n, 0.0f, { (void)left; s0 += v; });
+  EACH(x, n, 0.0f, {
+    (void)left;
+    s0 += v;
+  });
   vf mean = splat(sum_v(s0) / (float)n), squares = splat(0.0f);
   EACH(x, n, mean[0], {
     (void)left;
@@ -102,7 +115,10 @@ static void layer_norm_row(float *y, const float *x, const float *gamma, const f
 
 static void rms_norm_row(float *y, const float *x, const float *gamma, float eps, size_t n) {
   vf squares = splat(0.0f);
-  EACH(x, n, 0.0f, { (void)left; squares = fma_v(v, v, squares); });
+  EACH(x, n, 0.0f, {
+    (void)left;
+    squares = fma_v(v, v, squares);
+  });
   vf factor = splat(1.0f / sqrtf(sum_v(squares) / (float)n + eps));
   EACH(x, n, 0.0f, {
     vf r = v * factor;
@@ -130,9 +146,15 @@ static int unary_row(bk_unary_op op, float *y, const float *x, size_t n) {
     CASE(BK_UNARY_SQRT, __builtin_elementwise_sqrt(v));
     CASE(BK_UNARY_RSQRT, splat(1.0f) / __builtin_elementwise_sqrt(v));
     CASE(BK_UNARY_RECIPROCAL, splat(1.0f) / v);
-    case BK_UNARY_LOG: for (size_t i = 0; i < n; i++) y[i] = logf(x[i]); return BK_OK;
-    case BK_UNARY_SIN: for (size_t i = 0; i < n; i++) y[i] = sinf(x[i]); return BK_OK;
-    case BK_UNARY_COS: for (size_t i = 0; i < n; i++) y[i] = cosf(x[i]); return BK_OK;
+    case BK_UNARY_LOG:
+      for (size_t i = 0; i < n; i++) y[i] = logf(x[i]);
+      return BK_OK;
+    case BK_UNARY_SIN:
+      for (size_t i = 0; i < n; i++) y[i] = sinf(x[i]);
+      return BK_OK;
+    case BK_UNARY_COS:
+      for (size_t i = 0; i < n; i++) y[i] = cosf(x[i]);
+      return BK_OK;
   }
 #undef CASE
   return BK_EARGUMENT;
@@ -142,17 +164,31 @@ static int unary_row(bk_unary_op op, float *y, const float *x, size_t n) {
 FN vf max_nan(vf a, vf b) { return choose((a > b) | (a != a), a, b); }
 FN vf min_nan(vf a, vf b) { return choose((a < b) | (a != a), a, b); }
 
-static void binary_row(bk_binary_op op, float *out, const float *a, bool a_scalar, const float *b, bool b_scalar, size_t n) {
+static void binary_row(bk_binary_op op, float *out, const float *a, bool a_scalar, const float *b, bool b_scalar,
+                       size_t n) {
   if (n == 0) return;
   if (op == BK_BINARY_POW) {
     for (size_t i = 0; i < n; i++) out[i] = powf(a[a_scalar ? 0 : i], b[b_scalar ? 0 : i]);
     return;
   }
   const vf sa = splat(a[0]), sb = splat(b[0]);
-#define LOOP(expression)                                                                       \
-  if (a_scalar) EACH(b, n, 1.0f, { vf w = v; v = sa; PUT(out, expression); });                 \
-  else if (b_scalar) EACH(a, n, 1.0f, { vf w = sb; PUT(out, expression); });                   \
-  else EACH(a, n, 1.0f, { vf w = left == VW ? load(b + i) : load_part(b + i, left, 1.0f); PUT(out, expression); }); \
+#define LOOP(expression)                                              \
+  if (a_scalar)                                                       \
+    EACH(b, n, 1.0f, {                                                \
+      vf w = v;                                                       \
+      v = sa;                                                         \
+      PUT(out, expression);                                           \
+    });                                                               \
+  else if (b_scalar)                                                  \
+    EACH(a, n, 1.0f, {                                                \
+      vf w = sb;                                                      \
+      PUT(out, expression);                                           \
+    });                                                               \
+  else                                                                \
+    EACH(a, n, 1.0f, {                                                \
+      vf w = left == VW ? load(b + i) : load_part(b + i, left, 1.0f); \
+      PUT(out, expression);                                           \
+    });                                                               \
   break
   switch (op) {
     case BK_BINARY_ADD: LOOP(v + w);
@@ -170,7 +206,8 @@ static void swiglu_row(float *out, const float *gate, const float *up, size_t n)
   EACH(gate, n, 0.0f, { PUT(out, silu_v(v) * GET(up)); });
 }
 
-static void rotary_row(float *out, const float *x, const float *cos, const float *sin, size_t rotated, bool interleaved) {
+static void rotary_row(float *out, const float *x, const float *cos, const float *sin, size_t rotated,
+                       bool interleaved) {
   size_t half = rotated / 2, i = 0;
   if (interleaved) {
     for (; i < half; i++) {
@@ -195,19 +232,19 @@ static void rotary_row(float *out, const float *x, const float *cos, const float
 // --------------------------------------------------------------------------------------------------- conversion
 
 /// Whole vectors, then the rest through a padded one.
-#define CONVERT(name, dst_type, src_type, LOAD, STORE)             \
-  static void name(void *dst, const void *src, size_t n) {         \
-    char *d = dst;                                                 \
-    const char *s = src;                                           \
-    size_t i = 0;                                                  \
+#define CONVERT(name, dst_type, src_type, LOAD, STORE)                                            \
+  static void name(void *dst, const void *src, size_t n) {                                        \
+    char *d = dst;                                                                                \
+    const char *s = src;                                                                          \
+    size_t i = 0;                                                                                 \
     for (; i + VW <= n; i += VW) STORE(d + i * sizeof(dst_type), LOAD(s + i * sizeof(src_type))); \
-    if (i < n) {                                                   \
-      src_type in[VW] = {0};                                       \
-      dst_type out[VW];                                            \
-      memcpy(in, s + i * sizeof(src_type), (n - i) * sizeof(src_type)); \
-      STORE(out, LOAD(in));                                        \
-      memcpy(d + i * sizeof(dst_type), out, (n - i) * sizeof(dst_type)); \
-    }                                                              \
+    if (i < n) {                                                                                  \
+      src_type in[VW] = {0};                                                                      \
+      dst_type out[VW];                                                                           \
+      memcpy(in, s + i * sizeof(src_type), (n - i) * sizeof(src_type));                           \
+      STORE(out, LOAD(in));                                                                       \
+      memcpy(d + i * sizeof(dst_type), out, (n - i) * sizeof(dst_type));                          \
+    }                                                                                             \
   }
 #define STORE_BF16(p, v) storeh(p, narrow_bf16(v))
 CONVERT(f32_to_bf16, uint16_t, float, load, STORE_BF16)

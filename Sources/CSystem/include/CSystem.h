@@ -34,5 +34,3 @@ void sys_mapping_drop(int slot);
 void sys_install_signal_handlers(void);
 // The first of these signals that came, or 0.
 int sys_interrupt_signal(void);
-// Sets or clears (0) the flag, as the handler does.
-void sys_set_interrupt_signal(int signal_number);

@@ -24,6 +24,7 @@ public struct Concat: Op {
       for k in dims.indices {
         if k == axis {
           dims[k] = dims[k] + operand.dims[k]
+          try require(dims[k].isWithinLimits, "concat_limit", "\(dims[k]) is too large")
         } else if let dim = unify(dims[k], operand.dims[k]) {
           dims[k] = dim
         } else {

@@ -16,17 +16,17 @@ public struct Reshape: Op {
     try require(
       shape.enumerated().allSatisfy { k, n in n > 0 || n == -1 || n == 0 && k < x.rank }
         && shape.count { $0 == -1 } <= 1, "reshape_c1", "\(shape) is no shape for \(x)")
-    // What stays in place cancels, also when it is zero or a symbol.
-    let kept = Set(shape.indices.filter { shape[$0] == 0 })
     var dims = shape.enumerated().map { k, n in n == 0 ? x.dims[k] : Dim.known(n) }
-    let mismatch = "\(x) does not take the shape \(shape)"
-    guard let own = product(x.dims.indices.filter { !kept.contains($0) }.map { x.dims[$0] }),
+    // What stays in place cancels, also when it is zero or a symbol.
+    guard let own = product(x.dims.indices.filter { $0 >= shape.count || shape[$0] != 0 }.map { x.dims[$0] }),
       let written = product(shape.filter { $0 > 0 }.map { .known($0) }), let quotient = own.divided(by: written)
-    else { throw OpError("reshape_c2", mismatch) }
+    else { throw OpError("reshape_c2", "\(x) does not take the shape \(shape)") }
     if let index = shape.firstIndex(of: -1) {
       dims[index] = quotient.dim
     } else {
-      try require(quotient.dim == 1 || quotient.dim == 0 && dims.contains(0), "reshape_c2", mismatch)
+      try require(
+        quotient.dim == 1 || quotient.dim == 0 && dims.contains(0), "reshape_c2",
+        "\(x) does not take the shape \(shape)")
     }
     return [TensorType(x.dtype, dims)]
   }

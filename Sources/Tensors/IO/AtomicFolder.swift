@@ -5,7 +5,7 @@ internal import Glibc
 ///
 /// Everything goes to a temporary folder beside the target, which is renamed at the end. An existing folder is only replaced
 /// with `overwrite` and when `mayReplace` says that it is one of ours; the two are exchanged in one step, then the old one is
-/// removed. An existing empty folder is taken over.
+/// removed. An existing empty folder is taken over. Refused is a folder that holds a mapped file, or is one of `inputs`.
 public final class AtomicFolder {
   private let target: OutputTarget
   private let overwrite: Bool

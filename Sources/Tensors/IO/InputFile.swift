@@ -30,7 +30,6 @@ public final class InputFile: @unchecked Sendable {
   public let path: String
   /// The file and its state when it was opened.
   public let identity: FileIdentity
-  /// The name of the file, or of its folder and name, for ``FileIdentity`` checks later on.
   let descriptor: Int32
 
   /// Size in bytes when the file was opened.

@@ -14,16 +14,23 @@ public final class InputFolder: @unchecked Sendable {
   }
 
   public let path: String
+  /// The folder itself, for ``AtomicFolder``: an output must not replace it.
+  public let identity: FileIdentity
   private let descriptor: Int32
 
   public init(path: String) throws {
     self.path = path
     guard !path.utf8.contains(0) else { throw BessemerError(.fileMissing, "the path contains a NUL byte", file: path) }
-    descriptor = sys_open_folder(path.isEmpty ? "." : path)
-    guard descriptor >= 0 else {
+    let folder = sys_open_folder(path.isEmpty ? "." : path)
+    guard folder >= 0 else {
       guard errno == ENOTDIR else { throw InputFile.openError(errno, path) }
       throw BessemerError(.notRegularFile, "is no folder", file: path)
     }
+    descriptor = folder
+    var status = stat()
+    let isKnown = fstat(folder, &status) == 0
+    identity = FileIdentity(status)
+    guard isKnown else { throw BessemerError(.fileUnreadable, "cannot be examined: \(errorText(errno))", file: path) }
   }
 
   /// The folder that holds the file at `path`.
@@ -31,7 +38,7 @@ public final class InputFolder: @unchecked Sendable {
     try self.init(path: splitPath(path).folder)
   }
 
-  deinit { if descriptor >= 0 { close(descriptor) } }
+  deinit { close(descriptor) }
 
   /// Opens a file that another file names. Throws ``ErrorCode/pathEscape`` for a name that is not plain.
   public func open(_ name: String, links: Links) throws -> InputFile {
@@ -78,7 +85,7 @@ public final class InputFolder: @unchecked Sendable {
 
   /// The path of a name in this folder.
   public func joined(_ name: String) -> String {
-    path.isEmpty || path == "." ? name : path.hasSuffix("/") ? path + name : path + "/" + name
+    path.isEmpty || path == "." ? name : path.utf8.last == UInt8(ascii: "/") ? path + name : path + "/" + name
   }
 
   /// Throws ``ErrorCode/pathEscape`` unless `name` is plain and relative.
@@ -91,7 +98,7 @@ public final class InputFolder: @unchecked Sendable {
     guard !name.utf8.contains(0) else { throw refuse("contains a NUL byte") }
     guard !name.utf8.contains(UInt8(ascii: "\\")) else { throw refuse("contains a backslash") }
     guard !name.utf8.contains(UInt8(ascii: ":")) else { throw refuse("contains a colon") }
-    guard !name.hasPrefix("/") else { throw refuse("is absolute") }
+    guard name.utf8.first != UInt8(ascii: "/") else { throw refuse("is absolute") }
     for part in name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
       if part.isEmpty { throw refuse("has an empty component") }
       if part.elementsEqual(".".utf8) || part.elementsEqual("..".utf8) { throw refuse("climbs or stays in its folder") }

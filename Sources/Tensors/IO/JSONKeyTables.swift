@@ -8,8 +8,9 @@ struct JSONKeyTables: Sendable {
     var mask: Int
   }
 
-  /// Tape indices of keys by hash, linear probing; zero is empty, as index 0 is never a key.
-  private var slots: [UInt32] = []
+  /// By hash with linear probing: the tape index of a key in the low half, hash bits that tell most keys apart without
+  /// looking at them in the high half. Zero is empty, as index 0 is never a key.
+  private var slots: [UInt64] = []
   private var tables: [Int: Table] = [:]
   /// Random per process, so that no file can be made of colliding keys.
   private static let seeds: (UInt64, UInt64) = (.random(in: .min ... .max) | 1, .random(in: .min ... .max) | 1)
@@ -26,12 +27,13 @@ struct JSONKeyTables: Sendable {
     var key = object + 1
     for _ in 0..<childCount {
       let node = tape[key]
-      var slot = JSONKeyTables.hash(node, text) & table.mask
-      while case let other = Int(slots[table.start + slot]), other != 0 {
-        if JSONText.isSameKey(tape[other], node, text) { return key }
+      let hash = JSONKeyTables.hash(node, text)
+      var slot = Int(truncatingIfNeeded: hash) & table.mask
+      while case let entry = slots[table.start + slot], entry != 0 {
+        if entry >> 32 == hash >> 32, JSONText.isSameKey(tape[Int(entry & 0xFFFF_FFFF)], node, text) { return key }
         slot = (slot + 1) & table.mask
       }
-      slots[table.start + slot] = UInt32(truncatingIfNeeded: key)
+      slots[table.start + slot] = (hash & ~0xFFFF_FFFF) | UInt64(key)
       key = tape[key + 1].next(after: key + 1)
     }
     return nil
@@ -42,22 +44,24 @@ struct JSONKeyTables: Sendable {
     _ wanted: Span<UInt8>, in object: Int, tape: [JSONNode], text: Span<UInt8>
   ) -> (value: Int?, Void)? {
     guard let table = tables[object] else { return nil }
-    var slot = JSONKeyTables.hash(wanted, 0, wanted.count) & table.mask
-    while case let key = Int(slots[table.start + slot]), key != 0 {
-      if JSONText.isKey(tape[key], wanted, text) { return (key + 1, ()) }
+    let hash = JSONKeyTables.hash(wanted, 0, wanted.count)
+    var slot = Int(truncatingIfNeeded: hash) & table.mask
+    while case let entry = slots[table.start + slot], entry != 0 {
+      let key = Int(entry & 0xFFFF_FFFF)
+      if entry >> 32 == hash >> 32, JSONText.isKey(tape[key], wanted, text) { return (key + 1, ()) }
       slot = (slot + 1) & table.mask
     }
     return (nil, ())
   }
 
-  private static func hash(_ node: JSONNode, _ text: Span<UInt8>) -> Int {
+  private static func hash(_ node: JSONNode, _ text: Span<UInt8>) -> UInt64 {
     guard node.isEscaped else { return hash(text, Int(node.offset) + 1, node.byteCount) }
     let bytes = JSONText.unescaped(text, Int(node.offset) + 1, node.byteCount)
     return hash(bytes.span, 0, bytes.count)
   }
 
   /// Eight bytes at a time, mixed by a multiplication folded to 64 bits.
-  private static func hash(_ text: Span<UInt8>, _ start: Int, _ count: Int) -> Int {
+  private static func hash(_ text: Span<UInt8>, _ start: Int, _ count: Int) -> UInt64 {
     let raw = text.bytes
     var state = seeds.0 ^ UInt64(truncatingIfNeeded: count)
     var i = start
@@ -71,7 +75,7 @@ struct JSONKeyTables: Sendable {
       tail = tail << 8 | UInt64(text[i])
       i += 1
     }
-    return Int(truncatingIfNeeded: fold(state ^ tail) >> 1)
+    return fold(state ^ tail)
   }
 
   @inline(__always)

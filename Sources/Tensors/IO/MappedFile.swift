@@ -84,7 +84,7 @@ public final class MappedFile: @unchecked Sendable {
   var realPaths: [String] { [realPath(splitPath(absolutePath).folder), realPath(absolutePath)].compactMap { $0 } }
 
   private static func absolute(_ path: String) -> String {
-    guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
+    guard path.utf8.first != UInt8(ascii: "/"), let folder = getcwd(nil, 0) else { return path }
     defer { free(folder) }
     return String(cString: folder) + "/" + path
   }

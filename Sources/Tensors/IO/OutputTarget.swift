@@ -106,7 +106,8 @@ final class OutputTarget {
     guard !isLink, status.st_mode & S_IFMT == S_IFDIR else {
       throw BessemerError(.outputFailed, "is no folder", file: path)
     }
-    guard !holdsInput(path, inputs) else { throw BessemerError(.outputIsInput, "holds an input", file: path) }
+    let isInput = inputs.contains { $0.isSameFile(FileIdentity(status)) }
+    guard !isInput, !holdsInput(path) else { throw BessemerError(.outputIsInput, "holds an input", file: path) }
     if try InputFolder(path: path).isEmpty() { return false }
     guard overwrite else { throw existsError(path) }
     guard try mayReplace(path) else {
@@ -121,10 +122,12 @@ final class OutputTarget {
   }
 
   /// Whether a mapped input lies in the folder or below it.
-  private static func holdsInput(_ path: String, _ inputs: [FileIdentity]) -> Bool {
+  private static func holdsInput(_ path: String) -> Bool {
     guard let real = realPath(path) else { return false }
+    // By bytes: a slash and a mark that combines with it are one character to String.
+    let folder = real == "/" ? real : real + "/"
     return LiveInputs.all.contains { input in
-      input.realPaths.contains { $0 == real || $0.hasPrefix(real == "/" ? real : real + "/") }
+      input.realPaths.contains { ($0 + "/").utf8.starts(with: folder.utf8) }
     }
   }
 }

@@ -141,7 +141,8 @@ struct BPEModel: Sendable {
     hasUnknown = false
     guard let unknownID else {
       let name = quoted(options.unknownToken ?? "")
-      throw BessemerError(.tokenizer, "the text has an unknown character, but the unknown token \(name) is not in the vocabulary")
+      throw BessemerError(
+        .tokenizer, "the text has an unknown character, but the unknown token \(name) is not in the vocabulary")
     }
     symbols.append(unknownID)
   }

@@ -25,7 +25,9 @@ struct MergeTable: Sendable {
     for (rank, merge) in merges.enumerated() {
       let pair = Self.pair(merge.left, merge.right)
       var slot = first(pair)
-      while slots[slot].pair != Self.empty && slots[slot].pair != pair { slot = Int(truncatingIfNeeded: UInt64(slot + 1) & mask) }
+      while slots[slot].pair != Self.empty && slots[slot].pair != pair {
+        slot = Int(truncatingIfNeeded: UInt64(slot + 1) & mask)
+      }
       // A pair that is listed again takes its later rank.
       slots[slot] = Slot(pair: pair, merge: Merge(rank: Int32(rank), id: merge.id))
     }

@@ -31,7 +31,9 @@ struct Vocabulary: Sendable {
         throw BessemerError(.tokenizer, "token \(Self.name(token)) has the id \(id), expected 0 to \(Limit.id - 1)")
       }
       text += token
-      guard text.count <= Limit.byteCount else { throw BessemerError(.limit, "a vocabulary of over \(Limit.byteCount) bytes") }
+      guard text.count <= Limit.byteCount else {
+        throw BessemerError(.limit, "a vocabulary of over \(Limit.byteCount) bytes")
+      }
       starts.append(Int32(text.count))
       if id != ids.count { isDense = false }
       ids.append(Int32(id))

@@ -8,7 +8,9 @@ struct Regex: Sendable {
   struct Budget {
     private var steps: Int
 
-    init(byteCount: Int) { steps = 10_000_000 + 500 * min(byteCount, 1 << 32) }
+    init(byteCount: Int) { self.init(steps: 10_000_000 + 500 * min(byteCount, 1 << 32)) }
+
+    init(steps: Int) { self.steps = steps }
 
     @inline(__always)
     mutating func spend(_ count: Int = 1) throws(BessemerError) {
@@ -84,6 +86,9 @@ struct Regex: Sendable {
     }
   }
 
+  /// The most places to come back to that one match may leave open.
+  private static let choiceLimit = 1 << 20
+
   /// A place to continue from when a path fails.
   private struct Choice {
     var instruction: Int
@@ -95,7 +100,7 @@ struct Regex: Sendable {
     var remaining = 0
   }
 
-  /// Runs from an instruction until `match`; returns where the match ends. Recursion is bounded by the pattern's nesting.
+  /// Runs from an instruction until `match`; returns where that ends. The pattern's nesting bounds the recursion.
   private func run(
     _ text: Span<UInt8>, _ entry: Int, _ start: Int, _ tables: UnicodeTables, _ choices: inout [Choice],
     _ budget: inout Budget
@@ -106,6 +111,9 @@ struct Regex: Sendable {
     var position = start
     while true {
       try budget.spend()
+      guard choices.count < Self.choiceLimit else {
+        throw BessemerError(.limit, "a pattern of the tokenizer has too many open choices on this text")
+      }
       var failed = false
       switch instructions[pc] {
       case .match: return position
@@ -147,7 +155,11 @@ struct Regex: Sendable {
         failed = !holds(assertion, text, position, tables)
         pc += 1
       case .atomic(let end):
-        if let stop = try run(text, pc + 1, position, tables, &choices, &budget) { position = stop } else { failed = true }
+        if let stop = try run(text, pc + 1, position, tables, &choices, &budget) {
+          position = stop
+        } else {
+          failed = true
+        }
         pc = end
       case .lookAhead(let negative, let end):
         let found = try run(text, pc + 1, position, tables, &choices, &budget) != nil

@@ -27,7 +27,9 @@ struct RegexCompiler {
 
   mutating func compile(_ node: RegexNode) throws(BessemerError) {
     visits += 1
-    guard visits <= 4 * Self.instructionLimit else { throw BessemerError(.limit, "a pattern with too many repetitions") }
+    guard visits <= 4 * Self.instructionLimit else {
+      throw BessemerError(.limit, "a pattern with too many repetitions")
+    }
     switch node {
     case .empty: break
     case .set(let set): try emit(.set(add(set)))

@@ -111,7 +111,9 @@ extension RegexParser {
       let scalar = try next()
       item = .range(scalar...scalar)
     }
-    guard case .range(let low) = item, peek() == 0x2D, let after = peek(1), after != 0x5D else { return try folded(item) }
+    guard case .range(let low) = item, peek() == 0x2D, let after = peek(1), after != 0x5D else {
+      return try folded(item)
+    }
     position += 1
     var high = try next()
     if high == 0x5B { throw unsupported("a range that ends in a set") }

@@ -213,7 +213,11 @@ struct RegexParser {
   }
 
   private mutating func ended(_ node: RegexNode) throws(BessemerError) -> RegexNode {
-    if let scalar = peek(), scalar == 0x2A || scalar == 0x2B || scalar == 0x3F { throw unsupported("a double quantifier") }
+    let start = position
+    guard try quantifier() == nil else {
+      position = start
+      throw unsupported("a double quantifier")
+    }
     return node
   }
 

@@ -61,8 +61,10 @@ enum NormalizationForm: Sendable {
   /// Puts the marks at the end into canonical order; the order of marks of one class is kept.
   private static func sortMarks(_ out: inout [UInt32], from start: Int) {
     guard out.count - start > 1 else { return }
-    let sorted = out[start...].enumerated().map { (key: combiningClass($0.element), order: $0.offset, scalar: $0.element) }
-      .sorted { ($0.key, $0.order) < ($1.key, $1.order) }
+    let sorted = out[start...].enumerated().map {
+      (key: combiningClass($0.element), order: $0.offset, scalar: $0.element)
+    }
+    .sorted { ($0.key, $0.order) < ($1.key, $1.order) }
     for (index, entry) in sorted.enumerated() { out[start + index] = entry.scalar }
   }
 

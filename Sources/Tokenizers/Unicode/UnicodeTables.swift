@@ -1,4 +1,4 @@
-/// What the library's several Unicode versions say of one scalar; see `unicode.py` of the fixtures for the meaning of each bit.
+/// What the library's several Unicode versions say of one scalar. `unicode.py` of the fixtures writes these bits.
 struct ScalarProperties: Sendable, Equatable {
   let bits: UInt16
 

@@ -1,0 +1,15 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+/// Fuzz targets for what reads untrusted bytes. Each is a libFuzzer program of its own; `run.sh` builds and runs them,
+/// with the sanitizers on for the libraries too.
+let package = Package(
+  name: "fuzz",
+  dependencies: [.package(name: "bessemer", path: "../..")],
+  targets: ["FuzzJSON", "FuzzSafetensors", "FuzzIndex"].map { name in
+    .executableTarget(
+      name: name,
+      dependencies: [.product(name: "Safetensors", package: "bessemer")],
+      swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+  }
+)

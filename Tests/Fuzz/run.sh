@@ -1,0 +1,27 @@
+#!/bin/sh
+# Builds the fuzz targets and runs each: run.sh [SECONDS] [TARGET...]
+# Seeds come from seeds/TARGET and, if CORPUS names a folder made by make_corpus.py, from there; findings go to findings/.
+set -eu
+cd "$(dirname "$0")"
+seconds=${1:-180}
+[ $# -gt 0 ] && shift
+targets=${*:-FuzzJSON FuzzSafetensors FuzzIndex}
+scratch=${SCRATCH:-.build}
+# A crash must end at once instead of starting a backtracer.
+export SWIFT_BACKTRACE=enable=no
+swift build -c release --scratch-path "$scratch" -Xswiftc -sanitize=fuzzer,address
+mkdir -p findings
+for target in $targets; do
+  work="$scratch/corpus-$target"
+  mkdir -p "$work"
+  if [ -n "${CORPUS:-}" ]; then
+    case $target in
+      FuzzJSON) find "$CORPUS" -type f -name '*.json' -size -20k -exec cp --backup=numbered -t "$work" {} + ;;
+      FuzzSafetensors) find "$CORPUS/safetensors" -type f -size -20k -exec cp -t "$work" {} + ;;
+    esac
+  fi
+  seeds=$( [ -d "seeds/$target" ] && echo "seeds/$target" || true )
+  # shellcheck disable=SC2086
+  "$scratch/release/$target" "$work" $seeds -dict=json.dict -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=1024 \
+    -malloc_limit_mb=256 -timeout=5 -print_final_stats=1 -artifact_prefix=findings/ 2>&1 | tail -n 12
+done
