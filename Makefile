@@ -6,6 +6,7 @@ FLAGS := -c release --scratch-path $(BUILD) -Xswiftc -enable-testing
 BESSEMER := $(BUILD)/release/bessemer
 # The command to ship: no Swift libraries needed where it runs. Other flags, so another tree.
 STATIC := $(BUILD)-static
+STATIC_FLAGS := -c release --scratch-path $(STATIC) --static-swift-stdlib
 CACHE := .cache
 # After a crash the backtracer would hold the output open.
 export SWIFT_BACKTRACE := enable=no
@@ -21,7 +22,7 @@ setup: ## check the toolchain and install the system packages that are missing
 	@scripts/install-packages.sh
 
 build: setup ## build bin/bessemer, which needs no Swift where it runs
-	@scripts/quietly.sh "building" $(SWIFT) build -c release --scratch-path $(STATIC) --static-swift-stdlib --product bessemer
+	@scripts/quietly.sh "building" $(SWIFT) build $(STATIC_FLAGS) --product bessemer
 	@mkdir -p bin && cp $(STATIC)/release/bessemer bin/bessemer && ls -l bin/bessemer
 
 demo: setup ## take a small trained model the whole way and check the results

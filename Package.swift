@@ -48,7 +48,7 @@ let package = Package(
         "Checkpoints", "Converter", "IR", "Passes", "Runtime", "Tensors", "Tokenizers", "Validation",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings),
-    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensors", "TestSupport"], swiftSettings: settings),

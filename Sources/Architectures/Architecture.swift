@@ -36,14 +36,17 @@ public func buildGraph(config: JSON, weights: TensorStore, options: BuildOptions
     throw BessemerError(.unsupportedModel, "model_type \(quoted(modelType)) is not supported; known: \(known)")
   }
   if let quantization = config["quantization_config"], !quantization.isNull {
-    throw BessemerError(.unsupportedFeature, "config.json has a quantization_config; only float checkpoints can be built")
+    throw BessemerError(
+      .unsupportedFeature, "config.json has a quantization_config; only float checkpoints can be built")
   }
   return try architecture.graph(modelType, config, weights, options)
 }
 
 extension Architecture {
-  fileprivate static func graph(_ name: String, _ config: JSON, _ weights: TensorStore, _ options: BuildOptions) throws -> Graph {
-    let configuration: Configuration = try config.decode(code: .config)
+  fileprivate static func graph(_ name: String, _ config: JSON, _ weights: TensorStore, _ options: BuildOptions) throws
+    -> Graph
+  {
+    let configuration: Configuration = try config.decode(code: .config, keys: .snakeCase)
     var builder = GraphBuilder(name: name, weights: weights, options: options)
     try build(configuration, &builder)
     return try builder.finish()

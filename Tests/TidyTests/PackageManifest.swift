@@ -15,7 +15,8 @@ struct PackageManifest {
     var rest = text[(text.firstRange(of: "targets: [\n")?.upperBound ?? text.startIndex)...]
     var targets: [Target] = []
     func firstCall(_ text: Substring) -> (kind: String, range: Range<String.Index>)? {
-      kinds.compactMap { kind in text.firstRange(of: kind).map { (kind, $0) } }.min { $0.1.lowerBound < $1.1.lowerBound }
+      kinds.compactMap { kind in text.firstRange(of: kind).map { (kind, $0) } }
+        .min { $0.1.lowerBound < $1.1.lowerBound }
     }
     while let call = firstCall(rest) {
       rest = rest[call.range.upperBound...]

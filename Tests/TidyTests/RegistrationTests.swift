@@ -75,9 +75,9 @@ import Testing
 
   /// The `NAME.self` between `start` and the bracket that closes the list.
   static func names(in file: SourceFile, after start: String) -> [String] {
-    guard let open = file.text.firstRange(of: start), let close = file.text[open.upperBound...].firstIndex(of: "]") else {
-      return []
-    }
+    guard let open = file.text.firstRange(of: start),
+      let close = file.text[open.upperBound...].firstIndex(of: "]")
+    else { return [] }
     return file.text[open.upperBound..<close].split { ", \n".contains($0) }.filter { $0.hasSuffix(".self") }
       .map { String($0.dropLast(".self".count)) }
   }

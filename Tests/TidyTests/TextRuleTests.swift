@@ -25,7 +25,8 @@ import Testing
     ("Sources/IR/A.swift", "fatalError(\"unimplemented\")\n"), ("Sources/IR/A.swift", "let x = 1 \n"),
     ("Sources/IR/A.swift", "\tlet x = 1\n"), ("Sources/IR/A.swift", "let x = 1"),
     ("docs/A.md", "Look into `/tmp/output`.\n"), ("Sources/IR/A.swift", String(repeating: "x", count: 121) + "\n"),
-    ("Sources/IR/A.swift", String(repeating: "x\n", count: 401)), ("Sources/C/a.c", String(repeating: "x\n", count: 501)),
+    ("Sources/IR/A.swift", String(repeating: "x\n", count: 401)),
+    ("Sources/C/a.c", String(repeating: "x\n", count: 501)),
   ])
   func brokenTextIsFound(path: String, text: String) {
     #expect(TextRuleTests.problems(SourceFile(path: path, text: text)).count == 1)
