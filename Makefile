@@ -15,7 +15,7 @@ export SWIFT_BACKTRACE := enable=no
 .PHONY: help setup build demo test test-kernels test-kernels-arm64 lint minilm bench fuzz clean
 
 help: ## this list
-	@sed -nE 's/^([a-z][a-z0-9-]*):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-20s%s\n", $$1, $$2 }' Makefile
 
 setup: ## check the toolchain and install the system packages that are missing
 	@scripts/require-swift.sh $(SWIFT)
