@@ -48,7 +48,7 @@ struct TinyModel {
     let text = json.utf8 + [UInt8](repeating: 32, count: (8 - json.utf8.count % 8) % 8)
     let path = folder[name + "/model.safetensors"]
     let length = withUnsafeBytes(of: UInt64(text.count).littleEndian) { Data($0) }
-    FileManager.default.createFile(atPath: path, contents: length + Data(text))
+    _ = FileManager.default.createFile(atPath: path, contents: length + Data(text))
     let handle = try #require(FileHandle(forWritingAtPath: path))
     try handle.truncate(atOffset: UInt64(8 + text.count + offset))
     try handle.close()

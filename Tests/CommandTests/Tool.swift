@@ -38,7 +38,7 @@ struct Tool {
       process.arguments = arguments
       process.environment = ["SWIFT_BACKTRACE": "enable=no", "PATH": "/usr/bin:/bin"].merging(environment) { $1 }
       process.standardInput = FileHandle.nullDevice
-      for name in ["out", "error"] { FileManager.default.createFile(atPath: out[name], contents: nil) }
+      for name in ["out", "error"] { _ = FileManager.default.createFile(atPath: out[name], contents: nil) }
       process.standardOutput = FileHandle(forWritingAtPath: standardOutput ?? out["out"])
       process.standardError = FileHandle(forWritingAtPath: out["error"])
       try process.run()
