@@ -39,7 +39,8 @@ let package = Package(
     .target(
       name: "Converter",
       dependencies: [
-        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "IR", "Passes", "Runtime", "Safetensors",
+        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "IR", "Passes", "Runtime",
+        "Safetensors",
         "Tensors", "Tokenizers", "Validation",
       ], swiftSettings: settings),
     .executableTarget(

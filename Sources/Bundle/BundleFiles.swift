@@ -14,7 +14,8 @@ struct BundleFiles: Sendable {
   init(path: String) throws {
     root = path
     do { place = .folder(try InputFolder(path: path)) } catch let error as BessemerError
-    where error.code == .notRegularFile {
+      where error.code == .notRegularFile
+    {
       place = .packed(try PackedBundle(path: path))
     }
   }
@@ -72,7 +73,8 @@ struct BundleFiles: Sendable {
   private func open(_ name: String) throws -> InputFile {
     guard case .folder(let folder) = place else { preconditionFailure("not in a folder") }
     do { return try folder.open(name, links: .refused) } catch let error as BessemerError
-    where error.code == .fileMissing && name == BundleManifest.fileName {
+      where error.code == .fileMissing && name == BundleManifest.fileName
+    {
       throw BessemerError(.wrongFormat, "is no bundle: it has no \(BundleManifest.fileName)", file: root)
     }
   }

@@ -61,8 +61,8 @@ public struct BundleWriter: Sendable {
   let stored: [StoredTensor]
   let shardByteCount: Int
 
-  /// Throws ``ErrorCode/graph`` or ``ErrorCode/weights`` for a graph that does not fit its weights, ``ErrorCode/usage`` for
-  /// a file name that cannot be carried.
+  /// Throws ``ErrorCode/graph`` or ``ErrorCode/weights`` for a graph that does not fit its weights, ``ErrorCode/usage``
+  /// for a file name that cannot be carried.
   public init(_ contents: BundleContents) throws {
     try self.init(contents, shardByteCount: BundleWriter.maximumShardByteCount)
   }
@@ -97,9 +97,9 @@ public struct BundleWriter: Sendable {
   /// The bytes of all weights before compression.
   public var byteCount: Int { stored.reduce(0) { $0 + $1.byteCount } }
 
-  /// Writes the folder `path` and returns its manifest. `inputs` are files, beside those that are mapped, that must not be
-  /// overwritten. An existing folder is replaced only if it is a bundle and `overwrite` is set. `progress` may be called on
-  /// any thread, but never on two at once.
+  /// Writes the folder `path` and returns its manifest. `inputs` are files, beside those that are mapped, that must not
+  /// be overwritten. An existing folder is replaced only if it is a bundle and `overwrite` is set. `progress` may be
+  /// called on any thread, but never on two at once.
   @discardableResult
   public func write(
     to path: String, compress: Bool = false, threads: Int = 1, overwrite: Bool = false, inputs: [FileIdentity] = [],

@@ -37,7 +37,9 @@ public enum Bundles {
   }
 
   /// Hashes every byte of a bundle again; `progress` gets the bytes done and the bytes in all.
-  public static func verify(_ path: String, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }) throws -> Extent {
+  public static func verify(_ path: String, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }) throws
+    -> Extent
+  {
     let bundle = try Bundle(path: path)
     try bundle.verify { progress($0.done, $0.total) }
     return Extent(bundle.manifest)

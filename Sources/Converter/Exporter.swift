@@ -95,7 +95,9 @@ public struct Exporter: Sendable {
     ) { progress(sourceByteCount + $0.done, total) }
     let extent = Bundles.Extent(manifest)
     let losses = manifest.provenance.losses.map {
-      Summary.Loss(tensor: $0.tensor, from: $0.from, to: $0.to, examined: $0.count.examined, changed: $0.count.changed, overflowed: $0.count.overflowed)
+      Summary.Loss(
+        tensor: $0.tensor, from: $0.from, to: $0.to, examined: $0.count.examined, changed: $0.count.changed,
+        overflowed: $0.count.overflowed)
     }
     return Summary(
       weights: weights, losses: losses, byteCount: extent.byteCount, fileCount: extent.fileCount)
@@ -163,7 +165,8 @@ public struct Exporter: Sendable {
     let fitting = (limit - used - Exporter.fixedByteCount) / Exporter.byteCountPerThread
     guard fitting >= 1 else {
       let least = (used + Exporter.fixedByteCount + Exporter.byteCountPerThread) >> 20
-      throw BessemerError(.memory, "--max-memory allows \(limit >> 20) MiB, the export needs about \(least) MiB", file: model.path)
+      throw BessemerError(
+        .memory, "--max-memory allows \(limit >> 20) MiB, the export needs about \(least) MiB", file: model.path)
     }
     return min(options.resources.threads, fitting)
   }

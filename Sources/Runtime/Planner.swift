@@ -75,7 +75,9 @@ struct Planner {
 
   /// A value as float32, converted if it is stored otherwise. A parameter is converted once for all runs.
   mutating func floatView(_ value: ValueID) throws -> View {
-    if views[value.ordinal] == nil, model.parameters.isParameter(value) { return fixed(try model.parameters.vector(value)) }
+    if views[value.ordinal] == nil, model.parameters.isParameter(value) {
+      return fixed(try model.parameters.vector(value))
+    }
     let source = contiguousUnlessFloat(try view(value))
     guard source.dtype != .float32 else { return source }
     guard let dtype = bk_dtype(source.dtype) else { throw unsupported("\(source.dtype) activations") }
@@ -106,7 +108,8 @@ struct Planner {
   /// A new slot, alive from now on until its last use.
   mutating func allocate(_ dtype: DType, shape: [Int]) -> View {
     let bytes = shape.reduce(1, *) * dtype.bits / 8
-    slots.append(MemoryPlan.Slot(byteCount: (max(bytes, 1) + 1023) / 1024 * 1024, first: steps.count, last: steps.count))
+    slots.append(
+      MemoryPlan.Slot(byteCount: (max(bytes, 1) + 1023) / 1024 * 1024, first: steps.count, last: steps.count))
     return View(.slot(slots.count - 1), dtype, shape: shape)
   }
 
@@ -165,7 +168,9 @@ extension View {
     var shape: [Int] = []
     var (sa, sb): ([Int], [Int]) = ([], [])
     for k in a.shape.indices where a.shape[k] != 1 {
-      if let last = shape.last, sa[shape.count - 1] == a.strides[k] * a.shape[k], sb[shape.count - 1] == b.strides[k] * a.shape[k] {
+      if let last = shape.last, sa[shape.count - 1] == a.strides[k] * a.shape[k],
+        sb[shape.count - 1] == b.strides[k] * a.shape[k]
+      {
         shape[shape.count - 1] = last * a.shape[k]
         sa[shape.count - 1] = a.strides[k]
         sb[shape.count - 1] = b.strides[k]

@@ -119,7 +119,8 @@ struct View {
           p *= shape[a]
           a += 1
         }
-      } while p != q || (a == i && b == j) || (a < rank && shape[a] == 1) || (b < newShape.count && newShape[b] == 1 && a == rank)
+      } while p != q || (a == i && b == j) || (a < rank && shape[a] == 1)
+        || (b < newShape.count && newShape[b] == 1 && a == rank)
       guard var stride = collapsed(i..<a) else { return nil }
       for k in (j..<b).reversed() {
         newStrides[k] = stride

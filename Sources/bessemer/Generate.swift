@@ -8,12 +8,14 @@ import Tokenizers
 struct Generate: Command {
   static let configuration = configure(
     "generate", "Continue a text with a language model.",
-    discussion: "Takes the most likely token each time; with --temperature tokens are drawn, the same for the same --seed.")
+    discussion:
+      "Takes the most likely token each time; with --temperature tokens are drawn, the same for the same --seed.")
 
   @Argument(help: "A model's folder or a bundle.")
   var model: String
 
-  @Option(name: [.short, .long], help: ArgumentHelp("The text to continue; may be repeated for a batch.", valueName: "text"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("The text to continue; may be repeated for a batch.", valueName: "text"))
   var prompt: [String]
 
   @Option(
@@ -21,7 +23,9 @@ struct Generate: Command {
     help: ArgumentHelp("The most tokens to add to each.", valueName: "n"))
   var count = 64
 
-  @Option(name: [.long, .customLong("temp")], help: ArgumentHelp("Draw tokens, more freely the higher; 0 draws none.", valueName: "t"))
+  @Option(
+    name: [.long, .customLong("temp")],
+    help: ArgumentHelp("Draw tokens, more freely the higher; 0 draws none.", valueName: "t"))
   var temperature = 0.0
 
   @Option(help: ArgumentHelp("Draw among the k most likely tokens.", valueName: "k"))
@@ -50,11 +54,15 @@ struct Generate: Command {
 
   func validate() throws {
     if count < 1 { throw ValidationError("-n takes a positive number") }
-    if !(temperature >= 0 && temperature.isFinite) { throw ValidationError("--temperature takes a number of at least 0") }
+    if !(temperature >= 0 && temperature.isFinite) {
+      throw ValidationError("--temperature takes a number of at least 0")
+    }
     if topK < 0 { throw ValidationError("--top-k takes a number of at least 0") }
     if !(topP > 0 && topP <= 1) { throw ValidationError("--top-p takes a number above 0 and up to 1") }
     if !(minP >= 0 && minP < 1) { throw ValidationError("--min-p takes a number from 0 up to but not including 1") }
-    if !(repetitionPenalty > 0 && repetitionPenalty.isFinite) { throw ValidationError("--repetition-penalty takes a positive number") }
+    if !(repetitionPenalty > 0 && repetitionPenalty.isFinite) {
+      throw ValidationError("--repetition-penalty takes a positive number")
+    }
   }
 
   func execute(_ console: Console) throws {

@@ -128,7 +128,7 @@ import Testing
     ("[72, 24]", "[71, 24]", .weights),
     ("[72, 24]", "[720, 24]", .tensorLayout),
     ("[72, 24]", "[281474976710656, 281474976710656]", .tensorLayout),
-    ("\"model.layers.0.attn.qkv.weight\"", "\"nothing\"", .tensorLayout),
+    ("\"model.layers.0.attn.qkv.weight\"", "\"nothing\"", .bundle),
     ("\"panels\"", "\"tiles\"", .unsupportedFeature),
     ("\"container\": \"safetensors\"", "\"container\": \"zstd\"", .bundle),
     ("\"container\": \"safetensors\"", "\"container\": \"tar\"", .unsupportedFeature),
@@ -156,7 +156,7 @@ import Testing
     ("\"piece\": 1048576", "\"piece\": 1099511627776", .json),
     ("\"shape\": [40, 24]", "\"shape\": [40000000, 24]", .tensorLayout),
     ("\"frames\": [", "\"frames\": [1, ", .tensorLayout),
-    ("\"frames\": [", "\"frames\": [9", .truncated),
+    ("\"frames\": [", "\"frames\": [99", .json),
     ("\"layout\": \"panels\"", "\"layout\": \"row-major\"", .bundle),
     ("\"dtype\": \"bf16\"", "\"dtype\": \"f32\"", .bundle),
   ]

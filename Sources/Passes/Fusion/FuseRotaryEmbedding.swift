@@ -19,15 +19,19 @@ public struct FuseRotaryEmbedding: RewritePass {
       .captured("joined", .op(Concat.self, .op(Negate.self, slice(x, first: false)), slice(x, first: true)))
     }
     half = x * .value("cos") + partner(x) * .value("sin")
-    interleaved = x * .value("cos") + .op(Reshape.self, partner(.captured("pairs", .op(Reshape.self, x)))) * .value("sin")
+    interleaved =
+      x * .value("cos") + .op(Reshape.self, partner(.captured("pairs", .op(Reshape.self, x)))) * .value("sin")
   }
 
   func rewrite(_ graph: inout Graph, _ id: NodeID, _ report: inout PassReport) -> Bool {
     if graph[id].op is Concat { return extend(&graph, id, &report) }
     let value = graph[id].results[0]
     for (pattern, isInterleaved) in [(half, false), (interleaved, true)] {
-      guard let match = graph.match(pattern, value), graph.isPrivate(match), isHalved(match, isInterleaved, graph) else { continue }
-      guard graph.replace(id, with: RotaryEmbedding(interleaved: isInterleaved), [match["x"], match["cos"], match["sin"]]) else {
+      guard let match = graph.match(pattern, value), graph.isPrivate(match), isHalved(match, isInterleaved, graph)
+      else { continue }
+      guard
+        graph.replace(id, with: RotaryEmbedding(interleaved: isInterleaved), [match["x"], match["cos"], match["sin"]])
+      else {
         report.declined("rotary_embedding", by: name, because: "the tables do not broadcast as a rotation's do")
         continue
       }
@@ -45,7 +49,9 @@ public struct FuseRotaryEmbedding: RewritePass {
       let width = type.dims.last?.value
     else { return false }
     if isInterleaved {
-      guard width == 2, graph.type(of: match["pairs"]) == type, type.rank == graph.type(of: match["x"]).rank + 1 else { return false }
+      guard width == 2, graph.type(of: match["pairs"]) == type, type.rank == graph.type(of: match["x"]).rank + 1 else {
+        return false
+      }
     }
     return node.operands.allSatisfy { graph.type(of: $0).dims.last?.value == width / 2 }
   }
@@ -61,7 +67,8 @@ public struct FuseRotaryEmbedding: RewritePass {
     else { return false }
     let x = head.operands[0]
     let last = graph.type(of: x).rank - 1
-    guard [concat.axis, headOp.axis, tailOp.axis].allSatisfy({ $0 == last || $0 == -1 }), headOp.start == 0, headOp.step == 1,
+    guard [concat.axis, headOp.axis, tailOp.axis].allSatisfy({ $0 == last || $0 == -1 }), headOp.start == 0,
+      headOp.step == 1,
       tailOp.step == 1, let size = graph.type(of: rotation.operands[0]).dims[last].value, tailOp.start == size,
       graph.type(of: x) == graph.type(of: node.results[0])
     else { return false }

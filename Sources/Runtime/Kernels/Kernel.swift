@@ -26,10 +26,13 @@ extension Planner {
       return {
         // The bytes lie in the arena, which outlives the step.
         let tensors = try inputs.map {
-          try Tensor($0.view.dtype, shape: $0.view.shape, bytes: Bytes(owner: nil, base: $0.pointer, count: $0.view.byteCount))
+          try Tensor(
+            $0.view.dtype, shape: $0.view.shape, bytes: Bytes(owner: nil, base: $0.pointer, count: $0.view.byteCount))
         }
         for (tensor, output) in zip(try op.evaluate(tensors), outputs) {
-          tensor.bytes.withUnsafeBytes { if $0.count > 0 { output.pointer.copyMemory(from: $0.baseAddress!, byteCount: $0.count) } }
+          tensor.bytes.withUnsafeBytes {
+            if $0.count > 0 { output.pointer.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+          }
         }
       }
     }

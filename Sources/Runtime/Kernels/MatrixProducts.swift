@@ -4,7 +4,9 @@ import Tensors
 
 extension Linear: Kernel {
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
-    guard planner.isFloat(node.operands[0]), planner.model.parameters.isParameter(node.operands[1]) else { return false }
+    guard planner.isFloat(node.operands[0]), planner.model.parameters.isParameter(node.operands[1]) else {
+      return false
+    }
     let matrix = try planner.model.parameters.matrix(node.operands[1])
     let x = planner.inRows(try planner.floatView(node.operands[0]))
     let y = planner.allocateFloat(node.results[0])
@@ -92,7 +94,9 @@ extension MatMul: Kernel {
 extension Planner {
   fileprivate typealias Strided = (view: View, batch: Int, row: Int, column: Int)
 
-  fileprivate mutating func multiply(_ batches: Int, _ m: Int, _ n: Int, _ k: Int, _ a: Strided, _ b: Strided, _ c: View) {
+  fileprivate mutating func multiply(
+    _ batches: Int, _ m: Int, _ n: Int, _ k: Int, _ a: Strided, _ b: Strided, _ c: View
+  ) {
     let pool = pool
     addStep("matmul", reads: [a.view, b.view], writes: [c]) { arena in
       let left = bk_matrix(data: arena.floats(a.view), batch: a.batch, row: a.row, column: a.column)
