@@ -113,7 +113,10 @@ public struct LowerToAscend: RewritePass {
     _ graph: inout Graph, _ id: NodeID, _ node: Node, _ op: Attention, _ operator_: any Op.Type, _ report: inout PassReport
   ) -> Bool {
     var operands = Array(node.operands.prefix(3))
-    if op.causal { return false }
+    guard !op.causal else {
+      report.declined(operator_.schema.name, by: name, because: "causality is not in the mask")
+      return false
+    }
     if node.operands.count > 3 {
       guard graph.type(of: node.operands[3]).dtype == .bool else {
         report.declined(operator_.schema.name, by: name, because: "the mask is not boolean")
