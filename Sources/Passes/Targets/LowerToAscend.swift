@@ -125,7 +125,7 @@ public struct LowerToAscend: RewritePass {
   ) -> Bool {
     var operands = Array(node.operands.prefix(3))
     guard !op.causal else {
-      report.declined(operator_.schema.name, by: name, because: "causality is not in the mask")
+      report.declined(chosen.schema.name, by: name, because: "causality is not in the mask")
       return false
     }
     if node.operands.count > 3 {
