@@ -39,6 +39,13 @@ public func buildGraph(config: JSON, weights: TensorStore, options: BuildOptions
     throw BessemerError(
       .unsupportedFeature, "config.json has a quantization_config; only float checkpoints can be built")
   }
+  for key in ["dtype", "torch_dtype"] {
+    guard let dtype = try config.optional(key) else { continue }
+    let name = try dtype.asString()
+    guard name == "auto" || DType(spelling: name) != nil else {
+      throw BessemerError(.unsupportedType, "\(key) \(quoted(name)) is no element type that is known")
+    }
+  }
   return try architecture.graph(modelType, config, weights, options)
 }
 

@@ -112,6 +112,9 @@ public struct Bundle: Sendable {
         throw BessemerError(
           .bundle, "\(quoted(file.name)) has \(byteCount) bytes, the manifest says \(file.byteCount)")
       }
+      guard (files.listedDigest(of: file.name) ?? file.sha256) == file.sha256 else {
+        throw BessemerError(.bundle, "the index and the manifest give different digests of \(quoted(file.name))")
+      }
     }
     if let surplus = present.min() {
       throw BessemerError(.bundle, "holds \(quoted(surplus.string)), which the manifest does not list")

@@ -42,6 +42,12 @@ struct BundleFiles: Sendable {
     }
   }
 
+  /// The digest that a packed file's index gives; a folder has none beside the manifest.
+  func listedDigest(of name: String) -> Digest? {
+    guard case .packed(let packed) = place else { return nil }
+    return packed.files.first { TensorName($0.file.name) == TensorName(name) }?.file.sha256
+  }
+
   /// The content in memory of its own.
   func read(_ name: String, limit: Int) throws -> Bytes {
     switch place {

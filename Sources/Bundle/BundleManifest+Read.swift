@@ -90,7 +90,7 @@ extension BundleManifest.File {
     let text = try json.required("sha256")
     guard let digest = Digest(hex: try text.asString()) else { throw text.mismatch("64 hexadecimal digits") }
     self.init(
-      name: try json.required("name").asString(), byteCount: try json.required("byte_count").asInt(in: 0...(1 << 62)),
+      name: try json.required("name").asString(), byteCount: try json.required("byte_count").asInt(in: 0...(1 << 48)),
       sha256: digest)
   }
 }

@@ -11,7 +11,7 @@ indirect enum Pattern: Sendable {
   case parameter(String)
   /// A scalar constant, captured.
   case number(String)
-  /// A scalar constant equal to this one up to the rounding of a 16-bit type.
+  /// A scalar constant equal to this one up to the rounding of the constant's type.
   case exactly(Double)
   /// A node whose operator fulfils a condition.
   case node(any Op.Type, @Sendable (any Op) -> Bool, [Pattern])
@@ -62,13 +62,14 @@ extension Graph {
     case .parameter(let name):
       return isParameter(value) && bind(name, value, &match)
     case .number(let name):
-      guard let number = scalarConstant(value) else { return false }
+      guard let number = scalarConstant(value)?.number else { return false }
       if let known = match.numbers[name] { return known == number }
       match.numbers[name] = number
       return true
     case .exactly(let expected):
-      guard let number = scalarConstant(value) else { return false }
-      return abs(number - expected) <= 4e-3 * abs(expected) + 1e-12
+      guard let (number, dtype) = scalarConstant(value) else { return false }
+      let tolerance = dtype == .bfloat16 ? 4e-3 : dtype == .float16 ? 5e-4 : 1e-5
+      return abs(number - expected) <= tolerance * abs(expected)
     case .maybeCast(let inner):
       let saved = match
       if find(inner, value, &match) { return true }
@@ -126,14 +127,17 @@ extension Graph {
     return true
   }
 
-  /// The value of a constant with one element.
-  func scalarConstant(_ value: ValueID) -> Double? {
+  /// The value of a constant with one element, and the type it is stored in. A float32 is given as the shortest decimal
+  /// that rounds to it, the number that was meant.
+  func scalarConstant(_ value: ValueID) -> (number: Double, dtype: DType)? {
     if let (_, op) = producer(of: value, as: Constant.self) {
       let tensor = op.value.tensor
       guard tensor.elementCount == 1, tensor.dtype.isFloat || tensor.dtype.isInteger else { return nil }
-      return tensor.doubles[0]
+      let number = tensor.doubles[0]
+      guard tensor.dtype == .float32, number.isFinite else { return (number, tensor.dtype) }
+      return (Double(Float(number).description) ?? number, .float32)
     }
-    guard let (node, _) = producer(of: value, as: Cast.self) else { return nil }
+    guard let (node, op) = producer(of: value, as: Cast.self), op.to.isFloat else { return nil }
     return scalarConstant(node.operands[0])
   }
 

@@ -10,6 +10,8 @@ final class Plan {
   let outputs: [(name: String, view: View)]
   /// States that are replaced as a whole, and what replaces them.
   let replacements: [(name: String, view: View)]
+  /// How many entries each state has after a run.
+  let lengths: [ValueID: Int]
   let stepNames: [String]
   private let steps: [Work]
   let arena: Arena
@@ -32,11 +34,12 @@ final class Plan {
       inputs.append((input.name, input.value, view))
     }
     for state in graph.states { planner.define(state.value, states[state.value]!.filled) }
-    let appends = Dictionary(graph.states.map { ($0.update, $0.value) }) { first, _ in first }
+    let appends = Dictionary(
+      uniqueKeysWithValues: graph.states.filter(graph.isAppendedInPlace).map { ($0.update, $0.value) })
     for id in graph.nodeIDs {
       let node = graph[id]
       if node.results.allSatisfy({ planner.model.parameters.isParameter($0) }) { continue }
-      if let state = appends[node.results[0]], let buffer = states[state], graph.isAppend(node, to: state) {
+      if let state = appends[node.results[0]], let buffer = states[state] {
         let (full, fresh) = buffer.appending(planner.shape(node.operands[1])[buffer.axis])
         planner.copy(try planner.view(node.operands[1]), to: fresh)
         planner.define(node.results[0], full)
@@ -56,6 +59,7 @@ final class Plan {
       planner.keepToEnd(view)
       replacements.append((state.name, view))
     }
+    lengths = Dictionary(uniqueKeysWithValues: graph.states.map { ($0.value, planner.shape($0.update)[$0.axis]) })
     self.inputs = inputs
     self.outputs = outputs
     self.replacements = replacements

@@ -151,10 +151,24 @@ struct Planner {
   mutating func copy(_ source: View, to target: View) {
     guard source.elementCount > 0 else { return }
     let (shape, from, to) = View.merged(source, target)
-    let (pool, size) = (pool, Int32(source.elementSize))
+    let (pool, size) = (pool, source.elementSize)
+    // What the kernel does not take at once: the leading dimensions beyond its rank.
+    let lead = max(shape.count - Int(BK_MAX_RANK), 0)
+    let starts = zip(
+      offsets(Array(shape[..<lead]), strides: Array(from[..<lead])),
+      offsets(Array(shape[..<lead]), strides: Array(to[..<lead])))
+    let blocks = starts.map { (input: $0 * size, output: $1 * size) }
+    let (inner, innerFrom, innerTo) = (Array(shape[lead...]), Array(from[lead...]), Array(to[lead...]))
     addStep("copy", reads: [source], writes: [target]) { arena in
       let (input, output) = (arena.pointer(source), arena.pointer(target))
-      return { try check(bk_copy(pool, size, Int32(shape.count), shape.map { $0 }, output, to, input, from)) }
+      return {
+        for block in blocks {
+          try check(
+            bk_copy(
+              pool, Int32(size), Int32(inner.count), inner, output + block.output, innerTo, input + block.input,
+              innerFrom))
+        }
+      }
     }
   }
 

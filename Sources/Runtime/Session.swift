@@ -5,8 +5,6 @@ public import Tensors
 public final class Session {
   public let model: Model
   private var buffers: [ValueID: StateBuffer] = [:]
-  private var replaced: [ValueID: Tensor] = [:]
-  private var batch: Int?
   private var plans: [(key: [String: Int], plan: Plan)] = []
   private var capacity: Int
   /// How many entries along the growing axis the states have.
@@ -29,7 +27,6 @@ public final class Session {
   public func reset() {
     past = 0
     for key in buffers.keys { buffers[key]!.count = 0 }
-    replaced = [:]
   }
 
   /// Runs the graph once and updates the states. Inputs that are left out get their defaults.
@@ -40,18 +37,23 @@ public final class Session {
     let graph = model.graph
     var symbols: [String: Int] = [:]
     for state in graph.states {
-      if case .symbol(let name) = graph.type(of: state.value).dims[state.axis] { symbols[name] = past }
+      guard case .symbol(let name) = graph.type(of: state.value).dims[state.axis] else { continue }
+      let count = buffers[state.value]?.count ?? 0
+      guard symbols.updateValue(count, forKey: name) ?? count == count else {
+        throw BessemerError(.graph, "states that share the dimension \(name) have different lengths")
+      }
     }
     let values = try graph.bindInputs(inputs, &symbols)
     let plan = try plan(for: symbols)
     let results = try plan.run(values, only: outputs, timing: timing)
-    for (name, view) in plan.replacements {
-      guard let state = graph.states.first(where: { $0.name == name }) else { continue }
-      try replace(state, with: plan.tensor(view))
+    for state in graph.states {
+      if graph.isAppendedInPlace(state) {
+        buffers[state.value]!.count = plan.lengths[state.value]!
+      } else if let view = plan.replacements.first(where: { $0.name == state.name })?.view {
+        try replace(state, with: plan.tensor(view))
+      }
     }
-    let added = (symbols["sequence"] ?? 0)
-    for state in graph.states where graph.isAppendedInPlace(state) { buffers[state.value]!.count += added }
-    if !graph.states.isEmpty { past += added }
+    past = graph.states.first.flatMap { buffers[$0.value]?.count } ?? 0
     return results
   }
 
@@ -60,7 +62,7 @@ public final class Session {
       return plans[index].plan
     }
     let types = try model.graph.types(binding: symbols)
-    try reserve(types, added: symbols["sequence"] ?? 0)
+    for state in model.graph.states { try reserve(state, types) }
     let plan = try Plan(model, types: types, states: buffers, previous: plans.last?.plan)
     plans.append((symbols, plan))
     if plans.count > (model.graph.states.isEmpty ? Session.maximumPlans : 1) { plans.removeFirst() }
@@ -68,29 +70,29 @@ public final class Session {
     return plan
   }
 
-  /// Makes the states' buffers large enough for `added` more entries.
-  private func reserve(_ types: [TensorType], added: Int) throws {
-    for state in model.graph.states {
-      let type = types[state.value.ordinal]
-      guard let shape = type.shape else { preconditionFailure("a state's size is not known") }
-      let needed = past + added
-      guard needed <= state.capacity else {
-        throw BessemerError(.modelInput, "\(needed) positions are more than the model's \(state.capacity)")
-      }
-      if let buffer = buffers[state.value] {
-        guard buffer.shape.indices.allSatisfy({ $0 == state.axis || buffer.shape[$0] == shape[$0] }) || past == 0 else {
-          throw BessemerError(.modelInput, "the batch size changed between runs that share a cache")
-        }
-        if buffer.shape.indices.allSatisfy({ $0 == state.axis || buffer.shape[$0] == shape[$0] }) {
-          if buffer.capacity < needed {
-            buffers[state.value] = try buffer.resized(capacity: min(max(needed, 2 * buffer.capacity), state.capacity))
-          }
-          continue
-        }
-      }
-      let room = min(max(needed, capacity), state.capacity)
-      buffers[state.value] = try StateBuffer(type.dtype, shape: shape, axis: state.axis, capacity: max(room, 1))
+  /// Makes a state's buffer large enough for what a run leaves in it.
+  private func reserve(_ state: GraphState, _ types: [TensorType]) throws {
+    let type = types[state.value.ordinal]
+    guard let shape = type.shape, let needed = types[state.update.ordinal].shape?[state.axis] else {
+      preconditionFailure("a state's size is not known")
     }
+    guard needed <= state.capacity else {
+      throw BessemerError(.modelInput, "\(needed) positions are more than the model's \(state.capacity)")
+    }
+    let old = buffers[state.value]
+    guard shape[state.axis] == old?.count ?? 0 else {
+      throw BessemerError(.graph, "state \(quoted(state.name)) does not begin empty: it is \(type)")
+    }
+    if let old, old.shape.indices.allSatisfy({ $0 == state.axis || old.shape[$0] == shape[$0] }) {
+      guard old.capacity < needed else { return }
+      buffers[state.value] = try old.resized(capacity: min(max(needed, 2 * old.capacity), state.capacity))
+      return
+    }
+    guard old?.count ?? 0 == 0 else {
+      throw BessemerError(.modelInput, "the batch size changed between runs that share a cache")
+    }
+    let room = min(max(needed, capacity), state.capacity)
+    buffers[state.value] = try StateBuffer(type.dtype, shape: shape, axis: state.axis, capacity: max(room, 1))
   }
 
   /// A state that is not appended to is stored anew.

@@ -12,6 +12,7 @@ struct StateBuffer {
   var count: Int
 
   init(_ dtype: DType, shape: [Int], axis: Int, capacity: Int) throws {
+    guard dtype.isMovable else { throw BessemerError(.unsupportedFeature, "a state of \(dtype) does not run") }
     var full = shape
     full[axis] = capacity
     guard let bytes = Tensor.byteCount(dtype, shape: full), let memory = HeapMemory(checkedByteCount: bytes) else {
@@ -44,7 +45,7 @@ struct StateBuffer {
     guard source.elementCount > 0, case .fixed(let from) = source.location, case .fixed(let to) = target.location else {
       return result
     }
-    let (shape, fromStrides, toStrides) = (source.shape, source.strides, target.strides)
+    let (shape, fromStrides, toStrides) = View.merged(source, target)
     try check(bk_copy(nil, Int32(source.elementSize), Int32(shape.count), shape, to, toStrides, from, fromStrides))
     return result
   }

@@ -30,9 +30,9 @@ struct View {
 
   var rank: Int { shape.count }
   var elementCount: Int { shape.reduce(1, *) }
-  /// Bytes per element; sub-byte types do not run.
+  /// Bytes per element; types below a byte only run by their plain meaning.
   var elementSize: Int { dtype.bits / 8 }
-  var byteCount: Int { elementCount * elementSize }
+  var byteCount: Int { (elementCount * dtype.bits + 7) / 8 }
 
   /// Whether elements lie in row-major order without gaps.
   var isContiguous: Bool {
@@ -50,8 +50,9 @@ struct View {
   /// The view as [rows, last dimension] with one stride between rows, or nil when the leading dimensions do not collapse.
   var rows: (count: Int, width: Int, stride: Int)? {
     guard rank > 0, isDense else { return rank == 0 ? (1, 1, 1) : nil }
-    guard let stride = collapsed(0..<(rank - 1)) else { return nil }
-    return (shape.dropLast().reduce(1, *), shape[rank - 1], stride == 0 ? shape[rank - 1] : stride)
+    let count = shape.dropLast().reduce(1, *)
+    guard let stride = collapsed(0..<(rank - 1)), stride > 0 || count <= 1 else { return nil }
+    return (count, shape[rank - 1], count <= 1 ? shape[rank - 1] : stride)
   }
 
   /// The one stride that walks all of these dimensions in row-major order, or nil; 0 when they have one element.
@@ -97,38 +98,25 @@ struct View {
   func reshaped(_ newShape: [Int]) -> View? {
     var result = self
     result.shape = newShape
-    if isContiguous || elementCount == 0 {
-      result.strides = rowMajorStrides(newShape)
-      return result
-    }
-    // Matches groups of old and new dimensions with equal products; each group of old ones must collapse.
-    var newStrides = [Int](repeating: 0, count: newShape.count)
-    var i = 0
-    var j = 0
-    while i < rank || j < newShape.count {
-      var (a, b) = (i, j)
-      var (p, q) = (1, 1)
-      repeat {
-        if p <= q, a < rank {
-          p *= shape[a]
-          a += 1
-        } else if b < newShape.count {
-          q *= newShape[b]
-          b += 1
-        } else if a < rank {
-          p *= shape[a]
-          a += 1
-        }
-      } while p != q || (a == i && b == j) || (a < rank && shape[a] == 1)
-        || (b < newShape.count && newShape[b] == 1 && a == rank)
-      guard var stride = collapsed(i..<a) else { return nil }
-      for k in (j..<b).reversed() {
-        newStrides[k] = stride
-        stride *= newShape[k]
+    result.strides = rowMajorStrides(newShape)
+    if isContiguous || elementCount == 0 { return result }
+    // Runs of old dimensions with one stride, last first; each is cut into new dimensions from behind.
+    var runs: [(size: Int, stride: Int)] = []
+    for k in shape.indices.reversed() where shape[k] != 1 {
+      if let run = runs.last, run.size * run.stride == strides[k] {
+        runs[runs.count - 1].size *= shape[k]
+      } else {
+        runs.append((shape[k], strides[k]))
       }
-      (i, j) = (a, b)
     }
-    result.strides = newStrides
+    var next = 0
+    for k in newShape.indices.reversed() where newShape[k] != 1 {
+      guard runs[next].size % newShape[k] == 0 else { return nil }
+      result.strides[k] = runs[next].stride
+      runs[next].size /= newShape[k]
+      runs[next].stride *= newShape[k]
+      if runs[next].size == 1 { next += 1 }
+    }
     return result
   }
 }

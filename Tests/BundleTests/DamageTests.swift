@@ -175,4 +175,69 @@ import Testing
     }
     #expect(found == expected, "\(old) -> \(new): \(String(describing: found))")
   }
+
+  // MARK: Random changes that no digest gives away
+
+  /// The bytes with one to four changes: bits, bytes, cuts, doubled parts.
+  static func mutated(_ bytes: [UInt8], _ random: inout SplitMix64) -> [UInt8] {
+    var bytes = bytes
+    for _ in 0..<Int.random(in: 1...4, using: &random) where !bytes.isEmpty {
+      let at = Int.random(in: bytes.indices, using: &random)
+      let end = min(bytes.count, at + Int.random(in: 1...12, using: &random))
+      switch Int.random(in: 0..<5, using: &random) {
+      case 0: bytes[at] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+      case 1: bytes[at] = Array("0123456789-[]{},:\"e.".utf8).randomElement(using: &random)!
+      case 2: bytes.removeSubrange(at..<end)
+      case 3: bytes.insert(contentsOf: bytes[at..<end], at: at)
+      default: bytes.replaceSubrange(at..<end, with: Array("9223372036854775807".utf8))
+      }
+    }
+    return bytes
+  }
+
+  /// Reads mutants: typed errors are right, and so is no error; anything else ends the process.
+  static func expectTyped(_ seed: UInt64, _ body: () throws -> Void) {
+    do { try body() } catch is BessemerError {} catch { Issue.record("seed \(seed): \(error)") }
+  }
+
+  @Test func mutants() throws {
+    let scratch = Scratch()
+    let path = try BundleTests.write(.compressed, scratch)
+    let manifest = try InputFile.contents(of: path + "/manifest.json").array
+    let index = try InputFile.contents(of: path + "/weights.bsz.json").array
+    let graph = try InputFile.contents(of: path + "/graph.txt").array
+    let data = try InputFile.contents(of: path + "/weights.bsz")
+    let end = try #require(String(decoding: manifest, as: UTF8.self).ranges(of: "\"sha256\": ").last).upperBound
+    let body = Array(String(decoding: manifest, as: UTF8.self)[..<end].utf8)
+    for seed in UInt64(0)..<400 {
+      var random = SplitMix64(state: seed)
+      DamageTests.expectTyped(seed) {
+        let text = DamageTests.mutated(body, &random)
+        _ = try BundleManifest(text: Bytes(text + Array("\"\(try SHA256.digest(of: Bytes(text)))\"\n}\n".utf8)))
+      }
+      DamageTests.expectTyped(seed) {
+        let store = try CompressedWeights.read(
+          index: Bytes(DamageTests.mutated(index, &random)), data: data, file: "", threads: 1, memoryLimit: 1 << 22)
+        for entry in store.entries { _ = try entry.tensor() }
+      }
+      DamageTests.expectTyped(seed) {
+        _ = try Graph(text: String(decoding: DamageTests.mutated(graph, &random), as: UTF8.self))
+      }
+    }
+  }
+
+  @Test(arguments: [false, true]) func emptyTensors(compress: Bool) throws {
+    let scratch = Scratch()
+    var store = TensorStore()
+    try store.append("none", Tensor(.bfloat16, shape: [0, 4], bytes: Bytes([])))
+    var graph = Graph(name: "empty")
+    graph.addOutput("y", try graph.add(Weight("none", .bfloat16, shape: [0, 4]))[0])
+    try BundleWriter(BundleContents(graph: graph, weights: store, modelType: "", toolVersion: ""))
+      .write(to: scratch("b"), compress: compress, threads: 2)
+    #expect(try Bundle(path: scratch("b")).weights.tensor("none").shape == [0, 4])
+    // And no tensor at all.
+    let nothing = BundleContents(graph: Graph(name: ""), weights: store, modelType: "", toolVersion: "")
+    try BundleWriter(nothing).write(to: scratch("c"), compress: compress)
+    #expect(try Bundle(path: scratch("c")).weights.entries.isEmpty)
+  }
 }

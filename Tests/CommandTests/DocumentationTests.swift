@@ -46,7 +46,8 @@ struct DocumentationTests {
     let help = try Tool.run(group + ["--help"]).out
     guard let list = help.components(separatedBy: "SUBCOMMANDS:\n").dropFirst().first else { return [] }
     var names: [String] = []
-    for line in list.split(separator: "\n") where line.hasPrefix("  ") && !line.hasPrefix("   ") && !line.contains("See") {
+    for line in list.split(separator: "\n")
+    where line.hasPrefix("  ") && !line.hasPrefix("   ") && !line.contains("See") {
       let name = line.dropFirst(2).prefix { $0 != " " && $0 != "," }
       let below = try commands(of: group + [String(name)])
       names += below.isEmpty ? [(group + [String(name)]).joined(separator: " ")] : below

@@ -14,7 +14,7 @@ struct InspectTests {
     #expect(result.status == 0 && result.error.isEmpty)
     #expect(lines.count == 13)
     #expect(lines.first == "model.embed_tokens.weight                       f32  [16,8]  512 B")
-    #expect(lines.dropLast().last == "11 tensors, 800 parameters, 3.12 KiB: 11 f32 (3.12 KiB)")
+    #expect(lines.dropLast().last == "11 tensors, 792 parameters, 3.09 KiB: 11 f32 (3.09 KiB)")
     #expect(lines.last == "1 file; no metadata; llama for text-generation, every tensor accounted for")
   }
 
@@ -29,7 +29,7 @@ struct InspectTests {
     let whole = try Tool.run("inspect", model, "--json").json
     #expect(whole["schema"]?.string == "bessemer.inspect/1")
     #expect(whole["tensors"]?.count == 11 && file["tensors"]?.count == 11)
-    #expect(whole["total"]?["bytes"]?.int == 3200)
+    #expect(whole["total"]?["bytes"]?.int == 3168)
     #expect(whole["model"]?["type"]?.string == "llama")
     #expect(file["model"]?.isNull == true)
   }

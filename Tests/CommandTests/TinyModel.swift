@@ -13,7 +13,9 @@ struct TinyModel {
     var list = [("model.embed_tokens.weight", [vocabulary, width]), ("model.norm.weight", [width])]
     for layer in 0..<layers {
       let prefix = "model.layers.\(layer)."
-      for name in ["q_proj", "k_proj", "v_proj", "o_proj"] { list.append((prefix + "self_attn.\(name).weight", [width, width])) }
+      for name in ["q_proj", "k_proj", "v_proj", "o_proj"] {
+        list.append((prefix + "self_attn.\(name).weight", [width, width]))
+      }
       for name in ["gate_proj", "up_proj"] { list.append((prefix + "mlp.\(name).weight", [16, width])) }
       list.append((prefix + "mlp.down_proj.weight", [width, 16]))
       for name in ["input_layernorm", "post_attention_layernorm"] { list.append((prefix + name + ".weight", [width])) }
@@ -48,7 +50,7 @@ struct TinyModel {
     let text = json.utf8 + [UInt8](repeating: 32, count: (8 - json.utf8.count % 8) % 8)
     let path = folder[name + "/model.safetensors"]
     let length = withUnsafeBytes(of: UInt64(text.count).littleEndian) { Data($0) }
-    FileManager.default.createFile(atPath: path, contents: length + Data(text))
+    _ = FileManager.default.createFile(atPath: path, contents: length + Data(text))
     let handle = try #require(FileHandle(forWritingAtPath: path))
     try handle.truncate(atOffset: UInt64(8 + text.count + offset))
     try handle.close()

@@ -15,7 +15,8 @@ struct Tool {
 
   /// The binary beside the test bundle.
   static let path: String = {
-    let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+    let tests =
+      (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
     return URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("bessemer").path
   }()
 
@@ -38,7 +39,7 @@ struct Tool {
       process.arguments = arguments
       process.environment = ["SWIFT_BACKTRACE": "enable=no", "PATH": "/usr/bin:/bin"].merging(environment) { $1 }
       process.standardInput = FileHandle.nullDevice
-      for name in ["out", "error"] { FileManager.default.createFile(atPath: out[name], contents: nil) }
+      for name in ["out", "error"] { _ = FileManager.default.createFile(atPath: out[name], contents: nil) }
       process.standardOutput = FileHandle(forWritingAtPath: standardOutput ?? out["out"])
       process.standardError = FileHandle(forWritingAtPath: out["error"])
       try process.run()

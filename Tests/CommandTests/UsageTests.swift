@@ -15,7 +15,8 @@ struct UsageTests {
   }
 
   @Test(arguments: [
-    (["inpsect", "x"], "did you mean `bessemer inspect`?"), (["graph", "pases"], "did you mean `bessemer graph passes`?"),
+    (["inpsect", "x"], "did you mean `bessemer inspect`?"),
+    (["graph", "pases"], "did you mean `bessemer graph passes`?"),
     (["zzzzzzzz"], "`bessemer --help` lists them"), (["inspect"], "path"), (["inspect", "--bogus", "x"], "--bogus"),
     (["inspect", "x", "-j", "0"], "--threads"), (["inspect", "x", "--max-memory", "lots"], "--max-memory"),
     (["inspect", "x", "--quiet", "--verbose"], "--quiet"), (["explain", "jsn"], "did you mean json?"),

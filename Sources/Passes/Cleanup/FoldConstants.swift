@@ -32,7 +32,7 @@ public struct FoldConstants: GraphPass {
     return changed
   }
 
-  /// The operands' values when all are constants; shapes of known sizes count as such.
+  /// The operands' values when all are constants.
   private func operandConstants(_ node: Node, _ graph: Graph) -> [Tensor]? {
     if node.operands.isEmpty { return node.op is Constant ? nil : [] }
     var tensors: [Tensor] = []

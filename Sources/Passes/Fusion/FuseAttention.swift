@@ -9,6 +9,8 @@ public struct FuseAttention: FusionPass {
   let roots: [any Op.Type] = [MatMul.self]
   let patterns: [Pattern]
   private let keepsCausalMask: Bool
+  /// A score, or a sum to one, that is at most this is hidden whatever the others are.
+  fileprivate static let lowest = -60000.0
 
   /// - Parameter keepsCausalMask: leave causality in the mask, for targets whose operator takes it there.
   public init(keepsCausalMask: Bool = false) {
@@ -16,14 +18,20 @@ public struct FuseAttention: FusionPass {
     let (q, k) = (Pattern.value("q"), Pattern.value("kT"))
     let product = Pattern.op(MatMul.self, q, k)
     let scores = Pattern.either([
-      product * .number("scale"), product / .number("divisor"), .op(MatMul.self, q * .number("scale"), k), product,
+      product * .number("scale"), product / .number("divisor"),
+      .op(MatMul.self, q * .number("scale"), k * .number("keyScale")),
+      .op(MatMul.self, q * .number("scale"), k), product,
     ])
     func attend(_ scores: Pattern) -> Pattern {
       let softmax = Pattern.node(
         Softmax.self, { op in (op as? Softmax).map { $0.axis == -1 || $0.axis == 3 } ?? false }, [.maybeCast(scores)])
       return .op(MatMul.self, .maybeCast(softmax), .value("v"))
     }
-    patterns = [attend(scores + .value("bias")), attend(scores)]
+    let lowest = Pattern.number("lowest")
+    patterns = [
+      attend(scores + .value("bias")), attend(.op(Where.self, .value("shown"), scores, lowest)),
+      attend(.op(Where.self, .value("hidden"), lowest, scores)), attend(scores),
+    ]
   }
 
   func fuse(_ match: Match, in graph: inout Graph, at _: ValueID) -> Fusion {
@@ -36,20 +44,20 @@ public struct FuseAttention: FusionPass {
     let groupedKeys = graph.unrepeated(keys), groupedValues = graph.unrepeated(values)
     let isGrouped = graph.type(of: groupedKeys).dims[1] == graph.type(of: groupedValues).dims[1]
     var operands = [match["q"], isGrouped ? groupedKeys : keys, isGrouped ? groupedValues : values]
-    var causal = false
-    if let bias = match.values["bias"] {
-      if let mask = graph.maskOfBias(bias) {
-        if !keepsCausalMask, let rest = graph.withoutCausality(mask) {
-          causal = true
-          if let rest = rest { operands.append(rest) }
-        } else {
-          operands.append(mask)
-        }
-      } else {
-        operands.append(bias)
-      }
+    if let lowest = match.numbers["lowest"], lowest > FuseAttention.lowest {
+      return .declined("hidden scores are \(lowest), which is not low enough")
     }
-    let scale = match.numbers["scale"] ?? match.numbers["divisor"].map { 1 / $0 } ?? 1
+    var mask = match.values["shown"]
+    if let hidden = match.values["hidden"] { mask = graph.inverted(hidden) }
+    if let bias = match.values["bias"] { mask = graph.maskOfBias(bias) }
+    var causal = false
+    if let mask, !keepsCausalMask, let rest = graph.withoutCausality(mask) {
+      causal = true
+      if let rest { operands.append(rest) }
+    } else if let mask = mask ?? match.values["bias"] {
+      operands.append(mask)
+    }
+    let scale = (match.numbers["scale"] ?? 1) * (match.numbers["keyScale"] ?? 1) / (match.numbers["divisor"] ?? 1)
     return .replaced(Attention(scale: scale, causal: causal), operands)
   }
 }
@@ -79,12 +87,19 @@ extension Graph {
     return unsqueeze.operands[0]
   }
 
-  /// The boolean mask of `where(mask, 0, lowest)`.
-  func maskOfBias(_ bias: ValueID) -> ValueID? {
-    guard let (node, _) = producer(of: bias, as: Where.self), scalarConstant(node.operands[1]) == 0,
-      let low = scalarConstant(node.operands[2]), low <= -60000
+  /// The boolean mask of `where(mask, 0, lowest)`, or of `where(hidden, lowest, 0)`.
+  mutating func maskOfBias(_ bias: ValueID) -> ValueID? {
+    guard let (node, _) = producer(of: bias, as: Where.self), let a = scalarConstant(node.operands[1])?.number,
+      let b = scalarConstant(node.operands[2])?.number
     else { return nil }
-    return node.operands[0]
+    if a == 0, b <= FuseAttention.lowest { return node.operands[0] }
+    return b == 0 && a <= FuseAttention.lowest ? inverted(node.operands[0]) : nil
+  }
+
+  /// Where a mask is false.
+  fileprivate mutating func inverted(_ mask: ValueID) -> ValueID {
+    if let (not, _) = producer(of: mask, as: Not.self) { return not.operands[0] }
+    return insert(Not(), [mask])
   }
 
   /// What remains of a mask when causality is taken out: nil when it is not causal, `.some(nil)` when nothing remains.

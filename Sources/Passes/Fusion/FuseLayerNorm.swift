@@ -8,14 +8,14 @@ public struct FuseLayerNorm: FusionPass {
   let roots: [any Op.Type] = [Add.self]
   let patterns: [Pattern]
   public init() {
-    let x = Pattern.captured("wide", .maybeCast(.value("x")))
+    let x = Pattern.value("x")
     let centered = x - mean(x)
     let body = Pattern.maybeCast(normalized(centered, mean(squared(centered)) + .number("epsilon")))
     patterns = [body * .parameter("weight") + .parameter("bias")]
   }
 
   func fuse(_ match: Match, in graph: inout Graph, at value: ValueID) -> Fusion {
-    let x = graph.sameTypeSource(match, value)
+    let x = graph.unwidened(match["x"], to: graph.type(of: value).dtype)
     guard graph.isReducedOverLast(match) else { return .declined("the mean is not over the last dimension") }
     return .replaced(
       LayerNorm(epsilon: match.numbers["epsilon"]!), [x, graph.stored(match["weight"]), graph.stored(match["bias"])])
@@ -23,9 +23,12 @@ public struct FuseLayerNorm: FusionPass {
 }
 
 extension Graph {
-  /// The captured `x` when its type is the result's, else its widened form `wide`.
-  func sameTypeSource(_ match: Match, _ value: ValueID) -> ValueID {
-    type(of: match["x"]) == type(of: value) ? match["x"] : match["wide"]
+  /// The value of type `dtype` that `value` was widened from; the value itself when there is none.
+  func unwidened(_ value: ValueID, to dtype: DType) -> ValueID {
+    guard type(of: value).dtype != dtype, let (node, op) = producer(of: value, as: Cast.self),
+      type(of: node.operands[0]).dtype == dtype, dtype.bits <= op.to.bits
+    else { return value }
+    return node.operands[0]
   }
 
   /// Whether every reduction of the match is over the last dimension.

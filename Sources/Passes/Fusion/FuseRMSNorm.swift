@@ -8,7 +8,7 @@ public struct FuseRMSNorm: FusionPass {
   let roots: [any Op.Type] = [Multiply.self]
   let patterns: [Pattern]
   public init() {
-    let x = Pattern.captured("wide", .maybeCast(.value("x")))
+    let x = Pattern.value("x")
     let body = Pattern.maybeCast(normalized(x, mean(squared(x)) + .number("epsilon")))
     patterns = [body * .parameter("weight")]
   }
@@ -17,6 +17,8 @@ public struct FuseRMSNorm: FusionPass {
     guard graph.isReducedOverLast(match) else { return .declined("the mean is not over the last dimension") }
     let weight = graph.stored(match["weight"])
     guard graph.type(of: weight).rank == 1 else { return .declined("the weight is not a vector") }
-    return .replaced(RMSNorm(epsilon: match.numbers["epsilon"]!), [graph.sameTypeSource(match, value), weight])
+    return .replaced(
+      RMSNorm(epsilon: match.numbers["epsilon"]!),
+      [graph.unwidened(match["x"], to: graph.type(of: value).dtype), weight])
   }
 }

@@ -24,24 +24,3 @@ public struct FuseSwiGLU: RewritePass {
     return false
   }
 }
-
-extension Graph {
-  /// The value whose first and second half along the last dimension are `first` and `second`.
-  func halves(_ first: ValueID, _ second: ValueID) -> ValueID? {
-    guard let id = producer(of: first), let other = producer(of: second), let source = self[id].operands.first else {
-      return nil
-    }
-    let last = type(of: source).rank - 1
-    guard last >= 0, let width = type(of: source).dims[last].value, width % 2 == 0 else { return nil }
-    if id == other, let op = self[id].op as? Split {
-      let isHalved = op.sizes == [width / 2, width / 2] && (op.axis == last || op.axis == -1)
-      return isHalved && self[id].results == [first, second] ? source : nil
-    }
-    func isSlice(_ id: NodeID, from start: Int) -> Bool {
-      guard let op = self[id].op as? Slice, self[id].operands[0] == source, op.step == 1 else { return false }
-      return (op.axis == last || op.axis == -1) && op.start == start
-        && type(of: self[id].results[0]).dims[last].value == width / 2
-    }
-    return isSlice(id, from: 0) && isSlice(other, from: width / 2) ? source : nil
-  }
-}

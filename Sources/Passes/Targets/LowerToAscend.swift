@@ -124,7 +124,10 @@ public struct LowerToAscend: RewritePass {
     _ report: inout PassReport
   ) -> Bool {
     var operands = Array(node.operands.prefix(3))
-    if op.causal { return false }
+    guard !op.causal else {
+      report.declined(chosen.schema.name, by: name, because: "causality is not in the mask")
+      return false
+    }
     if node.operands.count > 3 {
       guard graph.type(of: node.operands[3]).dtype == .bool else {
         report.declined(chosen.schema.name, by: name, because: "the mask is not boolean")

@@ -11,7 +11,8 @@ protocol Kernel: Op {
 extension Planner {
   /// Appends the steps of a node.
   mutating func add(_ node: Node) throws {
-    if let kernel = node.op as? any Kernel, try kernel.plan(node, in: &self) { return }
+    let areMovable = (node.operands + node.results).allSatisfy { dtype($0).isMovable }
+    if areMovable, let kernel = node.op as? any Kernel, try kernel.plan(node, in: &self) { return }
     try addReference(node)
   }
 
@@ -41,4 +42,9 @@ extension Planner {
 
   /// Whether a value is of a type that kernels compute in, or convert.
   func isFloat(_ value: ValueID) -> Bool { bk_dtype(dtype(value)) != nil }
+}
+
+extension DType {
+  /// Whether kernels can copy single elements: types below a byte and above eight only run by the plain meaning.
+  var isMovable: Bool { bits >= 8 && bits <= 64 }
 }
