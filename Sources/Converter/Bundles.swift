@@ -93,8 +93,10 @@ public enum Bundles {
       throw BessemerError(
         .outputExists, "exists already; nothing was touched (pass --overwrite to replace it)", file: output)
     }
-    guard kind == .file || Bundle.isBundle(output) else {
-      throw BessemerError(.outputExists, "is a folder that is no bundle; it is left alone", file: output)
+    guard try kind == .file || Bundle.isBundle(output) || InputFolder(path: output).holdsOnlyFiles() else {
+      throw BessemerError(
+        .outputExists, "is no bundle but a folder with folders, links or hidden files in it; it is left alone",
+        file: output)
     }
   }
 }
