@@ -1,7 +1,8 @@
 import IR
 import Tensors
 
-/// The parts that decoder-only language models share: inputs, positions, masks, grouped attention with a key-value cache.
+/// The parts that decoder-only language models share: inputs, positions, masks, grouped attention with a key-value
+/// cache.
 struct Decoder {
   let hiddenSize: Int
   let heads: Int
@@ -10,7 +11,8 @@ struct Decoder {
   let capacity: Int
   /// `input_ids` [batch, sequence].
   let ids: ValueID
-  /// What is added to attention scores: 0 where a query may look, the lowest number elsewhere; [batch, 1, sequence, past+sequence].
+  /// What is added to attention scores: 0 where a query may look, the lowest number elsewhere; [batch, 1, sequence,
+  /// past+sequence].
   let bias: ValueID
   let rotary: Rotary
 
@@ -150,7 +152,8 @@ extension GraphBuilder {
     return try add(Where(), visible, scalar(0, activation), scalar(lowest, activation))
   }
 
-  /// `softmax(q · kᵀ · scale + bias) · v`; q [batch, heads, sequence, size], k and v [batch, heads/groups, total, size].
+  /// `softmax(q · kᵀ · scale + bias) · v`; q [batch, heads, sequence, size], k and v [batch, heads/groups, total,
+  /// size].
   mutating func attention(_ q: ValueID, _ k: ValueID, _ v: ValueID, scale: Double, groups: Int, bias: ValueID) throws
     -> ValueID
   {

@@ -1,7 +1,8 @@
 import IR
 import Tensors
 
-/// GLM-4 (0414 series): grouped attention, partial interleaved rotary embedding, four norms a layer, fused gate and up projection.
+/// GLM-4 (0414 series): grouped attention, partial interleaved rotary embedding, four norms a layer, fused gate and up
+/// projection.
 ///
 /// Source: `modeling_glm4.py` of transformers.
 enum Glm4: Architecture {
