@@ -1,5 +1,23 @@
 import Tensors
 
+/// What the config.json of every decoder with RMS norms and rotary embedding says.
+protocol DecoderConfiguration: Decodable {
+  var hiddenSize: Int { get }
+  var intermediateSize: Int { get }
+  var numHiddenLayers: Int { get }
+  var numAttentionHeads: Int { get }
+  var numKeyValueHeads: Int? { get }
+  var headDim: Int? { get }
+  var vocabSize: Int { get }
+  var maxPositionEmbeddings: Int? { get }
+  var rmsNormEps: Double? { get }
+  var hiddenAct: String? { get }
+  var tieWordEmbeddings: Bool? { get }
+  var ropeTheta: Double? { get }
+  var ropeParameters: RotaryParameters.Table? { get }
+  var ropeScaling: RotaryParameters.Table? { get }
+}
+
 /// The sizes that every decoder has.
 struct DecoderSizes {
   let hiddenSize: Int
@@ -11,6 +29,20 @@ struct DecoderSizes {
   let vocabulary: Int
   let maximumPositions: Int
   let epsilon: Double
+
+  /// What a configuration says, with what stands for positions, epsilon and the size of heads when it is silent.
+  init(_ c: some DecoderConfiguration, maximumPositions: Int, epsilon: Double, headSize: Int? = nil) throws {
+    hiddenSize = c.hiddenSize
+    intermediateSize = c.intermediateSize
+    layers = c.numHiddenLayers
+    heads = c.numAttentionHeads
+    keyValueHeads = c.numKeyValueHeads ?? c.numAttentionHeads
+    self.headSize = try DecoderSizes.headSize(
+      c.headDim ?? headSize, hiddenSize: c.hiddenSize, heads: c.numAttentionHeads)
+    vocabulary = c.vocabSize
+    self.maximumPositions = c.maxPositionEmbeddings ?? maximumPositions
+    self.epsilon = c.rmsNormEps ?? epsilon
+  }
 
   /// - Throws: ``ErrorCode/config`` naming the first value that cannot be.
   func check() throws {
