@@ -23,6 +23,8 @@ public let architectures: [any Architecture.Type] = [
   Bert.self,
   Glm4.self,
   Llama.self,
+  Qwen2.self,
+  Qwen3.self,
 ]
 
 /// Builds the graph of the model that `config` describes from `weights`.
