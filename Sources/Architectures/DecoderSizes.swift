@@ -30,6 +30,31 @@ struct DecoderSizes {
   let maximumPositions: Int
   let epsilon: Double
 
+  /// - Throws: ``ErrorCode/config`` naming the first value that cannot be.
+  func check() throws {
+    try checkSizes([
+      ("hidden_size", hiddenSize), ("intermediate_size", intermediateSize), ("num_hidden_layers", layers),
+      ("num_attention_heads", heads), ("num_key_value_heads", keyValueHeads), ("head_dim", headSize),
+      ("vocab_size", vocabulary),
+      ("max_position_embeddings", maximumPositions),
+    ])
+    guard heads % keyValueHeads == 0 else {
+      throw BessemerError(.config, "\(heads) attention heads cannot share \(keyValueHeads) key-value heads")
+    }
+    try checkEpsilon(epsilon, "the epsilon of norms")
+  }
+
+  /// The head size that follows from the others when config.json has no `head_dim`.
+  static func headSize(_ explicit: Int?, hiddenSize: Int, heads: Int) throws -> Int {
+    if let explicit { return explicit }
+    guard heads > 0, hiddenSize % heads == 0 else {
+      throw BessemerError(.config, "hidden_size \(hiddenSize) is not divisible by \(heads) attention heads")
+    }
+    return hiddenSize / heads
+  }
+}
+
+extension DecoderSizes {
   /// What a configuration says, with what stands for positions, epsilon and the size of heads when it is silent.
   init(_ c: some DecoderConfiguration, maximumPositions: Int, epsilon: Double, headSize: Int? = nil) throws {
     hiddenSize = c.hiddenSize
@@ -42,29 +67,6 @@ struct DecoderSizes {
     vocabulary = c.vocabSize
     self.maximumPositions = c.maxPositionEmbeddings ?? maximumPositions
     self.epsilon = c.rmsNormEps ?? epsilon
-  }
-
-  /// - Throws: ``ErrorCode/config`` naming the first value that cannot be.
-  func check() throws {
-    try checkSizes([
-      ("hidden_size", hiddenSize), ("intermediate_size", intermediateSize), ("num_hidden_layers", layers),
-      ("num_attention_heads", heads), ("num_key_value_heads", keyValueHeads), ("head_dim", headSize),
-      ("vocab_size", vocabulary),
-      ("max_position_embeddings", maximumPositions),
-    ])
-    guard heads % keyValueHeads == 0 else {
-      throw BessemerError(.config, "\(heads) attention heads cannot share \(keyValueHeads) key-value heads")
-    }
-    try checkEpsilon(epsilon, "rms_norm_eps")
-  }
-
-  /// The head size that follows from the others when config.json has no `head_dim`.
-  static func headSize(_ explicit: Int?, hiddenSize: Int, heads: Int) throws -> Int {
-    if let explicit { return explicit }
-    guard heads > 0, hiddenSize % heads == 0 else {
-      throw BessemerError(.config, "hidden_size \(hiddenSize) is not divisible by \(heads) attention heads")
-    }
-    return hiddenSize / heads
   }
 }
 
