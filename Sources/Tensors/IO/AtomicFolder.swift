@@ -38,7 +38,10 @@ public final class AtomicFolder {
   /// written: reserves them and gives them back.
   public func ensureRoom(_ byteCount: Int) throws {
     let name = ".room"
-    let file = openat(descriptor, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    var file: Int32
+    repeat {
+      file = openat(descriptor, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    } while file < 0 && errno == EINTR && !Interrupt.isRequested
     guard file >= 0 else { throw outputError(errno, "cannot be written to", path) }
     let status = byteCount > 0 ? sys_reserve(file, Int64(byteCount)) : 0
     let reason = errno
