@@ -12,6 +12,8 @@ protocol Kernel: Op {
 extension Planner {
   /// Appends the steps of a node.
   mutating func add(_ node: Node) throws {
+    // A node before it may have taken it in.
+    if node.results.allSatisfy({ known($0) != nil }) { return }
     let areMovable = (node.operands + node.results).allSatisfy { dtype($0).isMovable }
     if areMovable, let kernel = node.op as? any Kernel, try kernel.plan(node, in: &self) { return }
     try addReference(node)
