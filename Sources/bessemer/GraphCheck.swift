@@ -24,7 +24,7 @@ struct GraphCheck: Command {
     }
     try console.out.line(
       "\(escaped(graph.name, limit: 60)): \(counted(graph.nodeCount, "node")), "
-        + "\(counted(graph.inputs.count, "input")), \(counted(graph.states.count, "state")), \(counted(graph.outputs.count, "output")); every rule holds"
-    )
+        + "\(counted(graph.inputs.count, "input")), \(counted(graph.states.count, "state")), "
+        + "\(counted(graph.outputs.count, "output")); every rule holds")
   }
 }
