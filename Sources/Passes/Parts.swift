@@ -1,4 +1,5 @@
 import IR
+import Tensors
 
 /// A value that is a part of another: some of the slices along one dimension.
 struct Part {
