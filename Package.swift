@@ -42,15 +42,16 @@ let package = Package(
     .target(
       name: "Converter",
       dependencies: [
-        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "IR", "Passes", "Runtime", "Safetensors",
-        "Tensors", "Tokenizers", "Validation",
+        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "IR", "Passes", "Runtime",
+        "Safetensors", "Tensors", "Tokenizers", "Validation",
       ], swiftSettings: settings),
     .executableTarget(
       name: "bessemer",
       dependencies: [
-        "Converter", "IR", "Passes", "Tensors", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Checkpoints", "Converter", "IR", "Passes", "Runtime", "Tensors", "Tokenizers", "Validation",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings),
-    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensors", "TestSupport"], swiftSettings: settings),
@@ -71,6 +72,7 @@ let package = Package(
       name: "RuntimeTests", dependencies: ["Architectures", "IR", "Passes", "Runtime", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),
+    .testTarget(name: "TidyTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],
   cLanguageStandard: .gnu17

@@ -36,14 +36,24 @@ public func buildGraph(config: JSON, weights: TensorStore, options: BuildOptions
     throw BessemerError(.unsupportedModel, "model_type \(quoted(modelType)) is not supported; known: \(known)")
   }
   if let quantization = config["quantization_config"], !quantization.isNull {
-    throw BessemerError(.unsupportedFeature, "config.json has a quantization_config; only float checkpoints can be built")
+    throw BessemerError(
+      .unsupportedFeature, "config.json has a quantization_config; only float checkpoints can be built")
+  }
+  for key in ["dtype", "torch_dtype"] {
+    guard let dtype = try config.optional(key) else { continue }
+    let name = try dtype.asString()
+    guard name == "auto" || DType(spelling: name) != nil else {
+      throw BessemerError(.unsupportedType, "\(key) \(quoted(name)) is no element type that is known")
+    }
   }
   return try architecture.graph(modelType, config, weights, options)
 }
 
 extension Architecture {
-  fileprivate static func graph(_ name: String, _ config: JSON, _ weights: TensorStore, _ options: BuildOptions) throws -> Graph {
-    let configuration: Configuration = try config.decode(code: .config)
+  fileprivate static func graph(_ name: String, _ config: JSON, _ weights: TensorStore, _ options: BuildOptions) throws
+    -> Graph
+  {
+    let configuration: Configuration = try config.decode(code: .config, keys: .snakeCase)
     var builder = GraphBuilder(name: name, weights: weights, options: options)
     try build(configuration, &builder)
     return try builder.finish()

@@ -9,30 +9,30 @@ enum Bert: Architecture {
   static let modelTypes = ["bert"]
 
   struct Configuration: Decodable {
-    var hidden_size: Int
-    var intermediate_size: Int
-    var num_hidden_layers: Int
-    var num_attention_heads: Int
-    var vocab_size: Int
-    var max_position_embeddings: Int?
-    var type_vocab_size: Int?
-    var layer_norm_eps: Double?
-    var hidden_act: String?
-    var position_embedding_type: String?
+    var hiddenSize: Int
+    var intermediateSize: Int
+    var numHiddenLayers: Int
+    var numAttentionHeads: Int
+    var vocabSize: Int
+    var maxPositionEmbeddings: Int?
+    var typeVocabSize: Int?
+    var layerNormEps: Double?
+    var hiddenAct: String?
+    var positionEmbeddingType: String?
   }
 
   static func build(_ c: Configuration, _ b: inout GraphBuilder) throws {
-    let (width, heads) = (c.hidden_size, c.num_attention_heads)
-    let epsilon = c.layer_norm_eps ?? 1e-12
-    let (positionCount, typeCount) = (c.max_position_embeddings ?? 512, c.type_vocab_size ?? 2)
+    let (width, heads) = (c.hiddenSize, c.numAttentionHeads)
+    let epsilon = c.layerNormEps ?? 1e-12
+    let (positionCount, typeCount) = (c.maxPositionEmbeddings ?? 512, c.typeVocabSize ?? 2)
     try checkSizes([
-      ("hidden_size", width), ("intermediate_size", c.intermediate_size), ("num_hidden_layers", c.num_hidden_layers),
-      ("num_attention_heads", heads), ("vocab_size", c.vocab_size), ("max_position_embeddings", positionCount),
+      ("hidden_size", width), ("intermediate_size", c.intermediateSize), ("num_hidden_layers", c.numHiddenLayers),
+      ("num_attention_heads", heads), ("vocab_size", c.vocabSize), ("max_position_embeddings", positionCount),
       ("type_vocab_size", typeCount),
     ])
     try checkEpsilon(epsilon, "layer_norm_eps")
     let headSize = try DecoderSizes.headSize(nil, hiddenSize: width, heads: heads)
-    if let kind = c.position_embedding_type, kind != "absolute" {
+    if let kind = c.positionEmbeddingType, kind != "absolute" {
       throw BessemerError(.unsupportedFeature, "position_embedding_type \(quoted(kind)) is not supported")
     }
     let root = b.hasWeight("bert.embeddings.word_embeddings.weight") ? "bert." : ""
@@ -40,7 +40,8 @@ enum Bert: Architecture {
     func norm(_ x: ValueID, _ name: String, _ b: inout GraphBuilder) throws -> ValueID {
       let old = b.hasWeight(name + ".gamma")
       return try b.layerNorm(
-        x, weight: name + (old ? ".gamma" : ".weight"), bias: name + (old ? ".beta" : ".bias"), width: width, epsilon: epsilon)
+        x, weight: name + (old ? ".gamma" : ".weight"), bias: name + (old ? ".beta" : ".bias"), width: width,
+        epsilon: epsilon)
     }
 
     let ids = b.input("input_ids", TensorType(.int64, ["batch", "sequence"]))
@@ -52,12 +53,13 @@ enum Bert: Architecture {
         b.add(NotEqual(), b.add(Unsqueeze(axis: 1), b.add(Unsqueeze(axis: 1), mask)), b.scalar(0, .int64)))
     }
     let embeddings = root + "embeddings"
-    let words = try b.embedding(ids, "\(embeddings).word_embeddings.weight", count: c.vocab_size, width: width)
+    let words = try b.embedding(ids, "\(embeddings).word_embeddings.weight", count: c.vocabSize, width: width)
     let kinds = try b.embedding(types, "\(embeddings).token_type_embeddings.weight", count: typeCount, width: width)
-    let places = try b.embedding(positions, "\(embeddings).position_embeddings.weight", count: positionCount, width: width)
+    let places = try b.embedding(
+      positions, "\(embeddings).position_embeddings.weight", count: positionCount, width: width)
     var x = try norm(b.add(Add(), b.add(Add(), words, kinds), places), "\(embeddings).LayerNorm", &b)
 
-    for layer in 0..<c.num_hidden_layers {
+    for layer in 0..<c.numHiddenLayers {
       let prefix = "\(root)encoder.layer.\(layer)"
       func project(_ name: String, _ b: inout GraphBuilder) throws -> ValueID {
         let y = try b.linear(x, "\(prefix).attention.self.\(name)", outputs: width, inputs: width, bias: true)
@@ -68,11 +70,14 @@ enum Bert: Architecture {
         try b.attention(q, k, v, scale: 1 / Double(headSize).squareRoot(), groups: 1, bias: bias)
       }
       let joined = try b.add(Reshape(shape: [0, 0, width]), b.add(Transpose(permutation: [0, 2, 1, 3]), mixed))
-      let projected = try b.linear(joined, "\(prefix).attention.output.dense", outputs: width, inputs: width, bias: true)
+      let projected = try b.linear(
+        joined, "\(prefix).attention.output.dense", outputs: width, inputs: width, bias: true)
       x = try norm(b.add(Add(), projected, x), "\(prefix).attention.output.LayerNorm", &b)
-      let inner = try b.linear(x, "\(prefix).intermediate.dense", outputs: c.intermediate_size, inputs: width, bias: true)
-      let active = try b.activate(inner, c.hidden_act ?? "gelu")
-      let outer = try b.linear(active, "\(prefix).output.dense", outputs: width, inputs: c.intermediate_size, bias: true)
+      let inner = try b.linear(
+        x, "\(prefix).intermediate.dense", outputs: c.intermediateSize, inputs: width, bias: true)
+      let active = try b.activate(inner, c.hiddenAct ?? "gelu")
+      let outer = try b.linear(
+        active, "\(prefix).output.dense", outputs: width, inputs: c.intermediateSize, bias: true)
       x = try norm(b.add(Add(), outer, x), "\(prefix).output.LayerNorm", &b)
     }
     try b.output("last_hidden_state", x)

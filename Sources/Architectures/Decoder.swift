@@ -68,7 +68,9 @@ struct Decoder {
       let y = try b.linear(x, "\(prefix).\(name)", outputs: count * headSize, inputs: hiddenSize, bias: inputBias)
       return try b.add(Reshape(shape: [0, 0, count, headSize]), y)
     }
-    func toHeads(_ y: ValueID, _ b: inout GraphBuilder) throws -> ValueID { try b.add(Transpose(permutation: [0, 2, 1, 3]), y) }
+    func toHeads(_ y: ValueID, _ b: inout GraphBuilder) throws -> ValueID {
+      try b.add(Transpose(permutation: [0, 2, 1, 3]), y)
+    }
     let queries = try rotate(toHeads(split("q_proj", heads, &b), &b), &b)
     let keys = try rotate(toHeads(split("k_proj", keyValueHeads, &b), &b), &b)
     let values = try toHeads(split("v_proj", keyValueHeads, &b), &b)
@@ -76,9 +78,11 @@ struct Decoder {
       let allKeys = try cached("layers.\(layer).key", keys, &b)
       let allValues = try cached("layers.\(layer).value", values, &b)
       return try b.attention(
-        queries, allKeys, allValues, scale: 1 / Double(headSize).squareRoot(), groups: heads / keyValueHeads, bias: bias)
+        queries, allKeys, allValues, scale: 1 / Double(headSize).squareRoot(), groups: heads / keyValueHeads, bias: bias
+      )
     }
-    let joined = try b.add(Reshape(shape: [0, 0, heads * headSize]), b.add(Transpose(permutation: [0, 2, 1, 3]), mixed))
+    let joined = try b.add(
+      Reshape(shape: [0, 0, heads * headSize]), b.add(Transpose(permutation: [0, 2, 1, 3]), mixed))
     return try b.linear(joined, "\(prefix).o_proj", outputs: hiddenSize, inputs: heads * headSize, bias: outputBias)
   }
 
@@ -140,12 +144,15 @@ extension Decoder.Rotary {
 extension GraphBuilder {
   /// 0 where `visible` holds and the lowest float32 elsewhere, in the type of activations.
   mutating func maskBias(_ visible: ValueID) throws -> ValueID {
-    let lowest = activation == .float16 ? -65504.0 : activation == .bfloat16 ? -3.3895313892515355e38 : Double(-Float.greatestFiniteMagnitude)
+    let lowest =
+      activation == .float16
+      ? -65504.0 : activation == .bfloat16 ? -3.3895313892515355e38 : Double(-Float.greatestFiniteMagnitude)
     return try add(Where(), visible, scalar(0, activation), scalar(lowest, activation))
   }
 
   /// `softmax(q · kᵀ · scale + bias) · v`; q [batch, heads, sequence, size], k and v [batch, heads/groups, total, size].
-  mutating func attention(_ q: ValueID, _ k: ValueID, _ v: ValueID, scale: Double, groups: Int, bias: ValueID) throws -> ValueID
+  mutating func attention(_ q: ValueID, _ k: ValueID, _ v: ValueID, scale: Double, groups: Int, bias: ValueID) throws
+    -> ValueID
   {
     let keys = try repeated(k, groups)
     let values = try repeated(v, groups)

@@ -16,7 +16,8 @@ struct DecoderSizes {
   func check() throws {
     try checkSizes([
       ("hidden_size", hiddenSize), ("intermediate_size", intermediateSize), ("num_hidden_layers", layers),
-      ("num_attention_heads", heads), ("num_key_value_heads", keyValueHeads), ("head_dim", headSize), ("vocab_size", vocabulary),
+      ("num_attention_heads", heads), ("num_key_value_heads", keyValueHeads), ("head_dim", headSize),
+      ("vocab_size", vocabulary),
       ("max_position_embeddings", maximumPositions),
     ])
     guard heads % keyValueHeads == 0 else {
@@ -46,5 +47,7 @@ func checkSizes(_ sizes: [(name: String, value: Int)]) throws {
 }
 
 func checkEpsilon(_ value: Double, _ name: String) throws {
-  guard value >= 0, value < 1 else { throw BessemerError(.config, "\(name) is \(value), expected a small positive number") }
+  guard value >= 0, value < 1 else {
+    throw BessemerError(.config, "\(name) is \(value), expected a small positive number")
+  }
 }

@@ -8,32 +8,34 @@ enum Glm4: Architecture {
   static let modelTypes = ["glm4"]
 
   struct Configuration: Decodable {
-    var hidden_size: Int
-    var intermediate_size: Int
-    var num_hidden_layers: Int
-    var num_attention_heads: Int
-    var num_key_value_heads: Int?
-    var head_dim: Int?
-    var vocab_size: Int
-    var max_position_embeddings: Int?
-    var rms_norm_eps: Double?
-    var attention_bias: Bool?
-    var hidden_act: String?
-    var tie_word_embeddings: Bool?
-    var rope_theta: Double?
-    var partial_rotary_factor: Double?
-    var rope_parameters: RotaryParameters.Table?
-    var rope_scaling: RotaryParameters.Table?
+    var hiddenSize: Int
+    var intermediateSize: Int
+    var numHiddenLayers: Int
+    var numAttentionHeads: Int
+    var numKeyValueHeads: Int?
+    var headDim: Int?
+    var vocabSize: Int
+    var maxPositionEmbeddings: Int?
+    var rmsNormEps: Double?
+    var attentionBias: Bool?
+    var hiddenAct: String?
+    var tieWordEmbeddings: Bool?
+    var ropeTheta: Double?
+    var partialRotaryFactor: Double?
+    var ropeParameters: RotaryParameters.Table?
+    var ropeScaling: RotaryParameters.Table?
   }
 
   static func build(_ c: Configuration, _ b: inout GraphBuilder) throws {
     let sizes = DecoderSizes(
-      hiddenSize: c.hidden_size, intermediateSize: c.intermediate_size, layers: c.num_hidden_layers,
-      heads: c.num_attention_heads, keyValueHeads: c.num_key_value_heads ?? c.num_attention_heads,
-      headSize: try DecoderSizes.headSize(c.head_dim, hiddenSize: c.hidden_size, heads: c.num_attention_heads),
-      vocabulary: c.vocab_size, maximumPositions: c.max_position_embeddings ?? 131072, epsilon: c.rms_norm_eps ?? 1.5625e-7)
+      hiddenSize: c.hiddenSize, intermediateSize: c.intermediateSize, layers: c.numHiddenLayers,
+      heads: c.numAttentionHeads, keyValueHeads: c.numKeyValueHeads ?? c.numAttentionHeads,
+      headSize: try DecoderSizes.headSize(c.headDim, hiddenSize: c.hiddenSize, heads: c.numAttentionHeads),
+      vocabulary: c.vocabSize, maximumPositions: c.maxPositionEmbeddings ?? 131072,
+      epsilon: c.rmsNormEps ?? 1.5625e-7)
     let rotary = try RotaryParameters(
-      [c.rope_parameters, c.rope_scaling], theta: c.rope_theta, partialFactor: c.partial_rotary_factor, defaultPartialFactor: 0.5)
+      [c.ropeParameters, c.ropeScaling], theta: c.ropeTheta, partialFactor: c.partialRotaryFactor,
+      defaultPartialFactor: 0.5)
     let decoder = try Decoder(sizes, rotary: rotary, interleaved: true, &b)
     func norm(_ x: ValueID, _ name: String, _ b: inout GraphBuilder) throws -> ValueID {
       try b.rmsNorm(x, name + ".weight", width: sizes.hiddenSize, epsilon: sizes.epsilon)
@@ -44,19 +46,20 @@ enum Glm4: Architecture {
       let prefix = "model.layers.\(layer)"
       let mixed = try decoder.attention(
         norm(x, "\(prefix).input_layernorm", &b), prefix: "\(prefix).self_attn", layer: layer,
-        inputBias: c.attention_bias ?? false, outputBias: false, &b)
+        inputBias: c.attentionBias ?? false, outputBias: false, &b)
       x = try b.add(Add(), x, norm(mixed, "\(prefix).post_self_attn_layernorm", &b))
       let inner = try b.linear(
-        norm(x, "\(prefix).post_attention_layernorm", &b), "\(prefix).mlp.gate_up_proj", outputs: 2 * sizes.intermediateSize,
+        norm(x, "\(prefix).post_attention_layernorm", &b), "\(prefix).mlp.gate_up_proj",
+        outputs: 2 * sizes.intermediateSize,
         inputs: sizes.hiddenSize, bias: false)
       let halves = try b.addAll(Split(axis: -1, sizes: [sizes.intermediateSize, sizes.intermediateSize]), [inner])
-      let gated = try b.add(Multiply(), halves[1], b.activate(halves[0], c.hidden_act ?? "silu"))
+      let gated = try b.add(Multiply(), halves[1], b.activate(halves[0], c.hiddenAct ?? "silu"))
       let down = try b.linear(
         gated, "\(prefix).mlp.down_proj", outputs: sizes.hiddenSize, inputs: sizes.intermediateSize, bias: false)
       x = try b.add(Add(), x, norm(down, "\(prefix).post_mlp_layernorm", &b))
     }
     x = try norm(x, "model.norm", &b)
-    try b.languageHead(x, sizes, tied: c.tie_word_embeddings ?? false)
+    try b.languageHead(x, sizes, tied: c.tieWordEmbeddings ?? false)
   }
 }
 

@@ -58,7 +58,8 @@ public struct GraphBuilder {
   /// Appends an operator. An operator that rejects its operands means that the configuration contradicts itself.
   mutating func addAll(_ op: any Op, _ operands: [ValueID]) throws -> [ValueID] {
     do { return try graph.add(op, operands, name: scope.joined(separator: ".")) } catch {
-      throw BessemerError(.config, "the configuration gives no valid graph at \(scope.joined(separator: ".")): \(error)")
+      throw BessemerError(
+        .config, "the configuration gives no valid graph at \(scope.joined(separator: ".")): \(error)")
     }
   }
 

@@ -8,33 +8,33 @@ enum Llama: Architecture {
   static let modelTypes = ["llama"]
 
   struct Configuration: Decodable {
-    var hidden_size: Int
-    var intermediate_size: Int
-    var num_hidden_layers: Int
-    var num_attention_heads: Int
-    var num_key_value_heads: Int?
-    var head_dim: Int?
-    var vocab_size: Int
-    var max_position_embeddings: Int?
-    var rms_norm_eps: Double?
-    var attention_bias: Bool?
-    var mlp_bias: Bool?
-    var hidden_act: String?
-    var tie_word_embeddings: Bool?
-    var rope_theta: Double?
-    var rope_parameters: RotaryParameters.Table?
-    var rope_scaling: RotaryParameters.Table?
+    var hiddenSize: Int
+    var intermediateSize: Int
+    var numHiddenLayers: Int
+    var numAttentionHeads: Int
+    var numKeyValueHeads: Int?
+    var headDim: Int?
+    var vocabSize: Int
+    var maxPositionEmbeddings: Int?
+    var rmsNormEps: Double?
+    var attentionBias: Bool?
+    var mlpBias: Bool?
+    var hiddenAct: String?
+    var tieWordEmbeddings: Bool?
+    var ropeTheta: Double?
+    var ropeParameters: RotaryParameters.Table?
+    var ropeScaling: RotaryParameters.Table?
   }
 
   static func build(_ c: Configuration, _ b: inout GraphBuilder) throws {
     let sizes = DecoderSizes(
-      hiddenSize: c.hidden_size, intermediateSize: c.intermediate_size, layers: c.num_hidden_layers,
-      heads: c.num_attention_heads, keyValueHeads: c.num_key_value_heads ?? c.num_attention_heads,
-      headSize: try DecoderSizes.headSize(c.head_dim, hiddenSize: c.hidden_size, heads: c.num_attention_heads),
-      vocabulary: c.vocab_size, maximumPositions: c.max_position_embeddings ?? 2048, epsilon: c.rms_norm_eps ?? 1e-6)
-    let rotary = try RotaryParameters([c.rope_parameters, c.rope_scaling], theta: c.rope_theta, partialFactor: nil)
+      hiddenSize: c.hiddenSize, intermediateSize: c.intermediateSize, layers: c.numHiddenLayers,
+      heads: c.numAttentionHeads, keyValueHeads: c.numKeyValueHeads ?? c.numAttentionHeads,
+      headSize: try DecoderSizes.headSize(c.headDim, hiddenSize: c.hiddenSize, heads: c.numAttentionHeads),
+      vocabulary: c.vocabSize, maximumPositions: c.maxPositionEmbeddings ?? 2048, epsilon: c.rmsNormEps ?? 1e-6)
+    let rotary = try RotaryParameters([c.ropeParameters, c.ropeScaling], theta: c.ropeTheta, partialFactor: nil)
     let decoder = try Decoder(sizes, rotary: rotary, interleaved: false, &b)
-    let bias = c.mlp_bias ?? false
+    let bias = c.mlpBias ?? false
     func norm(_ x: ValueID, _ name: String, _ b: inout GraphBuilder) throws -> ValueID {
       try b.rmsNorm(x, name + ".weight", width: sizes.hiddenSize, epsilon: sizes.epsilon)
     }
@@ -44,18 +44,19 @@ enum Llama: Architecture {
       let prefix = "model.layers.\(layer)"
       let mixed = try decoder.attention(
         norm(x, "\(prefix).input_layernorm", &b), prefix: "\(prefix).self_attn", layer: layer,
-        inputBias: c.attention_bias ?? false, outputBias: c.attention_bias ?? false, &b)
+        inputBias: c.attentionBias ?? false, outputBias: c.attentionBias ?? false, &b)
       x = try b.add(Add(), x, mixed)
       let y = try norm(x, "\(prefix).post_attention_layernorm", &b)
       func project(_ name: String, _ b: inout GraphBuilder) throws -> ValueID {
         try b.linear(y, "\(prefix).mlp.\(name)", outputs: sizes.intermediateSize, inputs: sizes.hiddenSize, bias: bias)
       }
-      let gated = try b.add(Multiply(), b.activate(project("gate_proj", &b), c.hidden_act ?? "silu"), project("up_proj", &b))
+      let gated = try b.add(
+        Multiply(), b.activate(project("gate_proj", &b), c.hiddenAct ?? "silu"), project("up_proj", &b))
       let down = try b.linear(
         gated, "\(prefix).mlp.down_proj", outputs: sizes.hiddenSize, inputs: sizes.intermediateSize, bias: bias)
       x = try b.add(Add(), x, down)
     }
     x = try norm(x, "model.norm", &b)
-    try b.languageHead(x, sizes, tied: c.tie_word_embeddings ?? false)
+    try b.languageHead(x, sizes, tied: c.tieWordEmbeddings ?? false)
   }
 }

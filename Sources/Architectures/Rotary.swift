@@ -21,14 +21,14 @@ struct RotaryParameters {
 
   /// The members of `rope_parameters` (transformers 5) or `rope_scaling` (4).
   struct Table: Decodable {
-    var rope_type: String?
+    var ropeType: String?
     var type: String?
-    var rope_theta: Double?
-    var partial_rotary_factor: Double?
+    var ropeTheta: Double?
+    var partialRotaryFactor: Double?
     var factor: Double?
-    var low_freq_factor: Double?
-    var high_freq_factor: Double?
-    var original_max_position_embeddings: Double?
+    var lowFreqFactor: Double?
+    var highFreqFactor: Double?
+    var originalMaxPositionEmbeddings: Double?
   }
 
   /// - Parameters:
@@ -36,9 +36,11 @@ struct RotaryParameters {
   ///   - partialFactor: `partial_rotary_factor` beside the tables.
   init(_ tables: [Table?], theta: Double?, partialFactor: Double?, defaultPartialFactor: Double = 1) throws {
     let table = tables.lazy.compactMap { $0 }.first ?? Table()
-    self.theta = table.rope_theta ?? theta ?? 10000
-    self.partialFactor = table.partial_rotary_factor ?? partialFactor ?? defaultPartialFactor
-    guard self.theta > 0, self.theta.isFinite else { throw BessemerError(.config, "rope_theta is \(self.theta), expected a positive number") }
+    self.theta = table.ropeTheta ?? theta ?? 10000
+    self.partialFactor = table.partialRotaryFactor ?? partialFactor ?? defaultPartialFactor
+    guard self.theta > 0, self.theta.isFinite else {
+      throw BessemerError(.config, "rope_theta is \(self.theta), expected a positive number")
+    }
     guard self.partialFactor > 0, self.partialFactor <= 1 else {
       throw BessemerError(.config, "partial_rotary_factor is \(self.partialFactor), expected more than 0 and at most 1")
     }
@@ -46,14 +48,14 @@ struct RotaryParameters {
       guard let x, x > 0, x.isFinite else { throw BessemerError(.config, "rope scaling needs a positive \(name)") }
       return x
     }
-    switch table.rope_type ?? table.type ?? "default" {
+    switch table.ropeType ?? table.type ?? "default" {
     case "default": scaling = .none
     case "linear": scaling = .linear(factor: try value(table.factor, "factor"))
     case "llama3":
       scaling = .llama3(
-        factor: try value(table.factor, "factor"), lowFactor: try value(table.low_freq_factor, "low_freq_factor"),
-        highFactor: try value(table.high_freq_factor, "high_freq_factor"),
-        originalPositions: try value(table.original_max_position_embeddings, "original_max_position_embeddings"))
+        factor: try value(table.factor, "factor"), lowFactor: try value(table.lowFreqFactor, "low_freq_factor"),
+        highFactor: try value(table.highFreqFactor, "high_freq_factor"),
+        originalPositions: try value(table.originalMaxPositionEmbeddings, "original_max_position_embeddings"))
     case let other: throw BessemerError(.unsupportedFeature, "rope scaling of type \(quoted(other)) is not supported")
     }
   }
@@ -62,7 +64,8 @@ struct RotaryParameters {
   func frequencies(headSize: Int) throws -> [Float] {
     let size = Int(Double(headSize) * partialFactor)
     guard size > 0, size % 2 == 0 else {
-      throw BessemerError(.config, "a rotary size of \(size) (head size \(headSize) times \(partialFactor)) is not even")
+      throw BessemerError(
+        .config, "a rotary size of \(size) (head size \(headSize) times \(partialFactor)) is not even")
     }
     return stride(from: 0, to: size, by: 2).map { i in
       let base = 1 / raised(theta, Double(i) / Double(size))

@@ -39,8 +39,12 @@ struct WeightAccount {
     var parts: [String] = []
     let shown = missing.count >= WeightAccount.maximumProblems ? Array(missing.prefix(100)) : missing
     if !misshapen.isEmpty { parts.append("\(misshapen.count) misshapen: " + misshapen.joined(separator: "; ")) }
-    if !missing.isEmpty { parts.append("\(missing.count) missing: " + WeightAccount.collapsed(shown).joined(separator: ", ")) }
-    if !surplus.isEmpty { parts.append("\(surplus.count) surplus: " + WeightAccount.collapsed(surplus).joined(separator: ", ")) }
+    if !missing.isEmpty {
+      parts.append("\(missing.count) missing: " + WeightAccount.collapsed(shown).joined(separator: ", "))
+    }
+    if !surplus.isEmpty {
+      parts.append("\(surplus.count) surplus: " + WeightAccount.collapsed(surplus).joined(separator: ", "))
+    }
     throw BessemerError(
       .weights, "config.json and the weights disagree: " + parts.joined(separator: "; "),
       details: misshapen + missing.map { "missing: \($0)" } + surplus.map { "surplus: \($0)" })

@@ -56,6 +56,7 @@ extension Bundle {
       let piece = bytes[done..<min(bytes.count, done + 1 << 23)]
       piece.withUnsafeBytes { hash.update($0) }
       try sink.write(piece)
+      piece.releasePages()
       done += piece.count
       progress(BundleProgress(done: min(sink.position, total), total: total, name: file.name))
     }

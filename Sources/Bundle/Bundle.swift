@@ -4,9 +4,9 @@ public import Tensors
 
 /// A runnable model: a graph, its weights, tokenizer and configuration, and a manifest that says where they come from.
 ///
-/// Opening checks everything but the bytes of the weights: the manifest and all texts by digest, names, sizes, the graph, and
-/// that it and its weights fit each other. ``verify(progress:)`` checks the rest. Weights stay in their files until they
-/// are used; compressed ones are decompressed whenever they are loaded, so keep what is needed twice.
+/// Opening checks everything but the bytes of the weights: the manifest and all texts by digest, names, sizes, the
+/// graph, and that it and its weights fit each other. ``verify(progress:)`` checks the rest. Weights stay in their
+/// files until they are used; compressed ones are decompressed whenever they are loaded, so keep what is needed twice.
 public struct Bundle: Sendable {
   /// The path as it was given.
   public let path: String
@@ -19,7 +19,8 @@ public struct Bundle: Sendable {
   /// Bytes of a graph's text that are read.
   static let maximumGraphByteCount = 1 << 29
 
-  /// Opens a folder or a packed file. `threads` decompress weights; `memoryLimit` bounds the bytes of one decompressed tensor.
+  /// Opens a folder or a packed file. `threads` decompress weights; `memoryLimit` bounds the bytes of one decompressed
+  /// tensor.
   ///
   /// Throws ``ErrorCode/wrongFormat`` for what is no bundle, ``ErrorCode/unsupportedFeature`` for another version,
   /// ``ErrorCode/bundle`` when manifest and files disagree, ``ErrorCode/digest`` for a text that was changed.
@@ -88,7 +89,8 @@ public struct Bundle: Sendable {
   }
 
   /// A file in memory, its digest checked.
-  private static func text(_ name: String, _ files: BundleFiles, _ manifest: BundleManifest, limit: Int) throws -> Bytes {
+  private static func text(_ name: String, _ files: BundleFiles, _ manifest: BundleManifest, limit: Int) throws -> Bytes
+  {
     guard let file = manifest.file(named: name) else {
       throw BessemerError(.fileMissing, "the bundle has no file \(quoted(name))")
     }
@@ -110,6 +112,9 @@ public struct Bundle: Sendable {
         throw BessemerError(
           .bundle, "\(quoted(file.name)) has \(byteCount) bytes, the manifest says \(file.byteCount)")
       }
+      guard (files.listedDigest(of: file.name) ?? file.sha256) == file.sha256 else {
+        throw BessemerError(.bundle, "the index and the manifest give different digests of \(quoted(file.name))")
+      }
     }
     if let surplus = present.min() {
       throw BessemerError(.bundle, "holds \(quoted(surplus.string)), which the manifest does not list")
@@ -125,8 +130,8 @@ public struct Bundle: Sendable {
     guard manifest.weights.tensorCount == weights.entries.count, manifest.weights.byteCount == byteCount else {
       throw BessemerError(
         .bundle,
-        "holds \(weights.entries.count) tensors of \(byteCount) bytes, the manifest says \(manifest.weights.tensorCount)"
-          + " of \(manifest.weights.byteCount)")
+        "holds \(weights.entries.count) tensors of \(byteCount) bytes, the manifest says "
+          + "\(manifest.weights.tensorCount) of \(manifest.weights.byteCount)")
     }
     for id in graph.nodeIDs {
       guard let op = graph[id].op as? Weight else { continue }
@@ -153,7 +158,8 @@ public struct Bundle: Sendable {
         var (dtype, shape, layout) = (entry.dtype, entry.shape, WeightLayout.rowMajor)
         if let form = forms.removeValue(forKey: entry.name) {
           (dtype, shape, layout) = (form.dtype, form.shape, form.layout)
-          guard StoredTensor.container(dtype, shape: shape, layout) == TensorType(entry.dtype, shape: entry.shape) else {
+          guard StoredTensor.container(dtype, shape: shape, layout) == TensorType(entry.dtype, shape: entry.shape)
+          else {
             let type = TensorType(entry.dtype, shape: entry.shape)
             throw BessemerError(
               .tensorLayout, "tensor \(quoted(entry.name.string)) is stored as \(type), which does not hold its form",

@@ -14,7 +14,8 @@ struct BundleFiles: Sendable {
   init(path: String) throws {
     root = path
     do { place = .folder(try InputFolder(path: path)) } catch let error as BessemerError
-    where error.code == .notRegularFile {
+      where error.code == .notRegularFile
+    {
       place = .packed(try PackedBundle(path: path))
     }
   }
@@ -39,6 +40,12 @@ struct BundleFiles: Sendable {
     case .folder: try open(name).byteCount
     case .packed(let packed): try packed.range(of: name).count
     }
+  }
+
+  /// The digest that a packed file's index gives; a folder has none beside the manifest.
+  func listedDigest(of name: String) -> Digest? {
+    guard case .packed(let packed) = place else { return nil }
+    return packed.files.first { TensorName($0.file.name) == TensorName(name) }?.file.sha256
   }
 
   /// The content in memory of its own.
@@ -72,7 +79,8 @@ struct BundleFiles: Sendable {
   private func open(_ name: String) throws -> InputFile {
     guard case .folder(let folder) = place else { preconditionFailure("not in a folder") }
     do { return try folder.open(name, links: .refused) } catch let error as BessemerError
-    where error.code == .fileMissing && name == BundleManifest.fileName {
+      where error.code == .fileMissing && name == BundleManifest.fileName
+    {
       throw BessemerError(.wrongFormat, "is no bundle: it has no \(BundleManifest.fileName)", file: root)
     }
   }

@@ -15,7 +15,8 @@ extension BundleManifest {
   init(text: Bytes) throws {
     let json = try JSON.parse(text)
     guard BundleManifest.recognizes(json) else {
-      throw BessemerError(.wrongFormat, "is not the manifest of a bundle: \"format\" is not \"\(BundleManifest.format)\"")
+      throw BessemerError(
+        .wrongFormat, "is not the manifest of a bundle: \"format\" is not \"\(BundleManifest.format)\"")
     }
     let version = try json.required("format_version").asInt()
     guard version == BundleManifest.formatVersion else {
@@ -89,7 +90,7 @@ extension BundleManifest.File {
     let text = try json.required("sha256")
     guard let digest = Digest(hex: try text.asString()) else { throw text.mismatch("64 hexadecimal digits") }
     self.init(
-      name: try json.required("name").asString(), byteCount: try json.required("byte_count").asInt(in: 0...(1 << 62)),
+      name: try json.required("name").asString(), byteCount: try json.required("byte_count").asInt(in: 0...(1 << 48)),
       sha256: digest)
   }
 }
@@ -155,7 +156,8 @@ extension BundleManifest.Provenance {
       func number(_ key: String) throws -> Int { try json.required(key).asInt(in: 0...(1 << 62)) }
       let count = CastLosses.Count(
         examined: try number("examined"), changed: try number("changed"), overflowed: try number("overflowed"))
-      return Loss(tensor: try json.required("tensor").asString(), from: try type("from"), to: try type("to"), count: count)
+      return Loss(
+        tensor: try json.required("tensor").asString(), from: try type("from"), to: try type("to"), count: count)
     }
   }
 }
@@ -164,7 +166,8 @@ extension JSON {
   /// Throws ``ErrorCode/bundle`` when this is no object or has a member that is not among these.
   func checkMembers(_ known: [String]) throws {
     for (key, _) in try asObject() where !known.contains(where: { $0.utf8.elementsEqual(key.utf8) }) {
-      throw BessemerError(.bundle, "\(path.isEmpty ? "the manifest" : quoted(path)) has an unknown member \(quoted(key))")
+      throw BessemerError(
+        .bundle, "\(path.isEmpty ? "the manifest" : quoted(path)) has an unknown member \(quoted(key))")
     }
   }
 }

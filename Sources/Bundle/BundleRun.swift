@@ -56,14 +56,17 @@ final class BundleRun {
   func writeSafetensors() throws {
     for tensor in writer.stored {
       let form = BundleManifest.Weights.Form(dtype: tensor.dtype, shape: tensor.shape, layout: tensor.layout)
-      if tensor.layout != .rowMajor || tensor.dtype.safetensorsName == nil { manifest.weights.forms[tensor.name] = form }
+      if tensor.layout != .rowMajor || tensor.dtype.safetensorsName == nil {
+        manifest.weights.forms[tensor.name] = form
+      }
     }
     let pipeline = OrderedPipeline(threads: threads) { PlainSlot() }
     let shards = writer.shards()
     for (number, shard) in shards.enumerated() {
       let name =
         shards.count == 1
-        ? "weights.safetensors" : "weights-\(BundleRun.padded(number + 1))-of-\(BundleRun.padded(shards.count)).safetensors"
+        ? "weights.safetensors"
+        : "weights-\(BundleRun.padded(number + 1))-of-\(BundleRun.padded(shards.count)).safetensors"
       let run = RunReference(run: self, pipeline: pipeline)
       let file = try SafetensorsWriter(
         shard.map { tensor in
@@ -102,6 +105,7 @@ final class BundleRun {
   }
 
   private func advance(_ tensor: StoredTensor, _ byteCount: Int) {
+    if done >> 24 != (done + byteCount) >> 24 { tensor.reader.releasePages() }
     done += byteCount
     progress(BundleProgress(done: done, total: writer.byteCount, name: tensor.name.string))
   }
@@ -165,8 +169,8 @@ extension StoredTensor {
     return (type.dtype, type.shape ?? [])
   }
 
-  /// Type and shape under which a tensor stands in a safetensors file: panels as an array of panels, types that the format
-  /// lacks as bytes.
+  /// Type and shape under which a tensor stands in a safetensors file: panels as an array of panels, types that the
+  /// format lacks as bytes.
   static func container(_ dtype: DType, shape: [Int], _ layout: WeightLayout) -> TensorType {
     if layout == .panels, let panels = WeightLayout.panelShape(dtype, shape: shape) {
       return TensorType(dtype, shape: panels)

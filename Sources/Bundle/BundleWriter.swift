@@ -61,8 +61,8 @@ public struct BundleWriter: Sendable {
   let stored: [StoredTensor]
   let shardByteCount: Int
 
-  /// Throws ``ErrorCode/graph`` or ``ErrorCode/weights`` for a graph that does not fit its weights, ``ErrorCode/usage`` for
-  /// a file name that cannot be carried.
+  /// Throws ``ErrorCode/graph`` or ``ErrorCode/weights`` for a graph that does not fit its weights, ``ErrorCode/usage``
+  /// for a file name that cannot be carried.
   public init(_ contents: BundleContents) throws {
     try self.init(contents, shardByteCount: BundleWriter.maximumShardByteCount)
   }
@@ -97,9 +97,10 @@ public struct BundleWriter: Sendable {
   /// The bytes of all weights before compression.
   public var byteCount: Int { stored.reduce(0) { $0 + $1.byteCount } }
 
-  /// Writes the folder `path` and returns its manifest. `inputs` are files, beside those that are mapped, that must not be
-  /// overwritten. An existing folder is replaced only if it is a bundle and `overwrite` is set. `progress` may be called on
-  /// any thread, but never on two at once.
+  /// Writes the folder `path` and returns its manifest. `inputs` are files, beside those that are mapped, that must not
+  /// be overwritten. An existing folder is replaced only with `overwrite`, and if it is a bundle or holds nothing but plain
+  /// files. `progress` may be
+  /// called on any thread, but never on two at once.
   @discardableResult
   public func write(
     to path: String, compress: Bool = false, threads: Int = 1, overwrite: Bool = false, inputs: [FileIdentity] = [],
@@ -107,16 +108,25 @@ public struct BundleWriter: Sendable {
   ) throws -> BundleManifest {
     let run = BundleRun(self, threads: threads, progress: progress)
     try AtomicFolder.write(
-      to: path, overwrite: overwrite, inputs: inputs, mayReplace: { Bundle.isBundleFolder($0) }
+      to: path, overwrite: overwrite, inputs: inputs,
+      mayReplace: { try Bundle.isBundleFolder($0) || InputFolder(path: $0).holdsOnlyFiles() }
     ) { folder in
       run.folder = folder
-      try run.writeText(BundleManifest.graphFileName, Array(graph.text.utf8))
+      let text = Array(graph.text.utf8)
+      if !compress { try folder.ensureRoom(roomNeeded(text.count)) }
+      try run.writeText(BundleManifest.graphFileName, text)
       if compress { try run.writeCompressed() } else { try run.writeSafetensors() }
       for (name, bytes) in contents.files { try run.writeFile(name, byteCount: bytes.count) { try $0.write(bytes) } }
       run.finish()
       try folder.write(BundleManifest.fileName) { try $0.write(run.manifest.text) }
     }
     return run.manifest
+  }
+
+  /// Bytes that the folder takes without compression, with room for the lines of the manifest and of headers.
+  private func roomNeeded(_ graphByteCount: Int) -> Int {
+    let files = contents.files.reduce(0) { $0 + $1.bytes.count }
+    return byteCount + graphByteCount + files + 8192 + 512 * stored.count
   }
 
   /// All weights that are missing or of another type, at once.

@@ -74,6 +74,7 @@ extension CompressedWeights {
           .memory, "tensor \(quoted(name.string)) takes \(byteCount) bytes, at most \(memoryLimit) are allowed",
           file: file)
       }
+      defer { data[offsets[0]..<offsets[count]].releasePages() }
       do {
         return try Bytes(byteCount: byteCount) { target in
           let workers = max(1, min(threads, count))

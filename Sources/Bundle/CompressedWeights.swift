@@ -4,8 +4,8 @@ import Tensors
 
 /// Weights as independent zstd frames: `weights.bsz`, and `weights.bsz.json` which says what is where.
 ///
-/// `weights.bsz` starts with 64 bytes, `BESSEMER WEIGHTS 1` and zeros; the frames follow without a gap, tensor after tensor.
-/// Each frame is a piece of the tensor's bytes in its layout, with its byte planes split, see ``ZstdFrame``.
+/// `weights.bsz` starts with 64 bytes, `BESSEMER WEIGHTS 1` and zeros; the frames follow without a gap, tensor after
+/// tensor. Each frame is a piece of the tensor's bytes in its layout, with its byte planes split, see ``ZstdFrame``.
 /// The index lists for each tensor `name`, `dtype`, `shape`, `layout`, `piece` (the bytes of every frame's content but
 /// the last) and `frames` (the bytes that each frame takes in the file).
 enum CompressedWeights {
@@ -31,7 +31,8 @@ enum CompressedWeights {
     init() throws { compressor = try ZstdCompressor() }
   }
 
-  /// Writes all tensors; returns the text of the index. `note` gets each tensor's losses, `progress` the bytes of content.
+  /// Writes all tensors; returns the text of the index. `note` gets each tensor's losses, `progress` the bytes of
+  /// content.
   static func write(
     _ tensors: [StoredTensor], to sink: any ByteSink, threads: Int, progress: (StoredTensor, Int) -> Void,
     note: (StoredTensor, CastLosses) -> Void

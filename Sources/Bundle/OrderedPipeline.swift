@@ -47,7 +47,8 @@ struct OrderedPipeline<Slot: AnyObject> {
   }
 }
 
-/// Runs `body` for each number below `count` on the system's threads. Throws the error of the lowest number that has one.
+/// Runs `body` for each number below `count` on the system's threads. Throws the error of the lowest number that has
+/// one.
 func parallel(_ count: Int, _ body: (Int) throws -> Void) throws {
   let errors = Errors(count: count)
   withoutActuallyEscaping(body) { body in

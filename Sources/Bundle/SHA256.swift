@@ -64,16 +64,16 @@ public final class SHA256 {
     return Digest(bytes)
   }
 
-  /// The digest of bytes that may be a mapped file. `progress` is called with the bytes done since the last call.
+  /// The digest of bytes that may be a mapped file, whose pages are given back. `progress` is called with the bytes
+  /// done since the last call.
   public static func digest(of bytes: Bytes, progress: (Int) -> Void = { _ in }) throws -> Digest {
     let hash = SHA256()
-    try bytes.withUnsafeBytes { raw in
-      for start in stride(from: 0, to: raw.count, by: 1 << 22) {
-        try Interrupt.check()
-        let piece = UnsafeRawBufferPointer(rebasing: raw[start..<min(raw.count, start + 1 << 22)])
-        hash.update(piece)
-        progress(piece.count)
-      }
+    for start in stride(from: 0, to: bytes.count, by: 1 << 22) {
+      try Interrupt.check()
+      let piece = bytes[start..<min(bytes.count, start + 1 << 22)]
+      piece.withUnsafeBytes { hash.update($0) }
+      piece.releasePages()
+      progress(piece.count)
     }
     return hash.finish()
   }
@@ -105,6 +105,7 @@ final class HashingSink: ByteSink {
       let piece = bytes[start..<min(bytes.count, start + 1 << 23)]
       piece.withUnsafeBytes { hash.update($0) }
       try sink.write(piece)
+      piece.releasePages()
       progress(piece.count)
     }
   }

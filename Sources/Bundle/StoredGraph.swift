@@ -3,9 +3,9 @@ import Tensors
 
 /// A graph whose parameters are plain weights, and how each of these is computed from the original.
 ///
-/// Each largest expression over weights becomes one weight, equal expressions the same one. What depends on constants alone
-/// stays as it is, and so does an operator that makes more elements than it reads, as `expand` does: storing its result
-/// would make the bundle larger than the model.
+/// Each largest expression over weights becomes one weight, equal expressions the same one. What depends on constants
+/// alone stays as it is, and so does an operator that makes more elements than it reads, as `expand` does: storing its
+/// result would make the bundle larger than the model.
 struct StoredGraph {
   /// A weight to store.
   struct Tensor {

@@ -22,7 +22,8 @@ struct StoredTensor: Sendable {
   init(_ tensor: StoredGraph.Tensor, reader: ParameterReader) throws {
     guard let size = tensor.layout.byteCount(tensor.dtype, shape: tensor.shape) else {
       throw BessemerError(
-        .limit, "weight \(quoted(tensor.name.string)) of \(tensor.dtype)\(tensor.shape) is too large or no whole number of bytes")
+        .limit,
+        "weight \(quoted(tensor.name.string)) of \(tensor.dtype)\(tensor.shape) does not fit into bytes")
     }
     name = tensor.name
     dtype = tensor.dtype

@@ -1,8 +1,8 @@
 import CZstd
 import Tensors
 
-/// One zstd frame of a tensor's bytes, whose planes (all first bytes of the elements, then all second ones, …) are split:
-/// signs and exponents lie side by side and compress, fractions do not and cost nothing.
+/// One zstd frame of a tensor's bytes, whose planes (all first bytes of the elements, then all second ones, …) are
+/// split: signs and exponents lie side by side and compress, fractions do not and cost nothing.
 enum ZstdFrame {
   /// Part of the format of a bundle only in that the same input gives the same bytes.
   static let level: Int32 = 3

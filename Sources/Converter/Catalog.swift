@@ -14,7 +14,8 @@ public enum Catalog {
   }
 
   public static let containers = [
-    Container(name: "safetensors", access: "read", summary: "a file, an index.json with its shards, or a folder of them"),
+    Container(
+      name: "safetensors", access: "read", summary: "a file, an index.json with its shards, or a folder of them"),
     Container(name: "bundle", access: "read, write", summary: "a folder with manifest.json, or one packed file"),
   ]
 

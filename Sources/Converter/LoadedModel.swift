@@ -40,11 +40,13 @@ public struct LoadedModel: Sendable {
     try self.init(ModelLocation(path), options: options)
   }
 
-  /// Opens the model at a location.
-  public init(_ location: ModelLocation, options: ModelOptions = ModelOptions()) throws {
+  /// Opens the model at a location; `opened` are its weights if they have been opened already.
+  public init(
+    _ location: ModelLocation, options: ModelOptions = ModelOptions(), weights opened: TensorStore? = nil
+  ) throws {
     path = location.path
     if case .bundle(let path) = location {
-      let bundle = try Bundles.open(path)
+      let bundle = try Bundles.open(path, options.resources)
       (origin, graph, weights, files, report) = (.bundle, bundle.graph, bundle.weights, bundle.files, nil)
       let configuration = try LoadedModel.config(bundle.files, at: path)
       config = configuration
@@ -59,7 +61,7 @@ public struct LoadedModel: Sendable {
     config = configuration
     let configPath = files["config.json"]?.path ?? location.path
     modelType = try inFile(configPath) { try configuration.modelType }
-    let weights = try SafetensorsCheckpoint.read(location.path)
+    let weights = try opened ?? SafetensorsCheckpoint.read(location.path)
     self.weights = weights
     var graph = try inFile(configPath) {
       try buildGraph(config: configuration, weights: weights, options: BuildOptions(activation: options.activation))
@@ -121,8 +123,12 @@ public struct ModelOptions: Sendable {
   /// The passes to run; nil leaves the graph as it was built.
   public var passes: PassOptions?
 
-  public init(activation: DType = .float32, passes: PassOptions? = nil) {
+  /// What unpacking a compressed bundle may take.
+  public var resources: Resources
+
+  public init(activation: DType = .float32, passes: PassOptions? = nil, resources: Resources = Resources()) {
     self.activation = activation
     self.passes = passes
+    self.resources = resources
   }
 }

@@ -29,6 +29,19 @@ public enum Machine {
     return usage.ru_maxrss * 1024
   }
 
+  /// Bytes of memory that this process alone has resident now; mapped files do not count.
+  public static var privateByteCount: Int {
+    guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 128)
+    guard fgets(&line, 128, file) != nil else { return 0 }
+    let numbers = line.prefix { $0 != 0 && $0 != 10 }.split(separator: 32).map { digits in
+      digits.reduce(0) { $0 * 10 + Int($1) - 48 }
+    }
+    guard numbers.count > 2 else { return 0 }
+    return (numbers[1] - numbers[2]) * Int(sysconf(Int32(_SC_PAGESIZE)))
+  }
+
   /// The instruction sets that kernels can use here, worst first.
   public static var instructionSets: [String] {
     var names: [String] = []

@@ -28,7 +28,8 @@ public enum ModelInputs {
     let isWhole = tensor.dtype.isInteger || tensor.dtype == .bool
     guard isWhole, tensor.dtype != .uint64, dtype == .int64 else {
       guard tensor.dtype.isFloat, dtype.isFloat else {
-        throw BessemerError(.modelInput, "input \(quoted(name)) is \(tensor.dtype.longName), expected \(dtype.longName)")
+        throw BessemerError(
+          .modelInput, "input \(quoted(name)) is \(tensor.dtype.longName), expected \(dtype.longName)")
       }
       return try tensor.cast(to: dtype)
     }

@@ -14,11 +14,11 @@ public enum ModelLocation: Sendable, Equatable {
   public init(_ path: String) throws {
     guard !path.isEmpty else { throw BessemerError(.fileMissing, "the path is empty") }
     if try isFolder(path) {
-      self = try InputFolder(path: path).contains(Bundles.manifestName) ? .bundle(path) : .folder(path)
+      self = Bundles.isBundle(path) ? .bundle(path) : .folder(path)
     } else if path.hasSuffix("/config.json") || path == "config.json" {
       self = .folder(folderPath(of: path))
     } else {
-      self = try Bundles.isPacked(path) ? .bundle(path) : .weights(path)
+      self = Bundles.isBundle(path) ? .bundle(path) : .weights(path)
     }
   }
 
@@ -60,10 +60,24 @@ func realPath(_ path: String) -> String? {
     defer { free(resolved) }
     return String(cString: resolved)
   }
-  var trimmed = path
-  while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed.removeLast() }
+  let trimmed = path.trimmingSlashes
   guard let folder = realpath(folderPath(of: trimmed), nil) else { return nil }
   defer { free(folder) }
   let name = trimmed.utf8.split(separator: UInt8(ascii: "/")).last.map { String($0) ?? "" } ?? ""
   return String(cString: folder) + "/" + name
+}
+
+/// Whether anything is at `path`, be it a link to nothing.
+func exists(_ path: String) -> Bool {
+  var status = stat()
+  return lstat(path, &status) == 0
+}
+
+extension String {
+  /// Without slashes at the end.
+  var trimmingSlashes: String {
+    var result = self
+    while result.count > 1, result.hasSuffix("/") { result.removeLast() }
+    return result
+  }
 }

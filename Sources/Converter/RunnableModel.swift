@@ -16,7 +16,9 @@ public struct RunnableModel {
   public init(
     path: String, options: RunOptions, fuse: Bool = true, lastPositionOnly: Bool = false, capacity: Int = 0
   ) throws {
-    loaded = try LoadedModel(path: path, options: ModelOptions(passes: PassOptions(fuse: fuse)))
+    loaded = try LoadedModel(
+      path: path, options: ModelOptions(passes: PassOptions(fuse: fuse), resources: Resources(threads: options.threads))
+    )
     var graph = loaded.graph
     if lastPositionOnly { _ = try PassRunner([KeepLastPosition()]).run(on: &graph) }
     session = Session(Model(graph, weights: loaded.weights, options: options), capacity: capacity)
@@ -60,7 +62,9 @@ public struct RunnableModel {
     let types = modules.compactMap { $0["type"]?.string ?? nil }
     var pooling = Pooling(mode: .mean, normalizes: types.contains { $0.hasSuffix(".Normalize") })
     guard let config = try loaded.files.json("1_Pooling/config.json") else { return pooling }
-    for (key, mode) in [("cls_token", Pooling.Mode.cls), ("max_tokens", .max), ("lasttoken", .lastToken), ("mean_tokens", .mean)]
+    for (key, mode) in [
+      ("cls_token", Pooling.Mode.cls), ("max_tokens", .max), ("lasttoken", .lastToken), ("mean_tokens", .mean),
+    ]
     where config["pooling_mode_" + key]?.bool == true { pooling.mode = mode }
     for key in ["mean_sqrt_len_tokens", "weightedmean_tokens"] where config["pooling_mode_" + key]?.bool == true {
       throw BessemerError(.unsupportedFeature, "pooling_mode_\(key) is not supported", file: loaded.path)

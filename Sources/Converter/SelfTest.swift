@@ -1,8 +1,9 @@
 internal import IR
 internal import Passes
+internal import Runtime
 internal import Tensors
 
-/// A model of a few numbers taken the whole way: text, passes, interpreter.
+/// A model of a few numbers taken the whole way: text, passes, interpreter, runtime.
 public enum SelfTest {
   private static let text = """
     graph "self-test" {
@@ -31,6 +32,8 @@ public enum SelfTest {
     try store.append("w", weight)
     let interpreted = try Interpreter(graph) { try store.tensor($0) }.run(["x": x]).outputs["y"]
     try compare(interpreted, expected, "interpreter")
+    let model = Model(graph, weights: store, options: RunOptions(threads: 1))
+    try compare(try Session(model).run(["x": x])["y"], expected, "runtime")
   }
 
   private static func compare(_ result: Tensor?, _ expected: [Double], _ what: String) throws {

@@ -7,7 +7,14 @@ public struct CastLosses: Sendable, Equatable {
     public let from: DType
     public let to: DType
 
-    public static func < (a: Types, b: Types) -> Bool { (a.from.rawValue, a.to.rawValue) < (b.from.rawValue, b.to.rawValue) }
+    public init(from: DType, to: DType) {
+      self.from = from
+      self.to = to
+    }
+
+    public static func < (a: Types, b: Types) -> Bool {
+      (a.from.rawValue, a.to.rawValue) < (b.from.rawValue, b.to.rawValue)
+    }
   }
 
   public struct Count: Sendable, Equatable {
@@ -27,6 +34,9 @@ public struct CastLosses: Sendable, Equatable {
 
   /// By pair of types, only of casts that can change a value.
   public private(set) var counts: [Types: Count] = [:]
+
+  /// Elements that are converted back at a time, small enough for the first cache.
+  private static let pieceElementCount = 4096
 
   public init() {}
 
@@ -62,18 +72,26 @@ public struct CastLosses: Sendable, Equatable {
     if BulkConversion.exists(from: from, to: to) {
       // Converting back is exact on the way from 16 to 32 bits, and between the short types where nothing was lost.
       let size = from.bits / 8
-      let memory = HeapMemory(byteCount: count * size)
-      let back = UnsafeMutableRawBufferPointer(start: memory.base, count: count * size)
-      BulkConversion.convert(target, to, to: back, from, count: count)
-      if from == .float32 {
-        result.compare(source, UnsafeRawBufferPointer(back), UInt32.self, infinity: 0x7F80_0000, count: count)
-      } else {
-        let infinity: UInt16 = from == .float16 ? 0x7C00 : 0x7F80
-        result.compare(source, UnsafeRawBufferPointer(back), UInt16.self, infinity: infinity, count: count)
+      let step = min(count, CastLosses.pieceElementCount)
+      let memory = HeapMemory(byteCount: step * size)
+      for start in stride(from: 0, to: count, by: step) {
+        let length = min(step, count - start)
+        let back = UnsafeMutableRawBufferPointer(start: memory.base, count: length * size)
+        let converted = UnsafeRawBufferPointer(rebasing: target[(start * to.bits / 8)...])
+        BulkConversion.convert(converted, to, to: back, from, count: length)
+        let original = UnsafeRawBufferPointer(rebasing: source[(start * size)...])
+        if from == .float32 {
+          result.compare(original, UnsafeRawBufferPointer(back), UInt32.self, infinity: 0x7F80_0000, count: length)
+        } else {
+          let infinity: UInt16 = from == .float16 ? 0x7C00 : 0x7F80
+          result.compare(original, UnsafeRawBufferPointer(back), UInt16.self, infinity: infinity, count: length)
+        }
       }
       withExtendedLifetime(memory) {}
     } else {
-      let (a, b) = (try Tensor(from, shape: [count], bytes: Bytes(source)), try Tensor(to, shape: [count], bytes: Bytes(target)))
+      let (a, b) = (
+        try Tensor(from, shape: [count], bytes: Bytes(source)), try Tensor(to, shape: [count], bytes: Bytes(target))
+      )
       if from.isInteger, to.isInteger || to == .bool {
         for (x, y) in zip(a.integers, b.integers) where x != y { result.changed += 1 }
       } else {
@@ -90,7 +108,8 @@ public struct CastLosses: Sendable, Equatable {
 }
 
 extension CastLosses.Count {
-  /// Compares IEEE patterns whose infinity is given: other bits, unless both are NaN or both are zero, are another value.
+  /// Compares IEEE patterns whose infinity is given: other bits, unless both are NaN or both are zero, are another
+  /// value.
   fileprivate mutating func compare<U: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
     _ source: UnsafeRawBufferPointer, _ back: UnsafeRawBufferPointer, _: U.Type, infinity: U, count: Int
   ) {

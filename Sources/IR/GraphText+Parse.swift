@@ -14,6 +14,8 @@ struct GraphParser {
   let bytes: [UInt8]
   private let registry: OpRegistry
   var at = 0
+  /// Where the piece begins that an error would be about.
+  var token = 0
   private var graph = Graph(name: "")
   private var values = ValueNumbers()
   var types = TextCache<TensorType>()
@@ -46,6 +48,7 @@ struct GraphParser {
       }
     }
     skipSpace()
+    token = at
     guard at == bytes.count else { throw error("text after the graph") }
     return graph
   }
@@ -73,7 +76,9 @@ struct GraphParser {
     guard !graph.states.contains(where: { $0.name == name }) else { throw error("state \(quoted(name)) twice") }
     try expect(":")
     let type = try type()
+    let start = at
     let attributes = try attributes()
+    token = start
     guard case .int(let axis)? = attributes["axis"], case .int(let capacity)? = attributes["capacity"],
       axis >= 0, axis < type.rank, capacity > 0
     else { throw error("a state needs an axis inside its type and a positive capacity") }
@@ -82,13 +87,14 @@ struct GraphParser {
 
   private mutating func parseUpdate() throws {
     let name = try string()
-    try expect("=")
-    let value = try use()
     guard let state = graph.states.first(where: { $0.name == name }) else { throw error("no state \(quoted(name))") }
-    graph.setUpdate(value, of: state.value)
+    try expect("=")
+    graph.setUpdate(try use(), of: state.value)
   }
 
   private mutating func parseNode() throws {
+    skipSpace()
+    let start = at
     var numbers = [try definition()]
     while accept(",") { numbers.append(try definition()) }
     try expect("=")
@@ -108,6 +114,7 @@ struct GraphParser {
     skipSpace()
     let label = peek(UInt8(ascii: "\"")) ? try string() : ""
     let results: [ValueID]
+    token = start
     do { results = try graph.add(op, operands, name: label) } catch {
       throw BessemerError(.graph, "\(position): \(error)")
     }
@@ -122,13 +129,19 @@ struct GraphParser {
   private mutating func parseOp(_ name: String, _ nameRange: Range<Int>) throws -> any Op {
     let hasAttributes = peek(UInt8(ascii: "{"))
     // No two weights are alike.
-    if hasAttributes, name == Weight.name { return try make(name, try attributes()) }
+    if hasAttributes, name == Weight.name {
+      let attributes = try attributes()
+      token = nameRange.lowerBound
+      return try make(name, attributes)
+    }
     let start = at
     if hasAttributes { try skipAttributes() }
     let key = TextKey(bytes, nameRange, start..<at)
     if let op = ops.value(for: key, in: bytes) { return op }
     at = start
-    let op = try make(name, hasAttributes ? try attributes() : [:])
+    let attributes = hasAttributes ? try attributes() : [:]
+    token = nameRange.lowerBound
+    let op = try make(name, attributes)
     ops.insert(op, for: key)
     return op
   }
@@ -157,6 +170,8 @@ struct GraphParser {
   }
 
   private mutating func valueNumber() throws -> Int {
+    skipSpace()
+    token = at
     try expect("%")
     let start = at
     var number = 0

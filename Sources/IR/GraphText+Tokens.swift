@@ -27,12 +27,16 @@ extension GraphParser {
   }
 
   mutating func expect(_ text: StaticString) throws {
-    guard accept(text) else { throw error("expected '\(text)'") }
+    guard accept(text) else {
+      token = at
+      throw error("expected '\(text)'")
+    }
   }
 
   /// Letters, digits, `_` and `.`.
   mutating func word() throws -> String {
     skipSpace()
+    token = at
     let start = at
     while at < bytes.count {
       switch bytes[at] {
@@ -50,6 +54,8 @@ extension GraphParser {
   }
 
   mutating func string() throws -> String {
+    skipSpace()
+    token = at
     try expect("\"")
     let start = at
     while at < bytes.count, bytes[at] != UInt8(ascii: "\""), bytes[at] != UInt8(ascii: "\\") { at += 1 }
@@ -83,9 +89,9 @@ extension GraphParser {
     throw error("a string does not end")
   }
 
-  /// `line 3, column 7`
+  /// `line 3, column 7`, where ``token`` is.
   var position: String {
-    let before = bytes[..<min(at, bytes.count)]
+    let before = bytes[..<min(token, bytes.count)]
     let line = before.count { $0 == UInt8(ascii: "\n") } + 1
     let column = before.count - (before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0) + 1
     return "line \(line), column \(column)"

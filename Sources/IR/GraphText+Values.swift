@@ -16,6 +16,7 @@ extension GraphParser {
   }
 
   private mutating func parseType() throws -> TensorType {
+    let start = at
     let name = try word()
     guard let dtype = DType(rawValue: name) else { throw error("unknown type \(quoted(name))") }
     try expect("[")
@@ -23,17 +24,18 @@ extension GraphParser {
     if !accept("]") {
       repeat {
         skipSpace()
-        let start = at
+        token = at
         while at < bytes.count, bytes[at] != UInt8(ascii: ","), bytes[at] != UInt8(ascii: "]"),
-          at - start <= Dim.maximumSymbolLength
+          at - token <= Dim.maximumSymbolLength
         { at += 1 }
-        guard let text = String(validating: bytes[start..<at], as: UTF8.self), let dim = dimension(text) else {
+        guard let text = String(validating: bytes[token..<at], as: UTF8.self), let dim = dimension(text) else {
           throw error("bad dimension")
         }
         dims.append(dim)
       } while accept(",") && dims.count <= TensorType.maximumRank
       try expect("]")
     }
+    token = start
     let type = TensorType(dtype, dims)
     guard type.isWithinLimits else { throw error("too many dimensions or elements") }
     return type
@@ -61,7 +63,8 @@ extension GraphParser {
     repeat {
       let name = try word()
       try expect("=")
-      guard result.updateValue(try attribute(), forKey: name) == nil else { throw error("attribute \(name) twice") }
+      guard result[name] == nil else { throw error("attribute \(name) twice") }
+      result[name] = try attribute()
     } while accept(",")
     try expect("}")
     return result
@@ -127,7 +130,7 @@ extension GraphParser {
 
   private mutating func numberText() throws -> String {
     skipSpace()
-    let start = at
+    token = at
     while at < bytes.count {
       switch bytes[at] {
       case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "+"), UInt8(ascii: "."),
@@ -138,25 +141,28 @@ extension GraphParser {
       }
       break
     }
-    guard at > start, at - start <= 64 else { throw error("expected a number") }
-    return String(decoding: bytes[start..<at], as: UTF8.self)
+    guard at > token, at - token <= 64 else { throw error("expected a number") }
+    return String(decoding: bytes[token..<at], as: UTF8.self)
   }
 
   /// A tensor: `f32[2](1.0,2.0)`, or `f32[2](0x…)` with the bytes in hexadecimal.
   mutating func tensor() throws -> Tensor {
+    skipSpace()
+    let start = at
     let type = try type()
+    token = start
     guard let shape = type.shape, let count = Tensor.elementCount(of: shape), count <= bytes.count - at,
       let byteCount = type.dtype.byteCount(of: count)
     else { throw error("a constant needs a known shape and all its values") }
     try expect("(")
     if at + 1 < bytes.count, bytes[at] == UInt8(ascii: "0"), bytes[at + 1] == UInt8(ascii: "x") {
       at += 2
-      let start = at
+      token = at
       while at < bytes.count, bytes[at] != UInt8(ascii: ")") { at += 1 }
-      let raw = stride(from: start, to: at - 1, by: 2).compactMap {
+      let raw = stride(from: token, to: at - 1, by: 2).compactMap {
         String(validating: bytes[$0..<$0 + 2], as: UTF8.self).flatMap { UInt8($0, radix: 16) }
       }
-      guard at - start == 2 * byteCount, raw.count == byteCount else {
+      guard at - token == 2 * byteCount, raw.count == byteCount else {
         throw error("expected \(byteCount) bytes in hexadecimal")
       }
       try expect(")")
@@ -178,6 +184,7 @@ extension GraphParser {
       } while accept(",")
       try expect(")")
     }
+    token = start
     guard doubles.count + integers.count == count else {
       throw error("expected \(count) values, found \(doubles.count + integers.count)")
     }

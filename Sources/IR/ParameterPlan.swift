@@ -2,8 +2,8 @@ import Tensors
 
 /// How the elements of a parameter are found, in row-major order, in the tensors they come from.
 ///
-/// Operators that move elements are worked into the plan; what a plan cannot express is evaluated as a whole and becomes
-/// the source of a plan of its own.
+/// Operators that move elements are worked into the plan; what a plan cannot express is evaluated as a whole and
+/// becomes the source of a plan of its own.
 indirect enum ParameterPlan: Sendable {
   case view(StridedView)
   /// Each element of the plan, converted.
@@ -126,7 +126,9 @@ indirect enum ParameterPlan: Sendable {
           let end = start + part.shape[axis]
           let (low, high) = (max(start, first), min(end, first + count))
           if low < high {
-            guard let piece = part.sliced(axis: axis, first: low - start, step: 1, count: high - low) else { return nil }
+            guard let piece = part.sliced(axis: axis, first: low - start, step: 1, count: high - low) else {
+              return nil
+            }
             cut.append(piece)
           }
           start = end

@@ -3,9 +3,9 @@ public import Tensors
 
 /// Evaluates parameters: values that are computed from weights and constants alone.
 ///
-/// Casts, transpositions, slices, concatenations and changes of shape are carried out on the elements that are asked for,
-/// straight from the weights' mappings. Any other operator is evaluated as a whole by its plain meaning, and its result
-/// kept until ``forget()``. Safe to use from several threads.
+/// Casts, transpositions, slices, concatenations and changes of shape are carried out on the elements that are asked
+/// for, straight from the weights' mappings. Any other operator is evaluated as a whole by its plain meaning, and its
+/// result kept until ``forget()``. Safe to use from several threads.
 public final class ParameterReader: Sendable {
   private let graph: Graph
   private let weights: TensorStore
@@ -31,7 +31,8 @@ public final class ParameterReader: Sendable {
         let type = graph.type(of: result)
         guard let shape = type.shape else { continue }
         plans[result.ordinal] =
-          ParameterPlan(node.op, result: k, shape: shape, operands) ?? .view(StridedView(result, type.dtype, shape: shape))
+          ParameterPlan(node.op, result: k, shape: shape, operands)
+          ?? .view(StridedView(result, type.dtype, shape: shape))
       }
     }
     self.plans = plans
@@ -76,8 +77,9 @@ public final class ParameterReader: Sendable {
     try write(value, elements: (rows.lowerBound * row)..<(rows.upperBound * row), into: target, losses: &losses)
   }
 
-  /// Writes a range of the elements, in row-major order, to `target`, which has exactly their size; of types below a byte
-  /// the range must start and end at whole bytes. Adds to `losses` what narrowing casts did to the values that were read.
+  /// Writes a range of the elements, in row-major order, to `target`, which has exactly their size; of types below a
+  /// byte the range must start and end at whole bytes. Adds to `losses` what narrowing casts did to the values that
+  /// were read.
   public func write(
     _ value: ValueID, elements: Range<Int>, into target: UnsafeMutableRawBufferPointer, losses: inout CastLosses
   ) throws {
@@ -88,8 +90,16 @@ public final class ParameterReader: Sendable {
     try read(plan, elements, target, &losses)
   }
 
-  /// Lets go of weights and results that are kept in memory.
-  public func forget() { loaded.withLock { $0 = [:] } }
+  /// Lets go of weights and results that are kept in memory, and of the pages of mapped weights.
+  public func forget() {
+    releasePages()
+    loaded.withLock { $0 = [:] }
+  }
+
+  /// Gives the pages of mapped weights that were read back to the system. Others may go on reading.
+  public func releasePages() {
+    for tensor in loaded.withLock({ Array($0.values) }) { tensor.bytes.releasePages() }
+  }
 
   // MARK: Reading
 
@@ -215,7 +225,8 @@ public final class ParameterReader: Sendable {
     guard let entry = weights[op.name] else { throw BessemerError(.weights, "no tensor \(quoted(op.name.string))") }
     guard entry.dtype == op.dtype, entry.shape == op.shape else {
       throw BessemerError(
-        .weights, "tensor \(quoted(op.name.string)) is \(entry.type), the graph says \(TensorType(op.dtype, shape: op.shape))")
+        .weights,
+        "tensor \(quoted(op.name.string)) is \(entry.type), the graph says \(TensorType(op.dtype, shape: op.shape))")
     }
     return entry
   }

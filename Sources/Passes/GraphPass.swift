@@ -34,7 +34,9 @@ public struct PassReport: Sendable {
   public init() {}
 
   /// Notes that `pass` made an operator.
-  public mutating func made(_ result: String, by pass: String) { counts[Entry(pass: pass, result: result, reason: nil), default: 0] += 1 }
+  public mutating func made(_ result: String, by pass: String) {
+    counts[Entry(pass: pass, result: result, reason: nil), default: 0] += 1
+  }
 
   /// Notes that `pass` could have made an operator but did not.
   public mutating func declined(_ result: String, by pass: String, because reason: String) {

@@ -37,7 +37,9 @@ extension Graph {
 
   /// The value whose first and second half along the last dimension are `first` and `second`.
   func halves(_ first: ValueID, _ second: ValueID) -> ValueID? {
-    guard let (a, b) = evenParts(first, second), a.step == 1, b.step == 1, a.first == 0, b.first == a.count else { return nil }
+    guard let (a, b) = evenParts(first, second), a.step == 1, b.step == 1, a.first == 0, b.first == a.count else {
+      return nil
+    }
     return a.source
   }
 

@@ -99,7 +99,9 @@ extension Graph {
   ) -> Bool {
     guard let id = producer(of: value) else { return false }
     let node = self[id]
-    guard Swift.type(of: node.op) == type, node.operands.count == operands.count, condition(node.op) else { return false }
+    guard Swift.type(of: node.op) == type, node.operands.count == operands.count, condition(node.op) else {
+      return false
+    }
     let saved = match
     match.nodes.append(id)
     match.interior += node.operands.filter { producer(of: $0) != nil }
@@ -160,5 +162,8 @@ func mean(_ x: Pattern) -> Pattern {
 func squared(_ x: Pattern) -> Pattern { .either([x * x, .op(Power.self, x, .exactly(2))]) }
 /// `x / sqrt(y)` in either spelling.
 func normalized(_ x: Pattern, _ y: Pattern) -> Pattern {
-  .either([x * .op(Rsqrt.self, y), x / .op(Sqrt.self, y), x * .op(Reciprocal.self, .op(Sqrt.self, y)), x * (.exactly(1) / .op(Sqrt.self, y))])
+  .either([
+    x * .op(Rsqrt.self, y), x / .op(Sqrt.self, y), x * .op(Reciprocal.self, .op(Sqrt.self, y)),
+    x * (.exactly(1) / .op(Sqrt.self, y)),
+  ])
 }

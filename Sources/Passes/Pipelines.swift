@@ -11,10 +11,11 @@ public func cleanupPasses() -> [any GraphPass] {
 public func defaultPasses(fuse: Bool = true, target: Target? = nil) -> [any GraphPass] {
   guard fuse else { return cleanupPasses() }
   var passes = cleanupPasses()
-  passes += [
-    FuseLayerNorm(), FuseRMSNorm(), FuseGelu(), FuseSilu(), FuseRotaryEmbedding(),
-    FuseAttention(keepsCausalMask: target != nil), FuseLinear(), MergeGateUp(), FuseSwiGLU(), MergeQKV(),
-  ] as [any GraphPass]
+  passes +=
+    [
+      FuseLayerNorm(), FuseRMSNorm(), FuseGelu(), FuseSilu(), FuseRotaryEmbedding(),
+      FuseAttention(keepsCausalMask: target != nil), FuseLinear(), MergeGateUp(), FuseSwiGLU(), MergeQKV(),
+    ] as [any GraphPass]
   if let target { passes.append(LowerToAscend(target)) } else { passes.append(FuseActivation()) }
   return passes + cleanupPasses()
 }

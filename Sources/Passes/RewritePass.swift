@@ -67,7 +67,9 @@ extension Graph {
   /// The value in `dtype`, through a cast if needed. For a cast from `dtype` its operand is taken when `exact` allows.
   mutating func casting(_ value: ValueID, to dtype: DType) -> ValueID {
     if type(of: value).dtype == dtype { return value }
-    if let (node, _) = producer(of: value, as: Cast.self), type(of: node.operands[0]).dtype == dtype { return node.operands[0] }
+    if let (node, _) = producer(of: value, as: Cast.self), type(of: node.operands[0]).dtype == dtype {
+      return node.operands[0]
+    }
     return insert(Cast(to: dtype), [value])
   }
 

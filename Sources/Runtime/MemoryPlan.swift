@@ -30,7 +30,9 @@ struct MemoryPlan {
       var offset = 0
       for other in neighbours {
         if offset + size <= offsets[other] { break }
-        let end = offsets[other] + (slots[other].byteCount + MemoryPlan.alignment - 1) / MemoryPlan.alignment * MemoryPlan.alignment
+        let end =
+          offsets[other] + (slots[other].byteCount + MemoryPlan.alignment - 1) / MemoryPlan.alignment
+          * MemoryPlan.alignment
         offset = max(offset, end)
       }
       offsets[index] = offset

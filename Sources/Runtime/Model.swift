@@ -136,7 +136,9 @@ extension Tensor {
 
   /// The tensor in memory of its own.
   func owned() throws -> Tensor {
-    try Tensor(dtype, shape: shape, bytes: Bytes(byteCount: bytes.count) { target in bytes.withUnsafeBytes { target.copyMemory(from: $0) } })
+    try Tensor(
+      dtype, shape: shape,
+      bytes: Bytes(byteCount: bytes.count) { target in bytes.withUnsafeBytes { target.copyMemory(from: $0) } })
   }
 }
 

@@ -88,9 +88,13 @@ final class Plan {
   }
 
   /// Runs the steps on these inputs; the outputs are copies.
-  func run(_ values: [ValueID: Tensor], only wanted: Set<String>?, timing: ((String, Duration) -> Void)?) throws -> [String: Tensor] {
+  func run(_ values: [ValueID: Tensor], only wanted: Set<String>?, timing: ((String, Duration) -> Void)?) throws
+    -> [String: Tensor]
+  {
     for (_, value, view) in inputs {
-      values[value]!.bytes.withUnsafeBytes { if $0.count > 0 { arena.pointer(view).copyMemory(from: $0.baseAddress!, byteCount: $0.count) } }
+      values[value]!.bytes.withUnsafeBytes {
+        if $0.count > 0 { arena.pointer(view).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+      }
     }
     if let timing {
       let clock = ContinuousClock()
@@ -108,14 +112,16 @@ final class Plan {
 
   func tensor(_ view: View) throws -> Tensor {
     let source = UnsafeRawBufferPointer(start: arena.pointer(view), count: view.byteCount)
-    return try Tensor(view.dtype, shape: view.shape, bytes: Bytes(byteCount: view.byteCount) { $0.copyMemory(from: source) })
+    return try Tensor(
+      view.dtype, shape: view.shape, bytes: Bytes(byteCount: view.byteCount) { $0.copyMemory(from: source) })
   }
 }
 
 extension Graph {
   /// Whether the node only puts something behind a state.
   func isAppend(_ node: Node, to state: ValueID) -> Bool {
-    guard let concat = node.op as? Concat, node.operands.count == 2, node.operands[0] == state, node.operands[1] != state,
+    guard let concat = node.op as? Concat, node.operands.count == 2, node.operands[0] == state,
+      node.operands[1] != state,
       let info = states.first(where: { $0.value == state })
     else { return false }
     let rank = type(of: state).rank

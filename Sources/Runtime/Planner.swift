@@ -57,6 +57,9 @@ struct Planner {
 
   mutating func define(_ value: ValueID, _ view: View) { views[value.ordinal] = view }
 
+  /// Where a value lies, if it has been defined by now.
+  func known(_ value: ValueID) -> View? { views[value.ordinal] }
+
   /// Where a value lies; a parameter is evaluated in its own type.
   mutating func view(_ value: ValueID) throws -> View {
     if let view = views[value.ordinal] { return view }
@@ -75,7 +78,9 @@ struct Planner {
 
   /// A value as float32, converted if it is stored otherwise. A parameter is converted once for all runs.
   mutating func floatView(_ value: ValueID) throws -> View {
-    if views[value.ordinal] == nil, model.parameters.isParameter(value) { return fixed(try model.parameters.vector(value)) }
+    if views[value.ordinal] == nil, model.parameters.isParameter(value) {
+      return fixed(try model.parameters.vector(value))
+    }
     let source = contiguousUnlessFloat(try view(value))
     guard source.dtype != .float32 else { return source }
     guard let dtype = bk_dtype(source.dtype) else { throw unsupported("\(source.dtype) activations") }
@@ -106,7 +111,8 @@ struct Planner {
   /// A new slot, alive from now on until its last use.
   mutating func allocate(_ dtype: DType, shape: [Int]) -> View {
     let bytes = shape.reduce(1, *) * dtype.bits / 8
-    slots.append(MemoryPlan.Slot(byteCount: (max(bytes, 1) + 1023) / 1024 * 1024, first: steps.count, last: steps.count))
+    slots.append(
+      MemoryPlan.Slot(byteCount: (max(bytes, 1) + 1023) / 1024 * 1024, first: steps.count, last: steps.count))
     return View(.slot(slots.count - 1), dtype, shape: shape)
   }
 
@@ -152,7 +158,8 @@ struct Planner {
     // What the kernel does not take at once: the leading dimensions beyond its rank.
     let lead = max(shape.count - Int(BK_MAX_RANK), 0)
     let starts = zip(
-      offsets(Array(shape[..<lead]), strides: Array(from[..<lead])), offsets(Array(shape[..<lead]), strides: Array(to[..<lead])))
+      offsets(Array(shape[..<lead]), strides: Array(from[..<lead])),
+      offsets(Array(shape[..<lead]), strides: Array(to[..<lead])))
     let blocks = starts.map { (input: $0 * size, output: $1 * size) }
     let (inner, innerFrom, innerTo) = (Array(shape[lead...]), Array(from[lead...]), Array(to[lead...]))
     addStep("copy", reads: [source], writes: [target]) { arena in
@@ -161,7 +168,8 @@ struct Planner {
         for block in blocks {
           try check(
             bk_copy(
-              pool, Int32(size), Int32(inner.count), inner, output + block.output, innerTo, input + block.input, innerFrom))
+              pool, Int32(size), Int32(inner.count), inner, output + block.output, innerTo, input + block.input,
+              innerFrom))
         }
       }
     }
@@ -177,7 +185,9 @@ extension View {
     var shape: [Int] = []
     var (sa, sb): ([Int], [Int]) = ([], [])
     for k in a.shape.indices where a.shape[k] != 1 {
-      if let last = shape.last, sa[shape.count - 1] == a.strides[k] * a.shape[k], sb[shape.count - 1] == b.strides[k] * a.shape[k] {
+      if let last = shape.last, sa[shape.count - 1] == a.strides[k] * a.shape[k],
+        sb[shape.count - 1] == b.strides[k] * a.shape[k]
+      {
         shape[shape.count - 1] = last * a.shape[k]
         sa[shape.count - 1] = a.strides[k]
         sb[shape.count - 1] = b.strides[k]

@@ -58,7 +58,9 @@ public final class Session {
   }
 
   private func plan(for symbols: [String: Int]) throws -> Plan {
-    if let index = plans.firstIndex(where: { $0.key == symbols }), model.graph.states.isEmpty { return plans[index].plan }
+    if let index = plans.firstIndex(where: { $0.key == symbols }), model.graph.states.isEmpty {
+      return plans[index].plan
+    }
     let types = try model.graph.types(binding: symbols)
     for state in model.graph.states { try reserve(state, types) }
     let plan = try Plan(model, types: types, states: buffers, previous: plans.last?.plan)
@@ -98,7 +100,9 @@ public final class Session {
     let count = tensor.shape[state.axis]
     var buffer = try StateBuffer(tensor.dtype, shape: tensor.shape, axis: state.axis, capacity: max(count, 1))
     buffer.count = count
-    tensor.bytes.withUnsafeBytes { if $0.count > 0 { buffer.memory.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) } }
+    tensor.bytes.withUnsafeBytes {
+      if $0.count > 0 { buffer.memory.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+    }
     buffers[state.value] = buffer
   }
 }

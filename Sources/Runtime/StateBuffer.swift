@@ -42,7 +42,9 @@ struct StateBuffer {
     var result = try StateBuffer(dtype, shape: shape, axis: axis, capacity: capacity)
     result.count = count
     let (source, target) = (filled, result.filled)
-    guard source.elementCount > 0, case .fixed(let from) = source.location, case .fixed(let to) = target.location else { return result }
+    guard source.elementCount > 0, case .fixed(let from) = source.location, case .fixed(let to) = target.location else {
+      return result
+    }
     let (shape, fromStrides, toStrides) = View.merged(source, target)
     try check(bk_copy(nil, Int32(source.elementSize), Int32(shape.count), shape, to, toStrides, from, fromStrides))
     return result

@@ -51,6 +51,7 @@ public enum SafetensorsCheckpoint {
       }
       let counts = try tensorCounts(map)
       var store = TensorStore()
+      store.reserveCapacity(map.count)
       let folder = try InputFolder(of: path)
       for (shard, count) in counts.sorted(by: { $0.key < $1.key }) {
         do {

@@ -2,7 +2,8 @@ internal import CKernels
 
 extension Tensor {
   /// The tensor with another element type. To a float, rounds once, ties to even; from a float to a whole number,
-  /// truncates, saturates and makes zero of NaN; between whole numbers, wraps around. Booleans are 0 and 1, and `x != 0`.
+  /// truncates, saturates and makes zero of NaN; between whole numbers, wraps around. Booleans are 0 and 1, and `x !=
+  /// 0`.
   ///
   /// The three types float32, bfloat16 and float16 are converted in bulk, all others by value.
   /// Throws ``ErrorCode/unsupportedType`` for complex types.
@@ -48,7 +49,8 @@ extension Tensor {
       })
   }
 
-  /// A double that rounds to any narrower type as `value` does: exact, or with a last bit that says that bits were lost.
+  /// A double that rounds to any narrower type as `value` does: exact, or with a last bit that says that bits were
+  /// lost.
   private static func sticky(_ value: UInt64) -> Double {
     guard value >> 53 != 0 else { return Double(value) }
     return Double(value >> 11 | (value & 0x7FF == 0 ? 0 : 1)) * 2048

@@ -34,8 +34,9 @@ public enum WeightLayout: String, Sendable, Hashable, Codable, CaseIterable {
     }
   }
 
-  /// Packs `rowCount` rows of a row-major matrix with `columnCount` columns: a whole matrix, or a part of one that starts
-  /// at a multiple of 16 rows and ends at one or at the last row. `panels` takes exactly the panels of these rows.
+  /// Packs `rowCount` rows of a row-major matrix with `columnCount` columns: a whole matrix, or a part of one that
+  /// starts at a multiple of 16 rows and ends at one or at the last row. `panels` takes exactly the panels of these
+  /// rows.
   public static func pack(
     _ rows: UnsafeRawBufferPointer, _ dtype: DType, rowCount: Int, columnCount: Int,
     into panels: UnsafeMutableRawBufferPointer
@@ -64,7 +65,8 @@ public enum WeightLayout: String, Sendable, Hashable, Codable, CaseIterable {
     let depth = (k + group - 1) / group
     // Whole groups of columns, then the column that is alone in the last group; whole panels, then the last rows.
     for (first, panelCount, height) in [(0, n / 16, 16), (n / 16 * 16, n % 16 == 0 ? 0 : 1, n % 16)] {
-      for (column, groupCount, used) in [(0, k / group, group), (k / group * group, k % group == 0 ? 0 : 1, k % group)] {
+      for (column, groupCount, used) in [(0, k / group, group), (k / group * group, k % group == 0 ? 0 : 1, k % group)]
+      {
         guard panelCount > 0, groupCount > 0 else { continue }
         // Indices stay below the padded counts, from which both sizes were checked.
         copyStrided(
@@ -92,7 +94,8 @@ extension Tensor {
     guard WeightLayout.panels.byteCount(dtype, shape: shape) == panels.count,
       let size = Tensor.byteCount(dtype, shape: shape)
     else {
-      throw BessemerError(.tensorLayout, "\(panels.count) bytes are not the panels of \(TensorType(dtype, shape: shape))")
+      throw BessemerError(
+        .tensorLayout, "\(panels.count) bytes are not the panels of \(TensorType(dtype, shape: shape))")
     }
     let bytes = try Bytes(byteCount: size) { target in
       panels.withUnsafeBytes { WeightLayout.unpack($0, dtype, shape: shape, into: target) }
@@ -101,7 +104,8 @@ extension Tensor {
   }
 }
 
-/// Copies an array of `shape` (at most 8 dimensions) through strides in elements; source strides may be zero or negative.
+/// Copies an array of `shape` (at most 8 dimensions) through strides in elements; source strides may be zero or
+/// negative.
 ///
 /// Unsafe: every element that shape and strides reach must lie in memory that the pointers lead to.
 package func copyStrided(

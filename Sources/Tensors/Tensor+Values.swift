@@ -80,8 +80,8 @@ extension Tensor {
       bytes = Bytes(
         values.map { value in
           guard value.isFinite, value > 0 else { return value == 0 ? 0 : 0xFF }
-          let up = value.significand > 1.5 || value.significand == 1.5 && value.exponent % 2 != 0
-          return UInt8(min(max(Int(value.exponent) + 127 + (up ? 1 : 0), 0), 254))
+          // Halfway between two powers goes up, as PyTorch and ml_dtypes have it.
+          return UInt8(min(max(Int(value.exponent) + 127 + (value.significand >= 1.5 ? 1 : 0), 0), 254))
         })
     case .float8e4m3fn, .float8e5m2, .float8e4m3fnuz, .float8e5m2fnuz, .float6e2m3, .float6e3m2, .float4e2m1:
       let format = FloatFormat(dtype)!

@@ -111,6 +111,12 @@ public struct TensorStore: Sendable {
 
   public init() {}
 
+  /// Makes room for tensors that are going to be appended.
+  public mutating func reserveCapacity(_ count: Int) {
+    entries.reserveCapacity(count)
+    indices.reserveCapacity(count)
+  }
+
   /// Throws ``ErrorCode/duplicateName`` when the name is taken.
   public mutating func append(_ entry: Entry) throws {
     guard indices.updateValue(entries.count, forKey: entry.name) == nil else {

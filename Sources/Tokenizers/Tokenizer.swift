@@ -31,6 +31,8 @@ public struct Tokenizer: Sendable {
   private let addedByID: [Int32: AddedToken]
   private let addedIDs: [[UInt8]: Int32]
   private let specialIDs: Set<Int32>
+  /// For each id whether it is an added token.
+  private let isAdded: [Bool]
 
   /// Reads a tokenizer from a parsed `tokenizer.json`.
   ///
@@ -57,6 +59,9 @@ public struct Tokenizer: Sendable {
     addedByID = byID
     addedIDs = ids
     let known = byID.values.sorted { $0.id < $1.id }
+    var isAdded = [Bool](repeating: false, count: known.last.map { Int($0.id) + 1 } ?? 0)
+    for token in known { isAdded[Int(token.id)] = true }
+    self.isAdded = isAdded
     specialIDs = Set(known.filter { special.contains($0.normalized) }.map(\.id))
     rawMatcher = try AddedTokenMatcher(known.filter { !$0.isNormalized })
     normalizedMatcher = try AddedTokenMatcher(known.filter(\.isNormalized))
@@ -205,7 +210,7 @@ public struct Tokenizer: Sendable {
     var out: [UInt8] = []
     out.reserveCapacity(ids.count * 4)
     for id in ids {
-      if let added = addedByID[id] {
+      if isAdded.indices.contains(Int(id)), isAdded[Int(id)], let added = addedByID[id] {
         if skipSpecialTokens && specialIDs.contains(id) { continue }
         ByteAlphabet.decode(added.normalized[...], into: &out)
       } else if let token = components.model.vocabulary.token(of: id) {

@@ -61,30 +61,44 @@ struct ModelRun {
   /// Appends the tokens of all pieces.
   mutating func encode(_ buffer: PieceBuffer) throws(BessemerError) {
     let text = buffer.bytes.span
-    for piece in buffer.pieces {
-      switch model {
-      case .bpe(let model): try encode(model, text, piece.range)
-      case .wordPiece(let model): model.encode(text, piece.range, &scratch, into: &ids)
-      case .wordLevel(let model): model.encode(text, piece.range, into: &ids)
-      case .unigram(let model): try model.encode(text, piece.range, into: &ids)
+    switch model {
+    case .bpe(let model): try encode(buffer.pieces, model, text)
+    case .wordPiece(let model):
+      for piece in buffer.pieces where !isDone {
+        model.encode(text, piece.range, &scratch, into: &ids)
+        isDone = ids.count >= wanted
+      }
+    case .wordLevel(let model):
+      for piece in buffer.pieces where !isDone {
+        model.encode(text, piece.range, into: &ids)
+        isDone = ids.count >= wanted
+      }
+    case .unigram(let model):
+      for piece in buffer.pieces where !isDone {
+        try model.encode(text, piece.range, into: &ids)
+        isDone = ids.count >= wanted
+      }
+    }
+  }
+
+  private mutating func encode(_ pieces: [Piece], _ model: BPEModel, _ text: Span<UInt8>) throws(BessemerError) {
+    for piece in pieces {
+      let range = piece.range
+      if range.count <= WordCache.longestWord, cache != nil {
+        let key = WordCache.Key(text, range)
+        if cache?.append(key, to: &ids) != true {
+          let mark = ids.count
+          try model.encode(text, range, &merger, into: &ids)
+          cache?.insert(key, ids, from: mark)
+        }
+      } else {
+        try model.encode(text, range, &merger, into: &ids)
       }
       if ids.count >= wanted {
         isDone = true
         return
       }
     }
-  }
-
-  @inline(__always)
-  private mutating func encode(_ model: BPEModel, _ text: Span<UInt8>, _ range: Range<Int>) throws(BessemerError) {
-    guard range.count <= WordCache.longestWord, cache != nil else {
-      return try model.encode(text, range, &merger, into: &ids)
-    }
-    let key = WordCache.Key(text, range)
-    if cache?.append(key, to: &ids) == true { return }
-    let mark = ids.count
-    try model.encode(text, range, &merger, into: &ids)
-    cache?.insert(key, ids, from: mark)
   }
 }
 

@@ -38,7 +38,8 @@ public struct Evaluation {
       let ids = try tokens(line)
       guard ids.count > 1 else { continue }
       session.reset()
-      let outputs = try session.run(["input_ids": Tensor(ids.map { Int64($0) }, shape: [1, ids.count])], outputs: ["logits"])
+      let outputs = try session.run(
+        ["input_ids": Tensor(ids.map { Int64($0) }, shape: [1, ids.count])], outputs: ["logits"])
       guard let logits = outputs["logits"] else { throw BessemerError(.modelInput, "the model has no output logits") }
       let width = logits.shape[2]
       logits.bytes.withUnsafeBytes { raw in
@@ -84,7 +85,9 @@ public struct Evaluation {
   }
 
   /// Greedy answers of at most `limit` tokens, compared character by character.
-  public func exactMatch(_ questions: [Question], limit: Int = 40, progress: (Int) throws -> Void = { _ in }) throws -> ExactMatch {
+  public func exactMatch(_ questions: [Question], limit: Int = 40, progress: (Int) throws -> Void = { _ in }) throws
+    -> ExactMatch
+  {
     var result = ExactMatch()
     let generator = try Generator(session)
     for (k, question) in questions.enumerated() {

@@ -24,7 +24,8 @@ public struct OutputComparison: Sendable {
   /// Compares elementwise in double precision. Throws ``ErrorCode/comparison`` when types or shapes differ.
   public init(_ name: String, reference: Tensor, candidate: Tensor, thresholds: Thresholds) throws {
     guard reference.shape == candidate.shape else {
-      throw BessemerError(.comparison, "output \(quoted(name)) is \(candidate.type), the reference's is \(reference.type)")
+      throw BessemerError(
+        .comparison, "output \(quoted(name)) is \(candidate.type), the reference's is \(reference.type)")
     }
     let (x, y) = (reference.floats, candidate.floats)
     var (dot, xx, yy, largest, scale) = (0.0, 0.0, 0.0, 0.0, 0.0)
@@ -55,7 +56,9 @@ public struct OutputComparison: Sendable {
     guard width > 0, !x.isEmpty else { return nil }
     var same = 0
     for start in stride(from: 0, to: x.count, by: width) {
-      func first(_ values: [Float]) -> Int { (start..<start + width).max { (values[$0], $1) < (values[$1], $0) } ?? start }
+      func first(_ values: [Float]) -> Int {
+        (start..<start + width).max { (values[$0], $1) < (values[$1], $0) } ?? start
+      }
       if first(x) == first(y) { same += 1 }
     }
     return Double(same) / Double(x.count / width)

@@ -7,6 +7,7 @@ import Tensors
 struct Main {
   static func main() {
     keepStandardDescriptors()
+    unblockSignals()
     Interrupt.installHandlers()
     exit(run(Array(CommandLine.arguments.dropFirst())))
   }
@@ -72,6 +73,14 @@ struct Main {
     for descriptor: Int32 in 0...2 where fcntl(descriptor, F_GETFD) < 0 {
       _ = open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY)
     }
+  }
+
+  /// Lets the signals through that ask to stop: a parent that blocks them for itself hands that on without meaning it.
+  private static func unblockSignals() {
+    var set = sigset_t()
+    sigemptyset(&set)
+    for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, number) }
+    pthread_sigmask(SIG_UNBLOCK, &set, nil)
   }
 }
 

@@ -10,7 +10,8 @@ import Validation
 struct Compare: Command {
   static let configuration = configure(
     "compare", "Run two models on the same inputs and hold their outputs against each other.",
-    discussion: "Thresholds follow from the least precise type that takes part: float32 1e-4 of the largest value, float16 1e-2, "
+    discussion:
+      "Thresholds follow from the least precise type that takes part: float32 1e-4 of the largest value, float16 1e-2, "
       + "bfloat16 8e-2. Exit code 1 when the outputs part.")
 
   @Argument(help: "The model that is right: a folder or a bundle.")
@@ -19,10 +20,12 @@ struct Compare: Command {
   @Argument(help: "The model to judge: a folder or a bundle.")
   var candidate: String
 
-  @Option(name: [.short, .long], help: ArgumentHelp("An input, NAME=FILE.npy; may be repeated.", valueName: "name=file"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("An input, NAME=FILE.npy; may be repeated.", valueName: "name=file"))
   var input: [String] = []
 
-  @Option(name: [.short, .long], help: ArgumentHelp("A text to run, through the reference's tokenizer.", valueName: "text"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("A text to run, through the reference's tokenizer.", valueName: "text"))
   var text: String?
 
   @Option(help: ArgumentHelp("What made-up inputs start from, when none are given.", valueName: "n"))
@@ -54,7 +57,8 @@ struct Compare: Command {
     let names = left.session.model.graph.outputs.map(\.name)
     let missing = names.filter { actual[$0] == nil }
     guard missing.isEmpty else {
-      throw BessemerError(.comparison, "the candidate has no output \(missing.map(quoted).joined(separator: ", "))", file: candidate)
+      throw BessemerError(
+        .comparison, "the candidate has no output \(missing.map(quoted).joined(separator: ", "))", file: candidate)
     }
     let results = try names.map {
       try OutputComparison($0, reference: expected[$0]!, candidate: actual[$0]!, thresholds: thresholds)
@@ -62,7 +66,9 @@ struct Compare: Command {
     try print(results, thresholds, console)
     let failed = results.filter { !$0.passes }
     guard failed.isEmpty else {
-      let list = failed.map { "\($0.name) by \(significant($0.largestRelativeError)) of its largest value, cosine \(significant($0.cosine, 6))" }
+      let list = failed.map {
+        "\($0.name) by \(significant($0.largestRelativeError)) of its largest value, cosine \(significant($0.cosine, 6))"
+      }
       try console.out.flush()
       let error = BessemerError(.comparison, "the models part: " + list.joined(separator: "; "), file: candidate)
       // The object on standard output already has the verdict.
@@ -79,7 +85,9 @@ struct Compare: Command {
       guard !ids.isEmpty else { throw BessemerError(.modelInput, "the text has no tokens") }
       return ["input_ids": Tensor(ids.map { Int64($0) }, shape: [1, ids.count])]
     }
-    guard let vocabulary = model.vocabularySize else { throw BessemerError(.usage, "the model's vocabulary is not known; give --input") }
+    guard let vocabulary = model.vocabularySize else {
+      throw BessemerError(.usage, "the model's vocabulary is not known; give --input")
+    }
     let limit = model.loaded.config["max_position_embeddings"]?.int ?? 32
     return ModelInputs.sample(batch: 2, length: min(32, limit), vocabulary: vocabulary, seed: seed)
   }
@@ -94,16 +102,20 @@ struct Compare: Command {
       }
     }
     var table = Table([
-      ("output", .left), ("shape", .left), ("cosine", .right), ("largest error", .right), ("relative", .right), ("top-1", .right), ("", .left),
+      ("output", .left), ("shape", .left), ("cosine", .right), ("largest error", .right), ("relative", .right),
+      ("top-1", .right), ("", .left),
     ])
     for result in results {
       table.row(
-        escaped(result.name), "[\(result.shape.map { String($0) }.joined(separator: ","))]", significant(result.cosine, 8),
+        escaped(result.name), "[\(result.shape.map { String($0) }.joined(separator: ","))]",
+        significant(result.cosine, 8),
         significant(result.largestError), significant(result.largestRelativeError),
         result.topOneAgreement.map { significant($0, 4) } ?? "-", result.passes ? "same" : "DIFFERENT")
     }
     try table.write(to: console.out)
-    console.note("thresholds  relative error \(significant(thresholds.relativeError)), cosine \(significant(thresholds.cosine, 6))")
+    console.note(
+      "thresholds  relative error \(significant(thresholds.relativeError)), cosine \(significant(thresholds.cosine, 6))"
+    )
   }
 }
 

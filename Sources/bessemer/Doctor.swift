@@ -17,9 +17,11 @@ struct Doctor: Command {
     if console.isJSON, problem == nil { return try console.json("doctor") { writeJSON(&$0) } }
     var table = Table([("", .left), ("", .left)])
     for (name, value) in findings { table.row(name, value) }
-    table.row("self-test", problem == nil ? "passed: text, passes, interpreter" : "FAILED")
+    table.row("self-test", problem == nil ? "passed: text, passes, interpreter, runtime" : "FAILED")
     if !console.isJSON { try table.write(to: console.out) }
-    if let problem { throw BessemerError(.comparison, "the self-test failed: \(problem.message)", details: problem.details) }
+    if let problem {
+      throw BessemerError(.comparison, "the self-test failed: \(problem.message)", details: problem.details)
+    }
   }
 
   private var findings: [(String, String)] {
@@ -41,7 +43,11 @@ struct Doctor: Command {
     json.member("instructions", Machine.instructionSet)
     json.array("instruction_sets", Machine.instructionSets)
     json.member("memory_bytes", Machine.memoryByteCount)
-    if let free = Machine.freeByteCount(at: ".") { json.member("disk_free_bytes", free) } else { json.null("disk_free_bytes") }
+    if let free = Machine.freeByteCount(at: ".") {
+      json.member("disk_free_bytes", free)
+    } else {
+      json.null("disk_free_bytes")
+    }
     json.member("zstd", Machine.zstdVersion)
     json.member("libcrypto", Machine.cryptoVersion)
     json.member("self_test", true)

@@ -22,7 +22,8 @@ struct Embed: Command {
   @Option(name: [.customShort("f"), .long], help: ArgumentHelp("A file with one text a line.", valueName: "path"))
   var file: String?
 
-  @Option(name: [.short, .long], help: ArgumentHelp("Write the vectors [texts, size] to this .npy file.", valueName: "file"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("Write the vectors [texts, size] to this .npy file.", valueName: "file"))
   var output: String?
 
   @Option(help: ArgumentHelp("Texts to run at once.", valueName: "n"))
@@ -54,7 +55,8 @@ struct Embed: Command {
     progress.finish()
     if let output {
       try NPY.write(
-        Tensor(vectors.flatMap { $0 }, shape: [vectors.count, vectors[0].count]), to: output, overwrite: common.overwrite)
+        Tensor(vectors.flatMap { $0 }, shape: [vectors.count, vectors[0].count]), to: output,
+        overwrite: common.overwrite)
     }
     console.noteMemory(opened.session)
     if console.isJSON {

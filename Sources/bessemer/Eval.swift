@@ -8,7 +8,8 @@ import Validation
 struct Eval: Command {
   static let configuration = configure(
     "eval", "Measure perplexity on a text, or exact answers to questions.",
-    discussion: "A .jsonl file holds questions, one object a line with prompt, answer and optionally kind; answers are greedy. "
+    discussion:
+      "A .jsonl file holds questions, one object a line with prompt, answer and optionally kind; answers are greedy. "
       + "Any other file is text, one sequence a line, each begun with the model's beginning token.",
     aliases: ["perplexity"])
 
@@ -77,7 +78,9 @@ struct Eval: Command {
     }
     try console.out.line("exact match  \(significant(result.value, 4)) of \(questions.count) questions")
     var table = Table([("", .left), ("", .right), ("", .left)])
-    for (kind, value) in result.kinds { table.row("  " + escaped(kind), significant(value, 4), "of \(result.asked[kind] ?? 0)") }
+    for (kind, value) in result.kinds {
+      table.row("  " + escaped(kind), significant(value, 4), "of \(result.asked[kind] ?? 0)")
+    }
     try table.write(to: console.out)
   }
 }

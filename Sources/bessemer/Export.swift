@@ -29,19 +29,20 @@ struct Export: Command {
 
   func execute(_ console: Console) throws {
     let target = try build.chosenTarget
-    var options = ExportOptions()
+    var options = ExportOptions(toolVersion: version)
     options.activation = try build.activation
     options.passes = passes.options(target: target, overwrite: common.overwrite)
     options.compress = compress
     options.overwrite = common.overwrite
+    options.resources = common.resources
     let exporter = try Exporter(model, to: output, options: options)
     let summary: Exporter.Summary
     if dry.dryRun {
-      summary = try exporter.plan()
+      summary = exporter.plan()
     } else {
-      let progress = console.progress("export", total: exporter.byteCount, unit: .bytes)
+      let progress = console.progress("export", unit: .bytes)
       defer { progress.finish() }
-      summary = try exporter.write { progress.update($0) }
+      summary = try exporter.write { progress.update($0, of: $1) }
     }
     let listing = ExportListing(exporter: exporter, summary: summary, isDryRun: dry.dryRun)
     if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }

@@ -10,10 +10,18 @@ struct ExportListing {
 
   func writeText(_ console: Console) throws {
     if let report = exporter.model.report {
-      try PassListing(report, before: exporter.sourceOperators, after: exporter.operators).writeText(console)
+      try PassListing(report, before: exporter.model.sourceOperators, after: exporter.operators).writeText(console)
       try console.out.line()
     }
     if console.isVerbose { try writeWeights(console) }
+    let changed = summary.losses.reduce(0) { $0 + $1.changed }
+    if changed > 0 {
+      try console.out.line(
+        "rounded \(grouped(changed)) values of \(counted(Set(summary.losses.map(\.tensor)).count, "tensor")); "
+          + "the manifest counts them")
+    }
+    let overflowed = summary.losses.reduce(0) { $0 + $1.overflowed }
+    if overflowed > 0 { try console.out.line("warning: \(counted(overflowed, "value")) became infinite") }
     let target = exporter.options.passes.target?.name ?? "the bundled runtime"
     try console.out.line(
       "\(isDryRun ? "would write" : "wrote") \(escaped(exporter.output, limit: 240)): "
@@ -47,7 +55,7 @@ struct ExportListing {
       if let target = exporter.options.passes.target { json.member("target", target.name) } else { json.null("target") }
       json.member("dtype", exporter.options.activation.rawValue)
       if let report = exporter.model.report {
-        PassListing(report, before: exporter.sourceOperators, after: exporter.operators).writeJSON(&json)
+        PassListing(report, before: exporter.model.sourceOperators, after: exporter.operators).writeJSON(&json)
       }
       json.array("weights") { json in
         for weight in summary.weights {
@@ -56,6 +64,18 @@ struct ExportListing {
             json.member("type", weight.type.description)
             json.member("change", weight.change)
             json.member("bytes", weight.byteCount)
+          }
+        }
+      }
+      json.array("losses") { json in
+        for loss in summary.losses {
+          json.object { json in
+            json.member("tensor", loss.tensor)
+            json.member("from", loss.from.rawValue)
+            json.member("to", loss.to.rawValue)
+            json.member("examined", loss.examined)
+            json.member("changed", loss.changed)
+            json.member("overflowed", loss.overflowed)
           }
         }
       }

@@ -8,12 +8,14 @@ import Tokenizers
 struct Generate: Command {
   static let configuration = configure(
     "generate", "Continue a text with a language model.",
-    discussion: "Takes the most likely token each time; with --temperature tokens are drawn, the same for the same --seed.")
+    discussion:
+      "Takes the most likely token each time; with --temperature tokens are drawn, the same for the same --seed.")
 
   @Argument(help: "A model's folder or a bundle.")
   var model: String
 
-  @Option(name: [.short, .long], help: ArgumentHelp("The text to continue; may be repeated for a batch.", valueName: "text"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("The text to continue; may be repeated for a batch.", valueName: "text"))
   var prompt: [String]
 
   @Option(
@@ -21,7 +23,9 @@ struct Generate: Command {
     help: ArgumentHelp("The most tokens to add to each.", valueName: "n"))
   var count = 64
 
-  @Option(name: [.long, .customLong("temp")], help: ArgumentHelp("Draw tokens, more freely the higher; 0 draws none.", valueName: "t"))
+  @Option(
+    name: [.long, .customLong("temp")],
+    help: ArgumentHelp("Draw tokens, more freely the higher; 0 draws none.", valueName: "t"))
   var temperature = 0.0
 
   @Option(help: ArgumentHelp("Draw among the k most likely tokens.", valueName: "k"))
@@ -50,11 +54,15 @@ struct Generate: Command {
 
   func validate() throws {
     if count < 1 { throw ValidationError("-n takes a positive number") }
-    if !(temperature >= 0 && temperature.isFinite) { throw ValidationError("--temperature takes a number of at least 0") }
+    if !(temperature >= 0 && temperature.isFinite) {
+      throw ValidationError("--temperature takes a number of at least 0")
+    }
     if topK < 0 { throw ValidationError("--top-k takes a number of at least 0") }
     if !(topP > 0 && topP <= 1) { throw ValidationError("--top-p takes a number above 0 and up to 1") }
     if !(minP >= 0 && minP < 1) { throw ValidationError("--min-p takes a number from 0 up to but not including 1") }
-    if !(repetitionPenalty > 0 && repetitionPenalty.isFinite) { throw ValidationError("--repetition-penalty takes a positive number") }
+    if !(repetitionPenalty > 0 && repetitionPenalty.isFinite) {
+      throw ValidationError("--repetition-penalty takes a positive number")
+    }
   }
 
   func execute(_ console: Console) throws {
@@ -114,52 +122,5 @@ struct Generate: Command {
       "\(statistics.promptTokens) tokens read in \(significant(statistics.prefill / .milliseconds(1))) ms, "
         + "\(statistics.newTokens) written, \(significant(rate)) a second")
     console.noteMemory(opened.session)
-  }
-}
-
-/// The text of tokens as they come, up to a stop text.
-struct GeneratedText {
-  private let tokenizer: Tokenizer
-  private let stops: [String]
-  private(set) var tokens: [Int] = []
-  private(set) var text = ""
-  private var shown = 0
-
-  init(_ tokenizer: Tokenizer, stops: [String]) {
-    self.tokenizer = tokenizer
-    self.stops = stops.filter { !$0.isEmpty }
-  }
-
-  /// What the token adds that is certain, and whether the text goes on.
-  mutating func append(_ token: Int) throws -> (fresh: String, goesOn: Bool) {
-    tokens.append(token)
-    text = try tokenizer.decode(tokens.map { Int32($0) })
-    for stop in stops {
-      guard let end = firstOccurrence(of: Array(stop.utf8), in: Array(text.utf8)) else { continue }
-      text = String(decoding: Array(text.utf8)[..<end], as: UTF8.self)
-      return (release(upTo: text.utf8.count), false)
-    }
-    // What could still become a stop text, or a character whose bytes are not all there, is held back.
-    let held = stops.map { $0.utf8.count - 1 }.max() ?? 0
-    var safe = max(text.utf8.count - held, shown)
-    if text.unicodeScalars.last == "\u{FFFD}" { safe = min(safe, max(text.utf8.count - 3, shown)) }
-    return (release(upTo: safe), true)
-  }
-
-  /// What was held back.
-  mutating func finish() throws -> String { release(upTo: text.utf8.count) }
-
-  private mutating func release(upTo end: Int) -> String {
-    let bytes = Array(text.utf8)
-    var end = min(end, bytes.count)
-    while end > shown, end < bytes.count, bytes[end] & 0xC0 == 0x80 { end -= 1 }
-    guard end > shown else { return "" }
-    defer { shown = end }
-    return String(decoding: bytes[shown..<end], as: UTF8.self)
-  }
-
-  private func firstOccurrence(of needle: [UInt8], in bytes: [UInt8]) -> Int? {
-    guard bytes.count >= needle.count else { return nil }
-    return (0...bytes.count - needle.count).first { bytes[$0..<$0 + needle.count].elementsEqual(needle) }
   }
 }

@@ -20,7 +20,8 @@ struct GraphPrint: Command {
 
   func execute(_ console: Console) throws {
     let passes = fuse ? PassOptions(target: try build.chosenTarget) : nil
-    let graph = try GraphSource.graph(at: model, options: ModelOptions(activation: try build.activation, passes: passes))
+    let graph = try GraphSource.graph(
+      at: model, options: ModelOptions(activation: try build.activation, passes: passes))
     guard console.isJSON else { return try console.out.write(graph.text) }
     try console.json("graph-text") { json in
       json.member("path", model)

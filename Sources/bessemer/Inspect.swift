@@ -40,10 +40,18 @@ struct Inspect: Command {
       let model = try LoadedModel(location)
       return try GraphSummary(model).write(console)
     }
-    // The configuration first: it is read before any weight, and what is wrong with it is said before a long table.
+    // What is wrong with the configuration is said before a long table.
     let inspection = try Inspection(location, selector: selector)
-    let model = inspection.isModelFolder && !weightsOnly ? try LoadedModel(location) : nil
+    let model = inspection.isModelFolder && !weightsOnly ? try checkedModel(inspection) : nil
     let listing = InspectListing(inspection: inspection, model: model, showsMetadata: metadata)
     if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
+  }
+
+  /// The model in a folder, so that its configuration has been checked.
+  private func checkedModel(_ inspection: Inspection) throws -> LoadedModel {
+    do { return try LoadedModel(inspection.location, weights: inspection.weights) } catch var error as BessemerError {
+      if error.code == .fileMissing { error.message += "; --weights-only lists the tensors alone" }
+      throw error
+    }
   }
 }

@@ -33,7 +33,9 @@ struct InspectListing {
 
   /// `12 tensors, 1,234 parameters, 5.00 KiB: 10 bf16 (4.00 KiB), 2 f32 (1.00 KiB)`
   private var summary: String {
-    let types = inspection.byType.map { "\(grouped($0.sum.tensorCount)) \($0.dtype) (\(ByteSize($0.sum.byteCount).text))" }
+    let types = inspection.byType.map {
+      "\(grouped($0.sum.tensorCount)) \($0.dtype) (\(ByteSize($0.sum.byteCount).text))"
+    }
     let total = inspection.total
     return counted(total.tensorCount, "tensor") + ", " + counted(total.elementCount, "parameter")
       + ", \(ByteSize(total.byteCount).text)" + (types.isEmpty ? "" : ": " + types.joined(separator: ", "))

@@ -16,7 +16,11 @@ struct Pack: Command {
   @OptionGroup var common: CommonOptions
 
   func execute(_ console: Console) throws {
-    let result = try Bundles.pack(bundle, to: output, overwrite: common.overwrite, isDryRun: dry.dryRun)
+    let progress = console.progress("pack", unit: .bytes)
+    defer { progress.finish() }
+    let result = try Bundles.pack(
+      bundle, to: output, overwrite: common.overwrite, isDryRun: dry.dryRun
+    ) { progress.update($0, of: $1) }
     try PackListing(bundle, output, result, isDryRun: dry.dryRun).write("pack", console)
   }
 }

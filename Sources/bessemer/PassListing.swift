@@ -16,7 +16,9 @@ struct PassListing {
 
   func writeText(_ console: Console) throws {
     var table = Table([("operator", .left), ("before", .right), ("after", .right), ("change", .right)])
-    for (name, old, new) in OperatorCounts.compare(before, after) { table.row(name, "\(old)", "\(new)", change(old, new)) }
+    for (name, old, new) in OperatorCounts.compare(before, after) {
+      table.row(name, "\(old)", "\(new)", change(old, new))
+    }
     table.row("all", "\(before.total)", "\(after.total)", change(before.total, after.total))
     try table.write(to: console.out)
     let made = report.made.map { "\($0.count) \($0.result)" }
@@ -57,5 +59,7 @@ struct PassListing {
     }
   }
 
-  private func change(_ old: Int, _ new: Int) -> String { old == new ? "" : new > old ? "+\(new - old)" : "\(new - old)" }
+  private func change(_ old: Int, _ new: Int) -> String {
+    old == new ? "" : new > old ? "+\(new - old)" : "\(new - old)"
+  }
 }

@@ -9,16 +9,19 @@ import Tensors
 struct Run: Command {
   static let configuration = configure(
     "run", "Run a model on .npy inputs and write its outputs as .npy.",
-    discussion: "Inputs are named as the model's framework names them: input_ids, attention_mask, position_ids, token_type_ids. "
+    discussion:
+      "Inputs are named as the model's framework names them: input_ids, attention_mask, position_ids, token_type_ids. "
       + "All but the first may be left out. `bessemer graph print MODEL` shows names and types.")
 
   @Argument(help: "A model's folder or a bundle.")
   var model: String
 
-  @Option(name: [.short, .long], help: ArgumentHelp("An input, NAME=FILE.npy; may be repeated.", valueName: "name=file"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("An input, NAME=FILE.npy; may be repeated.", valueName: "name=file"))
   var input: [String] = []
 
-  @Option(name: [.short, .long], help: ArgumentHelp("The folder that gets NAME.npy for each output.", valueName: "folder"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("The folder that gets NAME.npy for each output.", valueName: "folder"))
   var output: String?
 
   @Option(help: ArgumentHelp("Run n more times and print the least and the median time.", valueName: "n"))
@@ -76,11 +79,14 @@ struct Run: Command {
       let values = tensor.doubles
       let mean = values.reduce(0, +) / Double(max(values.count, 1))
       table.row(
-        escaped(name), tensor.type.description, significant(values.min() ?? 0), significant(mean), significant(values.max() ?? 0))
+        escaped(name), tensor.type.description, significant(values.min() ?? 0), significant(mean),
+        significant(values.max() ?? 0))
     }
     try table.write(to: console.out)
     if let times {
-      try console.out.line("least \(significant(times.least * 1000)) ms, median \(significant(times.median * 1000)) ms of \(`repeat`) runs")
+      try console.out.line(
+        "least \(significant(times.least * 1000)) ms, median \(significant(times.median * 1000)) ms of \(`repeat`) runs"
+      )
     }
     guard profile else { return }
     var steps = Table([("step", .left), ("count", .right), ("milliseconds", .right)])

@@ -15,7 +15,11 @@ struct Unpack: Command {
   @OptionGroup var common: CommonOptions
 
   func execute(_ console: Console) throws {
-    let result = try Bundles.unpack(bundle, to: output, overwrite: common.overwrite, isDryRun: dry.dryRun)
+    let progress = console.progress("unpack", unit: .bytes)
+    defer { progress.finish() }
+    let result = try Bundles.unpack(
+      bundle, to: output, overwrite: common.overwrite, isDryRun: dry.dryRun
+    ) { progress.update($0, of: $1) }
     try PackListing(bundle, output, result, isDryRun: dry.dryRun).write("unpack", console)
   }
 }

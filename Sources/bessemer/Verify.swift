@@ -12,7 +12,9 @@ struct Verify: Command {
   @OptionGroup var common: CommonOptions
 
   func execute(_ console: Console) throws {
-    let result = try Bundles.verify(bundle)
+    let progress = console.progress("verify", unit: .bytes)
+    defer { progress.finish() }
+    let result = try Bundles.verify(bundle) { progress.update($0, of: $1) }
     if console.isJSON {
       return try console.json("verify") { json in
         json.member("path", bundle)

@@ -14,7 +14,9 @@ import Testing
   static func expectSame(_ a: Tensor, _ b: Tensor, _ what: String) {
     #expect(a.type == b.type)
     let (x, y) = (a.doubles, b.doubles)
-    let wrong = x.indices.filter { x[$0] != y[$0] && !(x[$0].isNaN && y[$0].isNaN) || x[$0].sign != y[$0].sign && x[$0] == 0 }
+    let wrong = x.indices.filter {
+      x[$0] != y[$0] && !(x[$0].isNaN && y[$0].isNaN) || x[$0].sign != y[$0].sign && x[$0] == 0
+    }
     #expect(wrong.isEmpty, "\(what): \(wrong.count) differ, first at \(wrong.first ?? 0)")
   }
 
@@ -45,11 +47,11 @@ import Testing
     #expect(try integers.cast(to: .int8).integers == [44, -1, 0])
     #expect(try integers.cast(to: .uint8).integers == [44, 255, 0])
     #expect(try integers.cast(to: .bool).integers == [1, 1, 0])
-    #expect(try integers.cast(to: .int4).integers == [-4, -1, 0])
+    #expect(try Tensor([Int64(300), -1], shape: [2]).cast(to: .int4).integers == [-4, -1])
     #expect(throws: BessemerError.self) { try integers.cast(to: .complex64) }
   }
 
-  @Test(arguments: [DType.float32, .float16, .bfloat16], [1, 2, 15, 16, 17, 33, 48], [1, 2, 5, 16])
+  @Test(arguments: all, [1, 2, 15, 16, 17, 33, 48])
   func panels(dtype: DType, n: Int) throws {
     for k in [1, 2, 5, 16] {
       var random = SplitMix64(state: UInt64(n * 100 + k))

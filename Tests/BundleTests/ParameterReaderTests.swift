@@ -26,40 +26,67 @@ import Testing
     ("squeeze", { g, w in try g.add(Squeeze(axis: 0), g.add(Unsqueeze(axis: 0), [w[0]]))[0] }),
     ("expand", { g, w in try g.add(Expand(shape: [5, 6, 4]), [w[0]])[0] }),
     ("sum", { g, w in try g.add(Add(), [w[0], w[1]])[0] }),
-    ("product of sums", { g, w in
-      let sum = try g.add(Add(), [w[0], w[1]])[0]
-      return try g.add(Transpose(permutation: [1, 0]), g.add(Multiply(), [sum, sum]))[0]
-    }),
-    ("transposed concat of casts", { g, w in
-      let parts = try [w[0], w[2]].map { try g.add(Cast(to: .float16), [$0])[0] }
-      return try g.add(Transpose(permutation: [1, 0]), g.add(Concat(axis: 0), parts))[0]
-    }),
-    ("slice of concat", { g, w in
-      try g.add(Slice(axis: 0, start: 4, end: 10), g.add(Concat(axis: 0), [w[0], w[2], w[1]]))[0]
-    }),
-    ("columns of concat", { g, w in
-      try g.add(Slice(axis: 1, start: 1), g.add(Concat(axis: 0), [w[0], w[2]]))[0]
-    }),
-    ("reshaped transpose", { g, w in
-      try g.add(Reshape(shape: [2, 12]), g.add(Transpose(permutation: [1, 0]), [w[0]]))[0]
-    }),
-    ("rows of a reshaped transpose", { g, w in
-      let flat = try g.add(Reshape(shape: [2, 12]), g.add(Transpose(permutation: [1, 0]), [w[0]]))
-      return try g.add(Slice(axis: 0, start: 1), flat)[0]
-    }),
-    ("transposed reshaped transpose", { g, w in
-      let flat = try g.add(Reshape(shape: [2, 12]), g.add(Transpose(permutation: [1, 0]), [w[0]]))
-      return try g.add(Transpose(permutation: [1, 0]), flat)[0]
-    }),
-    ("rotary order", { g, w in
-      let four = try g.add(Reshape(shape: [1, 2, 3, 4]), g.add(Cast(to: .bfloat16), [w[0]]))
-      let turned = try g.add(Transpose(permutation: [0, 2, 1, 3]), four)
-      return try g.add(Cast(to: .float32), g.add(Reshape(shape: [6, 4]), turned))[0]
-    }),
-    ("constant", { g, w in
-      let constant = try g.add(Constant(Tensor([Float(1), 2, 3, 4], shape: [4])))[0]
-      return try g.add(Multiply(), [w[0], constant])[0]
-    }),
+    (
+      "product of sums",
+      { g, w in
+        let sum = try g.add(Add(), [w[0], w[1]])[0]
+        return try g.add(Transpose(permutation: [1, 0]), g.add(Multiply(), [sum, sum]))[0]
+      }
+    ),
+    (
+      "transposed concat of casts",
+      { g, w in
+        let parts = try [w[0], w[2]].map { try g.add(Cast(to: .float16), [$0])[0] }
+        return try g.add(Transpose(permutation: [1, 0]), g.add(Concat(axis: 0), parts))[0]
+      }
+    ),
+    (
+      "slice of concat",
+      { g, w in
+        try g.add(Slice(axis: 0, start: 4, end: 10), g.add(Concat(axis: 0), [w[0], w[2], w[1]]))[0]
+      }
+    ),
+    (
+      "columns of concat",
+      { g, w in
+        try g.add(Slice(axis: 1, start: 1), g.add(Concat(axis: 0), [w[0], w[2]]))[0]
+      }
+    ),
+    (
+      "reshaped transpose",
+      { g, w in
+        try g.add(Reshape(shape: [2, 12]), g.add(Transpose(permutation: [1, 0]), [w[0]]))[0]
+      }
+    ),
+    (
+      "rows of a reshaped transpose",
+      { g, w in
+        let flat = try g.add(Reshape(shape: [2, 12]), g.add(Transpose(permutation: [1, 0]), [w[0]]))
+        return try g.add(Slice(axis: 0, start: 1), flat)[0]
+      }
+    ),
+    (
+      "transposed reshaped transpose",
+      { g, w in
+        let flat = try g.add(Reshape(shape: [2, 12]), g.add(Transpose(permutation: [1, 0]), [w[0]]))
+        return try g.add(Transpose(permutation: [1, 0]), flat)[0]
+      }
+    ),
+    (
+      "rotary order",
+      { g, w in
+        let four = try g.add(Reshape(shape: [1, 2, 3, 4]), g.add(Cast(to: .bfloat16), [w[0]]))
+        let turned = try g.add(Transpose(permutation: [0, 2, 1, 3]), four)
+        return try g.add(Cast(to: .float32), g.add(Reshape(shape: [6, 4]), turned))[0]
+      }
+    ),
+    (
+      "constant",
+      { g, w in
+        let constant = try g.add(Constant(Tensor([Float(1), 2, 3, 4], shape: [4])))[0]
+        return try g.add(Multiply(), [w[0], constant])[0]
+      }
+    ),
   ]
 
   static func weights() throws -> TensorStore {
@@ -89,7 +116,9 @@ import Testing
     let size = rows == 0 ? 0 : expected.bytes.count / rows
     for first in 0...rows {
       for last in first...rows {
-        let bytes = try Bytes(byteCount: (last - first) * size) { try reader.write(value, rows: first..<last, into: $0) }
+        let bytes = try Bytes(byteCount: (last - first) * size) {
+          try reader.write(value, rows: first..<last, into: $0)
+        }
         #expect(bytes == expected.bytes[(first * size)..<(last * size)], "\(name), rows \(first)..<\(last)")
       }
     }

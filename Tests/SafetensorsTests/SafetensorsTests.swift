@@ -1,5 +1,6 @@
 import Glibc
 import Safetensors
+import TestSupport
 import Tensors
 import Testing
 
@@ -253,20 +254,5 @@ func file(_ header: String, _ data: [UInt8] = []) -> Bytes {
     #expect(try SafetensorsCheckpoint.read(scratch + "/m").entries.count == 20)
     unlink(first)
     #expect(code { _ = try SafetensorsCheckpoint.read(scratch + "/m/missing.safetensors") } == .fileMissing)
-  }
-}
-
-/// A small generator with a printed seed.
-struct SplitMix64: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

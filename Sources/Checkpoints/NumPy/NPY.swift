@@ -21,8 +21,13 @@ public enum NPY {
     try reader.skip(6, "the magic")
     let version: UInt8 = try reader.integer(UInt8.self, "the version")
     try reader.skip(1, "the version")
-    guard (1...3).contains(version) else { throw BessemerError(.unsupportedFeature, ".npy version \(version) is not supported") }
-    let length = version == 1 ? Int(try reader.integer(UInt16.self, "the header length")) : Int(try reader.integer(UInt32.self, "the header length"))
+    guard (1...3).contains(version) else {
+      throw BessemerError(.unsupportedFeature, ".npy version \(version) is not supported")
+    }
+    let length =
+      version == 1
+      ? Int(try reader.integer(UInt16.self, "the header length"))
+      : Int(try reader.integer(UInt32.self, "the header length"))
     guard length <= maximumHeaderByteCount else { throw BessemerError(.limit, "a header of \(length) bytes") }
     var header = NPYHeader(try reader.take(length, "the header").array)
     let description = try header.parse()
@@ -30,7 +35,8 @@ public enum NPY {
       let byteCount = description.dtype.byteCount(of: count), byteCount == reader.remaining
     else {
       throw BessemerError(
-        .tensorLayout, "\(description.dtype)\(description.shape) does not take the \(reader.remaining) bytes that the file has")
+        .tensorLayout,
+        "\(description.dtype)\(description.shape) does not take the \(reader.remaining) bytes that the file has")
     }
     let raw = try reader.take(byteCount, "the data")
     let size = description.dtype.bits / 8
@@ -64,7 +70,8 @@ public enum NPY {
     var header = "{'descr': '\(endian)\(code)', 'fortran_order': False, 'shape': (\(shape)), }"
     header += String(repeating: " ", count: 63 - (10 + header.utf8.count) % 64) + "\n"
     let count = UInt16(header.utf8.count)
-    try AtomicWriter.write(to: path, overwrite: overwrite, byteCount: 10 + header.utf8.count + tensor.bytes.count) { sink in
+    try AtomicWriter.write(to: path, overwrite: overwrite, byteCount: 10 + header.utf8.count + tensor.bytes.count) {
+      sink in
       try sink.write(magic + [1, 0, UInt8(count & 0xFF), UInt8(count >> 8)])
       try sink.write(header)
       try sink.write(tensor.bytes)
@@ -95,7 +102,8 @@ public enum NPY {
 struct NPYHeader {
   static let codes: [(code: String, dtype: DType)] = [
     ("f8", .float64), ("f4", .float32), ("f2", .float16), ("i8", .int64), ("i4", .int32), ("i2", .int16), ("i1", .int8),
-    ("u8", .uint64), ("u4", .uint32), ("u2", .uint16), ("u1", .uint8), ("b1", .bool), ("c8", .complex64), ("c16", .complex128),
+    ("u8", .uint64), ("u4", .uint32), ("u2", .uint16), ("u1", .uint8), ("b1", .bool), ("c8", .complex64),
+    ("c16", .complex128),
   ]
 
   private let bytes: [UInt8]
@@ -129,8 +137,12 @@ struct NPYHeader {
       }
     }
     skipSpace()
-    guard at == bytes.count, let descr, let order, let shape else { throw error("descr, fortran_order and shape are needed") }
-    guard let first = descr.first, "<>|=".contains(first), let code = NPYHeader.codes.first(where: { $0.code == descr.dropFirst() }) else {
+    guard at == bytes.count, let descr, let order, let shape else {
+      throw error("descr, fortran_order and shape are needed")
+    }
+    guard let first = descr.first, "<>|=".contains(first),
+      let code = NPYHeader.codes.first(where: { $0.code == descr.dropFirst() })
+    else {
       throw BessemerError(.unsupportedType, "NumPy type \(quoted(descr)) is not supported")
     }
     return (code.dtype, first == ">", order, shape)
@@ -155,12 +167,16 @@ struct NPYHeader {
 
   private mutating func string() throws -> String {
     skipSpace()
-    guard at < bytes.count, bytes[at] == UInt8(ascii: "'") || bytes[at] == UInt8(ascii: "\"") else { throw error("expected a string") }
+    guard at < bytes.count, bytes[at] == UInt8(ascii: "'") || bytes[at] == UInt8(ascii: "\"") else {
+      throw error("expected a string")
+    }
     let quote = bytes[at]
     let start = at + 1
     at = start
     while at < bytes.count, bytes[at] != quote { at += 1 }
-    guard at < bytes.count, let text = String(validating: bytes[start..<at], as: UTF8.self) else { throw error("a string does not end") }
+    guard at < bytes.count, let text = String(validating: bytes[start..<at], as: UTF8.self) else {
+      throw error("a string does not end")
+    }
     at += 1
     return text
   }
@@ -176,5 +192,7 @@ struct NPYHeader {
 
   private mutating func expect(_ text: String) throws { guard accept(text) else { throw error("expected '\(text)'") } }
 
-  private func error(_ message: String) -> BessemerError { BessemerError(.header, "in the .npy header at \(at): \(message)") }
+  private func error(_ message: String) -> BessemerError {
+    BessemerError(.header, "in the .npy header at \(at): \(message)")
+  }
 }

@@ -18,7 +18,10 @@ public struct FoldConstants: GraphPass {
       }
       guard !node.operands.isEmpty || !(node.op is Constant), !Swift.type(of: node.op).schema.traits.contains(.weight),
         let tensors = operandConstants(node, graph),
-        node.results.allSatisfy({ graph.type(of: $0).shape.flatMap(Tensor.elementCount(of:)).map { $0 <= FoldConstants.maximumElementCount } ?? false }),
+        node.results.allSatisfy({
+          graph.type(of: $0).shape.flatMap(Tensor.elementCount(of:)).map { $0 <= FoldConstants.maximumElementCount }
+            ?? false
+        }),
         let results = try? node.op.evaluate(tensors)
       else { continue }
       for (old, tensor) in zip(node.results, results) {
@@ -42,7 +45,8 @@ public struct FoldConstants: GraphPass {
 
   /// Removes a node that changes nothing: a cast to the same type, a transpose or reshape of nothing, a pair that cancels.
   private func dissolve(_ node: Node, _ id: NodeID, _ graph: inout Graph) -> Bool {
-    guard node.results.count == 1, let source = node.operands.first, !graph.users(of: node.results[0]).isEmpty || graph.isRoot(node.results[0])
+    guard node.results.count == 1, let source = node.operands.first,
+      !graph.users(of: node.results[0]).isEmpty || graph.isRoot(node.results[0])
     else { return false }
     let result = node.results[0]
     switch node.op {

@@ -18,7 +18,8 @@ public struct FuseAttention: FusionPass {
     let (q, k) = (Pattern.value("q"), Pattern.value("kT"))
     let product = Pattern.op(MatMul.self, q, k)
     let scores = Pattern.either([
-      product * .number("scale"), product / .number("divisor"), .op(MatMul.self, q * .number("scale"), k * .number("keyScale")),
+      product * .number("scale"), product / .number("divisor"),
+      .op(MatMul.self, q * .number("scale"), k * .number("keyScale")),
       .op(MatMul.self, q * .number("scale"), k), product,
     ])
     func attend(_ scores: Pattern) -> Pattern {
@@ -34,7 +35,9 @@ public struct FuseAttention: FusionPass {
   }
 
   func fuse(_ match: Match, in graph: inout Graph, at _: ValueID) -> Fusion {
-    guard graph.type(of: match["q"]).rank == 4, graph.type(of: match["kT"]).rank == 4, graph.type(of: match["v"]).rank == 4 else {
+    guard graph.type(of: match["q"]).rank == 4, graph.type(of: match["kT"]).rank == 4,
+      graph.type(of: match["v"]).rank == 4
+    else {
       return .declined("queries, keys and values are not [batch, heads, length, size]")
     }
     let (keys, values) = (graph.swappingLast(match["kT"]), match["v"])
@@ -75,7 +78,9 @@ extension Graph {
       let (expand, _) = producer(of: reshape.operands[0], as: Expand.self),
       let (unsqueeze, op) = producer(of: expand.operands[0], as: Unsqueeze.self), op.axis == 2
     else { return value }
-    let (before, wide, after) = (type(of: unsqueeze.operands[0]).dims, type(of: reshape.operands[0]).dims, type(of: value).dims)
+    let (before, wide, after) = (
+      type(of: unsqueeze.operands[0]).dims, type(of: reshape.operands[0]).dims, type(of: value).dims
+    )
     guard before.count == 4, wide.count == 5, after.count == 4, [wide[0], wide[1], wide[3], wide[4]] == before,
       [after[0], after[2], after[3]] == [before[0], before[2], before[3]]
     else { return value }

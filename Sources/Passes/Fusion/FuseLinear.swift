@@ -28,7 +28,8 @@ public struct FuseLinear: RewritePass {
 
   private func fuseBias(_ graph: inout Graph, _ id: NodeID, _ node: Node, _ report: inout PassReport) -> Bool {
     for (product, bias) in [(node.operands[0], node.operands[1]), (node.operands[1], node.operands[0])] {
-      guard let (linear, op) = graph.producer(of: product, as: Linear.self), linear.operands.count == 2, op.activation == .none,
+      guard let (linear, op) = graph.producer(of: product, as: Linear.self), linear.operands.count == 2,
+        op.activation == .none,
         graph.isParameter(bias), graph.type(of: bias).rank == 1
       else { continue }
       guard graph.hasOneUse(product) else {
@@ -58,7 +59,9 @@ public struct FuseActivation: RewritePass {
       case is Silu: .silu
       default: .tanh
       }
-    guard let (linear, op) = graph.producer(of: node.operands[0], as: Linear.self), op.activation == .none else { return false }
+    guard let (linear, op) = graph.producer(of: node.operands[0], as: Linear.self), op.activation == .none else {
+      return false
+    }
     guard graph.hasOneUse(node.operands[0]) else {
       report.declined("linear with activation", by: name, because: "its result is used elsewhere")
       return false

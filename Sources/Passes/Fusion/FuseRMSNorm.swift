@@ -17,6 +17,8 @@ public struct FuseRMSNorm: FusionPass {
     guard graph.isReducedOverLast(match) else { return .declined("the mean is not over the last dimension") }
     let weight = graph.stored(match["weight"])
     guard graph.type(of: weight).rank == 1 else { return .declined("the weight is not a vector") }
-    return .replaced(RMSNorm(epsilon: match.numbers["epsilon"]!), [graph.unwidened(match["x"], to: graph.type(of: value).dtype), weight])
+    return .replaced(
+      RMSNorm(epsilon: match.numbers["epsilon"]!),
+      [graph.unwidened(match["x"], to: graph.type(of: value).dtype), weight])
   }
 }

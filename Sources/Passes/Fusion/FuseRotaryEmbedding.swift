@@ -47,7 +47,9 @@ public struct FuseRotaryEmbedding: RewritePass {
   }
 
   /// The value of which `partner` is (-second half, first half).
-  private func rotatedHalves(_ match: Match, _ graph: Graph) -> ValueID? { graph.halves(match["first"], match["second"]) }
+  private func rotatedHalves(_ match: Match, _ graph: Graph) -> ValueID? {
+    graph.halves(match["first"], match["second"])
+  }
 
   /// The value of which `partner` is (-x[2i+1], x[2i]): by slices of every second element, or of pairs in a dimension of
   /// their own.
@@ -68,12 +70,14 @@ public struct FuseRotaryEmbedding: RewritePass {
     let node = graph[id]
     guard node.operands.count == 2, graph.isLast(node.results[0]),
       let (rotation, op) = graph.producer(of: node.operands[0], as: RotaryEmbedding.self),
-      graph.hasOneUse(node.operands[0]), let head = graph.part(rotation.operands[0]), let tail = graph.part(node.operands[1]),
+      graph.hasOneUse(node.operands[0]), let head = graph.part(rotation.operands[0]),
+      let tail = graph.part(node.operands[1]),
       head.source == tail.source
     else { return false }
     let x = head.source
     let last = graph.type(of: x).rank - 1
-    guard head.axis == last, tail.axis == last, head.step == 1, tail.step == 1, head.first == 0, tail.first == head.count,
+    guard head.axis == last, tail.axis == last, head.step == 1, tail.step == 1, head.first == 0,
+      tail.first == head.count,
       graph.type(of: x) == graph.type(of: node.results[0])
     else { return false }
     return graph.replace(id, with: op, [x] + rotation.operands.dropFirst())

@@ -59,7 +59,8 @@ extension Graph {
     case is Linear: return value
     case is Reshape, is Transpose, is RotaryEmbedding, is RMSNorm, is Cast: return projection(of: node.operands[0])
     // A cache in front of what is new.
-    case is Concat where node.operands.count == 2 && producer(of: node.operands[0]) == nil: return projection(of: node.operands[1])
+    case is Concat where node.operands.count == 2 && producer(of: node.operands[0]) == nil:
+      return projection(of: node.operands[1])
     default: return nil
     }
   }
@@ -69,10 +70,15 @@ extension Graph {
     let nodes = projections.compactMap { producer(of: $0, as: Linear.self) }
     guard nodes.count == projections.count else { return "a projection is not linear" }
     let first = nodes[0].node
-    if nodes.contains(where: { $0.node.operands[0] != first.operands[0] }) { return "the projections read different values" }
+    if nodes.contains(where: { $0.node.operands[0] != first.operands[0] }) {
+      return "the projections read different values"
+    }
     if nodes.contains(where: { $0.op.activation != .none }) { return "a projection has an activation" }
-    if nodes.contains(where: { $0.node.operands.count != first.operands.count }) { return "some projections have a bias, others none" }
-    for k in 1..<first.operands.count where nodes.contains(where: { type(of: $0.node.operands[k]).dtype != type(of: first.operands[k]).dtype }) {
+    if nodes.contains(where: { $0.node.operands.count != first.operands.count }) {
+      return "some projections have a bias, others none"
+    }
+    for k in 1..<first.operands.count
+    where nodes.contains(where: { type(of: $0.node.operands[k]).dtype != type(of: first.operands[k]).dtype }) {
       return "the weights have different types"
     }
     if projections.contains(where: { !hasOneUse($0) }) { return "a projection is used elsewhere" }

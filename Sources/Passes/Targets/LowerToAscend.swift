@@ -4,7 +4,9 @@ import Tensors
 /// Fused operators become the target's own, where it has them for the type at hand.
 public struct LowerToAscend: RewritePass {
   public let name = "lower-to-ascend"
-  let roots: [any Op.Type] = [RMSNorm.self, LayerNorm.self, Gelu.self, SwiGLU.self, RotaryEmbedding.self, Attention.self]
+  let roots: [any Op.Type] = [
+    RMSNorm.self, LayerNorm.self, Gelu.self, SwiGLU.self, RotaryEmbedding.self, Attention.self,
+  ]
   private let target: Target
 
   public init(_ target: Target) { self.target = target }
@@ -20,7 +22,8 @@ public struct LowerToAscend: RewritePass {
         report.declined(
           op.schema.name, by: name,
           because: types.isEmpty
-            ? "\(target.name) has no such operator" : "\(target.name) has it for \(types.joined(separator: ", ")), not \(type.dtype)")
+            ? "\(target.name) has no such operator"
+            : "\(target.name) has it for \(types.joined(separator: ", ")), not \(type.dtype)")
       }
       return nil
     }
@@ -42,8 +45,10 @@ public struct LowerToAscend: RewritePass {
       guard available(Ascend.RotaryMul.self) != nil else { return false }
       return lowerRotary(&graph, id, node, op, &report)
     case let op as Attention:
-      guard let operator_ = available(Ascend.FlashAttentionScore.self, Ascend.PromptFlashAttention.self) else { return false }
-      return lowerAttention(&graph, id, node, op, operator_, &report)
+      guard let chosen = available(Ascend.FlashAttentionScore.self, Ascend.PromptFlashAttention.self) else {
+        return false
+      }
+      return lowerAttention(&graph, id, node, op, chosen, &report)
     default: return false
     }
   }
@@ -54,7 +59,8 @@ public struct LowerToAscend: RewritePass {
   ) -> Bool {
     let node = graph[id]
     let opName = Swift.type(of: op).schema.name
-    guard let results = try? graph.add(op, operands, name: node.name), graph.type(of: results[0]) == graph.type(of: node.results[0])
+    guard let results = try? graph.add(op, operands, name: node.name),
+      graph.type(of: results[0]) == graph.type(of: node.results[0])
     else {
       report.declined(opName, by: name, because: "it does not take these operands")
       return false
@@ -75,10 +81,12 @@ public struct LowerToAscend: RewritePass {
     let sum = node.operands[0]
     let opName = Ascend.AddRmsNorm.name
     guard target.types(of: Ascend.AddRmsNorm.self).contains(graph.type(of: sum).dtype),
-      let (add, _) = graph.producer(of: sum, as: Add.self), add.operands.allSatisfy({ graph.type(of: $0) == graph.type(of: sum) })
+      let (add, _) = graph.producer(of: sum, as: Add.self),
+      add.operands.allSatisfy({ graph.type(of: $0) == graph.type(of: sum) })
     else { return false }
     let gamma = graph.casting(node.operands[1], to: graph.type(of: sum).dtype)
-    guard let results = try? graph.add(Ascend.AddRmsNorm(epsilon: op.epsilon), add.operands + [gamma], name: node.name) else {
+    guard let results = try? graph.add(Ascend.AddRmsNorm(epsilon: op.epsilon), add.operands + [gamma], name: node.name)
+    else {
       report.declined(opName, by: name, because: "it does not take these operands")
       return false
     }
@@ -94,7 +102,9 @@ public struct LowerToAscend: RewritePass {
   ) -> Bool {
     let (x, cosines) = (node.operands[0], node.operands[1])
     let last = graph.type(of: x).rank - 1
-    guard let width = graph.type(of: x).dims[last].value, let size = graph.type(of: cosines).dims[last].value else { return false }
+    guard let width = graph.type(of: x).dims[last].value, let size = graph.type(of: cosines).dims[last].value else {
+      return false
+    }
     let mul = Ascend.RotaryMul(rotaryMode: op.interleaved ? .interleave : .half)
     if size == width { return replaceFirst(&graph, id, mul, node.operands, &report) }
     let head = graph.insert(Slice(axis: last, start: 0, end: size), [x])
@@ -110,23 +120,25 @@ public struct LowerToAscend: RewritePass {
 
   /// The target's mask is true where attention is forbidden.
   private func lowerAttention(
-    _ graph: inout Graph, _ id: NodeID, _ node: Node, _ op: Attention, _ operator_: any Op.Type, _ report: inout PassReport
+    _ graph: inout Graph, _ id: NodeID, _ node: Node, _ op: Attention, _ chosen: any Op.Type,
+    _ report: inout PassReport
   ) -> Bool {
     var operands = Array(node.operands.prefix(3))
     guard !op.causal else {
-      report.declined(operator_.schema.name, by: name, because: "causality is not in the mask")
+      report.declined(chosen.schema.name, by: name, because: "causality is not in the mask")
       return false
     }
     if node.operands.count > 3 {
       guard graph.type(of: node.operands[3]).dtype == .bool else {
-        report.declined(operator_.schema.name, by: name, because: "the mask is not boolean")
+        report.declined(chosen.schema.name, by: name, because: "the mask is not boolean")
         return false
       }
       operands.append(graph.insert(Not(), [node.operands[3]]))
     }
-    guard let heads = graph.type(of: operands[0]).dims[1].value, let groups = graph.type(of: operands[1]).dims[1].value else { return false }
+    guard let heads = graph.type(of: operands[0]).dims[1].value, let groups = graph.type(of: operands[1]).dims[1].value
+    else { return false }
     let lowered: any Op =
-      operator_ == Ascend.FlashAttentionScore.self
+      chosen == Ascend.FlashAttentionScore.self
       ? Ascend.FlashAttentionScore(headNum: heads, scaleValue: op.scale)
       : Ascend.PromptFlashAttention(numHeads: heads, numKeyValueHeads: groups, scaleValue: op.scale)
     return replaceFirst(&graph, id, lowered, operands, &report)

@@ -27,15 +27,21 @@ extension Ascend.PromptFlashAttention: Kernel {
 
 extension Planner {
   /// - Parameter maskHides: whether a true element of a boolean mask hides a key, as on Ascend, or shows it.
-  fileprivate mutating func attend(_ node: Node, scale: Double, causal: Bool, mask: ValueID?, maskHides: Bool) throws -> Bool {
+  fileprivate mutating func attend(_ node: Node, scale: Double, causal: Bool, mask: ValueID?, maskHides: Bool) throws
+    -> Bool
+  {
     guard isFloat(node.operands[0]) else { return false }
     func dense(_ value: ValueID, _ p: inout Planner) throws -> View {
       let view = try p.floatView(value)
       return view.isDense ? view : p.contiguous(view)
     }
-    let (q, k, v) = (try dense(node.operands[0], &self), try dense(node.operands[1], &self), try dense(node.operands[2], &self))
+    let (q, k, v) = (
+      try dense(node.operands[0], &self), try dense(node.operands[1], &self), try dense(node.operands[2], &self)
+    )
     let shape = shape(node.results[0])
-    let hidden = try mask.map { try maskView($0, shape: [shape[0], shape[1], shape[2], k.shape[2]], inverted: maskHides) }
+    let hidden = try mask.map {
+      try maskView($0, shape: [shape[0], shape[1], shape[2], k.shape[2]], inverted: maskHides)
+    }
     // Laid out as [batch, sequence, head, size], so that joining the heads copies nothing.
     let memory = allocate(.float32, shape: [shape[0], shape[2], shape[1], shape[3]])
     let out = memory.transposed([0, 2, 1, 3])
@@ -43,7 +49,9 @@ extension Planner {
     addStep("attention", reads: [q, k, v] + (hidden.map { [$0] } ?? []), writes: [out]) { arena in
       var arguments = bk_attention_args()
       (arguments.batch, arguments.q_heads, arguments.kv_heads) = (q.shape[0], q.shape[1], k.shape[1])
-      (arguments.queries, arguments.keys, arguments.depth, arguments.v_depth) = (q.shape[2], k.shape[2], q.shape[3], v.shape[3])
+      (arguments.queries, arguments.keys, arguments.depth, arguments.v_depth) = (
+        q.shape[2], k.shape[2], q.shape[3], v.shape[3]
+      )
       arguments.q = UnsafePointer(arena.floats(q))
       arguments.q_strides = q.attentionStrides
       arguments.k = UnsafePointer(arena.floats(k))
@@ -87,5 +95,7 @@ extension Planner {
 }
 
 extension View {
-  fileprivate var attentionStrides: bk_strides3 { bk_strides3(batch: strides[0], head: strides[1], sequence: strides[2]) }
+  fileprivate var attentionStrides: bk_strides3 {
+    bk_strides3(batch: strides[0], head: strides[1], sequence: strides[2])
+  }
 }

@@ -65,7 +65,9 @@ extension BinaryKernel {
     let pool = planner.pool
     planner.addStep(Self.schema.name, reads: [a, b], writes: [result]) { arena in
       let (left, right, output) = (arena.floats(a), arena.floats(b), arena.floats(result))
-      return { try check(bk_binary(pool, Self.kernel, output, Int32(shape.count), shape, left, a.strides, right, b.strides)) }
+      return {
+        try check(bk_binary(pool, Self.kernel, output, Int32(shape.count), shape, left, a.strides, right, b.strides))
+      }
     }
     try planner.finish(node.results[0], result)
     return true
@@ -108,7 +110,9 @@ extension Planner {
 }
 
 extension RotaryEmbedding: Kernel {
-  func plan(_ node: Node, in planner: inout Planner) throws -> Bool { try planner.rotate(node, interleaved: interleaved) }
+  func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
+    try planner.rotate(node, interleaved: interleaved)
+  }
 }
 
 extension Ascend.RotaryMul: Kernel {
@@ -120,7 +124,9 @@ extension Ascend.RotaryMul: Kernel {
 extension Planner {
   /// Rotates x [batch, heads, sequence, size] by tables [batch or 1, 1, sequence, rotated].
   fileprivate mutating func rotate(_ node: Node, interleaved: Bool) throws -> Bool {
-    guard isFloat(node.operands[0]), shape(node.operands[0]).count == 4, shape(node.operands[1])[1] == 1 else { return false }
+    guard isFloat(node.operands[0]), shape(node.operands[0]).count == 4, shape(node.operands[1])[1] == 1 else {
+      return false
+    }
     let x = try floatView(node.operands[0])
     guard x.isDense else { return false }
     let (cosines, sines) = (contiguous(try floatView(node.operands[1])), contiguous(try floatView(node.operands[2])))

@@ -11,6 +11,8 @@ protocol Kernel: Op {
 extension Planner {
   /// Appends the steps of a node.
   mutating func add(_ node: Node) throws {
+    // A node before it may have taken it in.
+    if node.results.allSatisfy({ known($0) != nil }) { return }
     let areMovable = (node.operands + node.results).allSatisfy { dtype($0).isMovable }
     if areMovable, let kernel = node.op as? any Kernel, try kernel.plan(node, in: &self) { return }
     try addReference(node)
@@ -27,10 +29,13 @@ extension Planner {
       return {
         // The bytes lie in the arena, which outlives the step.
         let tensors = try inputs.map {
-          try Tensor($0.view.dtype, shape: $0.view.shape, bytes: Bytes(owner: nil, base: $0.pointer, count: $0.view.byteCount))
+          try Tensor(
+            $0.view.dtype, shape: $0.view.shape, bytes: Bytes(owner: nil, base: $0.pointer, count: $0.view.byteCount))
         }
         for (tensor, output) in zip(try op.evaluate(tensors), outputs) {
-          tensor.bytes.withUnsafeBytes { if $0.count > 0 { output.pointer.copyMemory(from: $0.baseAddress!, byteCount: $0.count) } }
+          tensor.bytes.withUnsafeBytes {
+            if $0.count > 0 { output.pointer.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+          }
         }
       }
     }

@@ -87,7 +87,9 @@ extension Gather: Kernel {
   /// Rows of a table, each copied as it is stored.
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
     let table = try planner.view(node.operands[0])
-    guard axis == 0 || axis == -table.rank, table.rank >= 1, table.isContiguous, planner.dtype(node.operands[1]) == .int64 else {
+    guard axis == 0 || axis == -table.rank, table.rank >= 1, table.isContiguous,
+      planner.dtype(node.operands[1]) == .int64
+    else {
       return false
     }
     let indices = planner.contiguous(try planner.view(node.operands[1]))

@@ -13,8 +13,10 @@ extension RMSNorm: Kernel {
 extension LayerNorm: Kernel {
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
     guard axis == -1 else { return false }
-    return try planner.normalize("layer_norm", node, parameters: node.operands.count - 1) { pool, y, yStride, x, xStride, weights, rows, width in
-      bk_layer_norm(pool, y, yStride, x, xStride, weights.first, weights.count > 1 ? weights[1] : nil, Float(epsilon), rows, width)
+    return try planner.normalize("layer_norm", node, parameters: node.operands.count - 1) {
+      pool, y, yStride, x, xStride, weights, rows, width in
+      bk_layer_norm(
+        pool, y, yStride, x, xStride, weights.first, weights.count > 1 ? weights[1] : nil, Float(epsilon), rows, width)
     }
   }
 }
@@ -22,7 +24,8 @@ extension LayerNorm: Kernel {
 extension Ascend.RmsNorm: Kernel {
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
     guard planner.graph.isUnused(node.results[1]) else { return false }
-    return try planner.normalize("ascend.RmsNorm", node, parameters: 1) { pool, y, yStride, x, xStride, weights, rows, width in
+    return try planner.normalize("ascend.RmsNorm", node, parameters: 1) {
+      pool, y, yStride, x, xStride, weights, rows, width in
       bk_rms_norm(pool, y, yStride, x, xStride, weights[0], Float(epsilon), rows, width)
     }
   }
@@ -33,7 +36,8 @@ extension Ascend.LayerNormV4: Kernel {
     guard planner.graph.isUnused(node.results[1]), planner.graph.isUnused(node.results[2]) else { return false }
     return try planner.normalize("ascend.LayerNormV4", node, parameters: node.operands.count - 1) {
       pool, y, yStride, x, xStride, weights, rows, width in
-      bk_layer_norm(pool, y, yStride, x, xStride, weights.first, weights.count > 1 ? weights[1] : nil, Float(epsilon), rows, width)
+      bk_layer_norm(
+        pool, y, yStride, x, xStride, weights.first, weights.count > 1 ? weights[1] : nil, Float(epsilon), rows, width)
     }
   }
 }
@@ -42,7 +46,9 @@ extension Ascend.AddRmsNorm: Kernel {
   /// In float32 only: narrower sums are rounded before they are normalized, which the plain meaning does.
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
     guard planner.dtype(node.operands[0]) == .float32, planner.graph.isUnused(node.results[1]) else { return false }
-    let (a, b) = (planner.inRows(try planner.floatView(node.operands[0])), planner.inRows(try planner.floatView(node.operands[1])))
+    let (a, b) = (
+      planner.inRows(try planner.floatView(node.operands[0])), planner.inRows(try planner.floatView(node.operands[1]))
+    )
     let gamma = planner.contiguous(try planner.floatView(node.operands[2]))
     let (y, sum) = (planner.allocateFloat(node.results[0]), planner.allocateFloat(node.results[2]))
     guard let first = a.rows, let second = b.rows else { return false }
@@ -52,7 +58,8 @@ extension Ascend.AddRmsNorm: Kernel {
       let (out, total) = (arena.floats(y), arena.floats(sum))
       return {
         bk_add_rms_norm(
-          pool, out, first.width, total, first.width, left, first.stride, right, second.stride, scale, epsilon, first.count, first.width)
+          pool, out, first.width, total, first.width, left, first.stride, right, second.stride, scale, epsilon,
+          first.count, first.width)
       }
     }
     planner.define(node.results[0], y)
@@ -81,7 +88,9 @@ extension Planner {
   ) -> Void
 
   /// A kernel over the rows of its first operand, the others being vectors; the first result has the same shape.
-  fileprivate mutating func normalize(_ name: String, _ node: Node, parameters count: Int, _ kernel: @escaping RowKernel) throws -> Bool {
+  fileprivate mutating func normalize(
+    _ name: String, _ node: Node, parameters count: Int, _ kernel: @escaping RowKernel
+  ) throws -> Bool {
     guard isFloat(node.operands[0]), shape(node.operands[0]).count > 0 else { return false }
     let x = inRows(try floatView(node.operands[0]))
     var vectors: [View] = []

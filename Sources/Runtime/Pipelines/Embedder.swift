@@ -28,7 +28,8 @@ public final class Embedder {
   /// The model must have an input `input_ids` and an output `last_hidden_state`.
   public init(_ session: Session, pooling: Pooling) throws {
     let graph = session.model.graph
-    guard graph.input(named: "input_ids") != nil, graph.outputs.contains(where: { $0.name == "last_hidden_state" }) else {
+    guard graph.input(named: "input_ids") != nil, graph.outputs.contains(where: { $0.name == "last_hidden_state" })
+    else {
       throw BessemerError(.modelInput, "the model does not embed text: it has no input_ids or no last_hidden_state")
     }
     self.session = session
@@ -37,7 +38,9 @@ public final class Embedder {
 
   /// One vector for each sequence; shorter ones are padded on the right and masked.
   public func embed(_ sequences: [[Int32]], padding: Int32 = 0) throws -> [[Float]] {
-    guard !sequences.isEmpty, sequences.allSatisfy({ !$0.isEmpty }) else { throw BessemerError(.modelInput, "a text has no tokens") }
+    guard !sequences.isEmpty, sequences.allSatisfy({ !$0.isEmpty }) else {
+      throw BessemerError(.modelInput, "a text has no tokens")
+    }
     let width = sequences.map(\.count).max() ?? 0
     var (ids, mask): ([Int64], [Int64]) = ([], [])
     for sequence in sequences {
@@ -48,7 +51,8 @@ public final class Embedder {
     let shape = [sequences.count, width]
     session.reset()
     let outputs = try session.run(
-      ["input_ids": Tensor(ids, shape: shape), "attention_mask": Tensor(mask, shape: shape)], outputs: ["last_hidden_state"])
+      ["input_ids": Tensor(ids, shape: shape), "attention_mask": Tensor(mask, shape: shape)],
+      outputs: ["last_hidden_state"])
     guard let hidden = outputs["last_hidden_state"] else { preconditionFailure("no last_hidden_state") }
     let (values, size) = (hidden.floats, hidden.shape[2])
     return sequences.enumerated().map { k, sequence in
@@ -65,7 +69,9 @@ public final class Embedder {
     case .cls: result = tokens.prefix(size).map { Double($0) }
     case .lastToken: result = tokens.suffix(size).map { Double($0) }
     case .mean:
-      result = (0..<size).map { i in (0..<count).reduce(0.0) { $0 + Double(tokens[first + $1 * size + i]) } / Double(max(count, 1)) }
+      result = (0..<size).map { i in
+        (0..<count).reduce(0.0) { $0 + Double(tokens[first + $1 * size + i]) } / Double(max(count, 1))
+      }
     case .max: result = (0..<size).map { i in (0..<count).map { Double(tokens[first + $0 * size + i]) }.max() ?? 0 }
     }
     if pooling.normalizes {

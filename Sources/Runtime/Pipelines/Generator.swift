@@ -16,7 +16,9 @@ public final class Generator {
 
   /// The model must have an input `input_ids` and an output `logits`.
   public init(_ session: Session) throws {
-    guard session.model.graph.input(named: "input_ids") != nil, session.model.graph.outputs.contains(where: { $0.name == "logits" }) else {
+    guard session.model.graph.input(named: "input_ids") != nil,
+      session.model.graph.outputs.contains(where: { $0.name == "logits" })
+    else {
       throw BessemerError(.modelInput, "the model does not generate text: it has no input_ids or no logits")
     }
     self.session = session
@@ -30,7 +32,9 @@ public final class Generator {
     _ prompts: [[Int32]], count: Int, sampling: SamplingOptions = SamplingOptions(), stop: Set<Int> = [],
     onToken: (_ sequence: Int, _ token: Int) throws -> Bool = { _, _ in true }
   ) throws -> [[Int]] {
-    guard !prompts.isEmpty, prompts.allSatisfy({ !$0.isEmpty }) else { throw BessemerError(.modelInput, "a prompt has no tokens") }
+    guard !prompts.isEmpty, prompts.allSatisfy({ !$0.isEmpty }) else {
+      throw BessemerError(.modelInput, "a prompt has no tokens")
+    }
     session.reset()
     statistics = Statistics()
     var results = [[Int]](repeating: [], count: prompts.count)

@@ -32,7 +32,9 @@ struct Sampler {
     var scores = logits
     if options.repetitionPenalty != 1 {
       let penalty = Float(options.repetitionPenalty)
-      for id in history where id < scores.count { scores[id] = scores[id] > 0 ? scores[id] / penalty : scores[id] * penalty }
+      for id in history where id < scores.count {
+        scores[id] = scores[id] > 0 ? scores[id] / penalty : scores[id] * penalty
+      }
     }
     guard options.temperature > 0 else { return Sampler.largest(scores) }
     var order = Array(scores.indices)

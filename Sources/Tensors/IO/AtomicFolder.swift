@@ -33,6 +33,22 @@ public final class AtomicFolder {
 
   public var path: String { target.path }
 
+  /// Finds out whether the disk, and the limits on this process, have room for `byteCount` bytes, before the first is
+  /// written: reserves them and gives them back.
+  public func ensureRoom(_ byteCount: Int) throws {
+    let name = ".room"
+    var file: Int32
+    repeat {
+      file = openat(descriptor, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    } while file < 0 && errno == EINTR && !Interrupt.isRequested
+    guard file >= 0 else { throw outputError(errno, "cannot be written to", path) }
+    let status = byteCount > 0 ? sys_reserve(file, Int64(byteCount)) : 0
+    let reason = errno
+    close(file)
+    unlinkat(descriptor, name, 0)
+    guard status == 0 else { throw outputError(reason, "\(byteCount) bytes cannot be reserved", path) }
+  }
+
   /// Writes a file of the folder by `body`. The name is plain and relative (see ``InputFolder``); folders in it are made.
   public func write(_ name: String, byteCount: Int? = nil, _ body: (any ByteSink) throws -> Void) throws {
     try InputFolder.checkName(name)

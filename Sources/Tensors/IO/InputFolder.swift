@@ -80,6 +80,15 @@ public final class InputFolder: @unchecked Sendable {
     return names
   }
 
+  /// Whether the folder holds regular files alone: no folders, links, devices or hidden files.
+  public func holdsOnlyFiles() throws -> Bool {
+    try entries(limit: 100_000, includingHidden: true).allSatisfy { name in
+      var status = stat()
+      return !name.string.hasPrefix(".") && fstatat(descriptor, name.string, &status, AT_SYMLINK_NOFOLLOW) == 0
+        && status.st_mode & S_IFMT == S_IFREG
+    }
+  }
+
   /// Whether nothing at all is in the folder.
   func isEmpty() throws -> Bool { try entries(limit: 1, includingHidden: true).isEmpty }
 

@@ -3,8 +3,27 @@ extension JSON {
   ///
   /// A `null` counts as absent for an optional. An integer may be written `64.0`; `64.5` is refused, and so is what does not
   /// fit the type. Unknown keys are ignored. Errors are ``BessemerError`` with `code`, and name the key and the value.
-  public func decode<T: Decodable>(_ type: T.Type = T.self, code: ErrorCode = .json) throws -> T {
-    try JSONValueDecoder(json: self, code: code).unbox(T.self)
+  public func decode<T: Decodable>(
+    _ type: T.Type = T.self, code: ErrorCode = .json, keys: KeyStyle = .asWritten
+  ) throws -> T {
+    try JSONValueDecoder(json: self, code: code, keys: keys).unbox(T.self)
+  }
+
+  /// How the names of properties stand in the text.
+  public enum KeyStyle: Sendable {
+    case asWritten
+    /// `hiddenSize` as `hidden_size`.
+    case snakeCase
+
+    func text(_ key: some CodingKey) -> String {
+      guard self == .snakeCase else { return key.stringValue }
+      var result: [UInt8] = []
+      for byte in key.stringValue.utf8 {
+        let isCapital = byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z")
+        result += isCapital ? [UInt8(ascii: "_"), byte | 0x20] : [byte]
+      }
+      return String(decoding: result, as: UTF8.self)
+    }
   }
 }
 
@@ -12,18 +31,19 @@ extension JSON {
 struct JSONValueDecoder: Decoder, SingleValueDecodingContainer {
   let json: JSON
   let code: ErrorCode
+  let keys: JSON.KeyStyle
 
   var codingPath: [any CodingKey] { [] }
   var userInfo: [CodingUserInfoKey: Any] { [:] }
 
   func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
     guard json.kind == .object else { throw json.mismatch("an object", code: code) }
-    return KeyedDecodingContainer(JSONKeyedContainer(json: json, code: code))
+    return KeyedDecodingContainer(JSONKeyedContainer(json: json, code: code, keys: keys))
   }
 
   func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
     guard json.kind == .array else { throw json.mismatch("an array", code: code) }
-    return JSONUnkeyedContainer(json: json, code: code)
+    return JSONUnkeyedContainer(json: json, code: code, keys: keys)
   }
 
   func singleValueContainer() -> any SingleValueDecodingContainer { self }
@@ -88,13 +108,14 @@ struct JSONValueDecoder: Decoder, SingleValueDecodingContainer {
 private struct JSONKeyedContainer<Key: CodingKey>: KeyedDecodingContainerProtocol {
   let json: JSON
   let code: ErrorCode
+  let keys: JSON.KeyStyle
 
   var codingPath: [any CodingKey] { [] }
   var allKeys: [Key] { json.members.compactMap { Key(stringValue: $0.key) } }
 
-  func contains(_ key: Key) -> Bool { json[key.stringValue] != nil }
+  func contains(_ key: Key) -> Bool { json[keys.text(key)] != nil }
 
-  func decodeNil(forKey key: Key) throws -> Bool { json[key.stringValue]?.isNull ?? true }
+  func decodeNil(forKey key: Key) throws -> Bool { json[keys.text(key)]?.isNull ?? true }
 
   func decode<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T { try value(key).unbox(type) }
 
@@ -108,15 +129,15 @@ private struct JSONKeyedContainer<Key: CodingKey>: KeyedDecodingContainerProtoco
     try value(key).unkeyedContainer()
   }
 
-  func superDecoder() throws -> any Decoder { JSONValueDecoder(json: json, code: code) }
+  func superDecoder() throws -> any Decoder { JSONValueDecoder(json: json, code: code, keys: keys) }
   func superDecoder(forKey key: Key) throws -> any Decoder { try value(key) }
 
   private func value(_ key: Key) throws -> JSONValueDecoder {
-    guard let member = json[key.stringValue] else {
+    guard let member = json[keys.text(key)] else {
       let place = json.path
-      throw BessemerError(code, "\(quoted((place.isEmpty ? "" : place + ".") + key.stringValue)) is missing")
+      throw BessemerError(code, "\(quoted((place.isEmpty ? "" : place + ".") + keys.text(key))) is missing")
     }
-    return JSONValueDecoder(json: member, code: code)
+    return JSONValueDecoder(json: member, code: code, keys: keys)
   }
 }
 
@@ -124,13 +145,15 @@ private struct JSONKeyedContainer<Key: CodingKey>: KeyedDecodingContainerProtoco
 private struct JSONUnkeyedContainer: UnkeyedDecodingContainer {
   let json: JSON
   let code: ErrorCode
+  let keys: JSON.KeyStyle
   private var rest: JSON.Elements
   private var upcoming: JSON?
   private(set) var currentIndex = 0
 
-  init(json: JSON, code: ErrorCode) {
+  init(json: JSON, code: ErrorCode, keys: JSON.KeyStyle) {
     self.json = json
     self.code = code
+    self.keys = keys
     rest = json.elements
     upcoming = rest.next()
   }
@@ -173,7 +196,7 @@ private struct JSONUnkeyedContainer: UnkeyedDecodingContainer {
 
   private func peek() throws -> JSONValueDecoder {
     guard let upcoming else { throw json.mismatch("more than \(json.count) elements", code: code) }
-    return JSONValueDecoder(json: upcoming, code: code)
+    return JSONValueDecoder(json: upcoming, code: code, keys: keys)
   }
 
   private mutating func advance() {

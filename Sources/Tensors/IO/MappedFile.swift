@@ -90,6 +90,21 @@ public final class MappedFile: @unchecked Sendable {
   }
 }
 
+extension Bytes {
+  /// Gives the memory of a window of a mapped file back to the system, which reads it again when it is touched; does
+  /// nothing for other bytes. Whoever goes through large files once thus stays small.
+  package func releasePages() {
+    withUnsafeBytes { raw in
+      guard let base = raw.baseAddress, LiveInputs.containing(base) != nil else { return }
+      // Only whole pages inside the window; the mapping is read-only, so nothing can be lost.
+      let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
+      let start = (UInt(bitPattern: base) + page - 1) / page * page
+      let end = (UInt(bitPattern: base) + UInt(raw.count)) / page * page
+      if start < end { madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED) }
+    }
+  }
+}
+
 /// `path` without links, `.` and `..`; nil when nothing is there.
 func realPath(_ path: String) -> String? {
   guard let resolved = realpath(path, nil) else { return nil }

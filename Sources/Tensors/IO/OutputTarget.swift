@@ -112,7 +112,7 @@ final class OutputTarget {
     guard overwrite else { throw existsError(path) }
     guard try mayReplace(path) else {
       throw BessemerError(
-        .outputExists, "is a folder that was not written by this program; it is left alone", file: path)
+        .outputExists, "is a folder of another kind; it is left alone", file: path)
     }
     return true
   }

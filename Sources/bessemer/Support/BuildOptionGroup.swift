@@ -31,7 +31,8 @@ struct BuildOptionGroup: ParsableArguments {
       guard let dtype else { return .float32 }
       let known: [DType] = [.float32, .float16, .bfloat16]
       guard let type = DType(spelling: dtype) else {
-        throw BessemerError(.usage, "--dtype \(quoted(dtype)) is no element type; expected float32, float16 or bfloat16")
+        throw BessemerError(
+          .usage, "--dtype \(quoted(dtype)) is no element type; expected float32, float16 or bfloat16")
       }
       guard known.contains(type) else {
         throw BessemerError(
@@ -47,7 +48,8 @@ struct PassOptionGroup: ParsableArguments {
   @Flag(help: "Leave the elementary operators as they are.")
   var noFuse = false
 
-  @Option(help: ArgumentHelp("Write the graph before the first pass and after each to this folder.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp("Write the graph before the first pass and after each to this folder.", valueName: "folder"))
   var dumpPasses: String?
 
   @Option(help: ArgumentHelp("Stop after the pass of this name.", valueName: "pass"))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Converter
 
 /// The options that every command takes.
 struct CommonOptions: ParsableArguments {
@@ -27,6 +28,11 @@ struct CommonOptions: ParsableArguments {
 
   @Flag(name: [.short, .long], help: "Say more on stderr, and all details of an error.")
   var verbose = false
+
+  /// How much of the machine may be taken.
+  var resources: Resources {
+    Resources(threads: threads ?? Machine.processorCount, memoryLimit: maxMemory?.byteCount)
+  }
 
   func validate() throws {
     if let threads, !(1...1024).contains(threads) {

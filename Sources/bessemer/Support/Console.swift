@@ -43,8 +43,8 @@ final class Console {
     try out.write(json.utf8 + [UInt8(ascii: "\n")])
   }
 
-  /// A display of work with a known amount; see ``Progress``.
-  func progress(_ title: String, total: Int, unit: Progress.Unit) -> Progress {
+  /// A display of work, whose amount may be known later; see ``Progress``.
+  func progress(_ title: String, total: Int = 0, unit: Progress.Unit) -> Progress {
     var mode = options.progress
     if options.quiet { mode = .off }
     return Progress(title, total: total, unit: unit, mode: mode, isTerminal: errorIsTerminal)

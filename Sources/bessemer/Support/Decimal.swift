@@ -18,6 +18,8 @@ func significant(_ value: Double, _ digits: Int = 4) -> String {
     return sign + String(text[0]) + (text.count > 1 ? "." + String(text[1...]) : "") + "e\(exponent)"
   }
   if exponent < 0 { return sign + "0." + String(repeating: "0", count: -exponent - 1) + String(text) }
-  if exponent + 1 >= text.count { return sign + String(text) + String(repeating: "0", count: exponent + 1 - text.count) }
+  if exponent + 1 >= text.count {
+    return sign + String(text) + String(repeating: "0", count: exponent + 1 - text.count)
+  }
   return sign + String(text[...exponent]) + "." + String(text[(exponent + 1)...])
 }

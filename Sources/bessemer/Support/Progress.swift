@@ -4,13 +4,15 @@ import Tensors
 /// Work that takes a while, shown on standard error: a bar on a terminal, else a line every few seconds, or JSON lines.
 ///
 /// Nothing is shown in the first half second, so that short work leaves no trace.
-final class Progress {
+///
+/// Unsafe inside: one thread at a time calls it, as the work's own contract says.
+final class Progress: @unchecked Sendable {
   enum Unit { case bytes, items }
 
   private enum Style { case bar, lines, json, none }
 
   private let title: String
-  private let total: Int
+  private var total: Int
   private let unit: Unit
   private let style: Style
   private let clock = ContinuousClock()
@@ -34,7 +36,8 @@ final class Progress {
   }
 
   /// Shows how much is done, if it is time to.
-  func update(_ done: Int) {
+  func update(_ done: Int, of total: Int? = nil) {
+    if let total { self.total = total }
     guard style != .none else { return }
     let elapsed = clock.now - start
     guard elapsed >= next else { return }
