@@ -52,13 +52,13 @@ public final class MappedFile: @unchecked Sendable {
   /// The window `range` of the file; the range must lie inside.
   public subscript(range: Range<Int>) -> Bytes { bytes[range] }
 
-  /// Throws ``ErrorCode/inputChanged`` when another file has taken the path, or size or modification time differ.
+  /// Throws ``ErrorCode/inputChanged`` when the mapped file itself was written to. One that was removed or replaced is
+  /// none of that: the mapping keeps its contents.
   public func checkUnchanged() throws {
     var status = stat()
-    guard stat(absolutePath, &status) == 0 else {
-      throw BessemerError(.inputChanged, "went away while it was read: \(errorText(errno))", file: path)
-    }
-    guard FileIdentity(status) == identity else {
+    guard stat(absolutePath, &status) == 0 else { return }
+    let now = FileIdentity(status)
+    guard !now.isSameFile(identity) || now == identity else {
       throw BessemerError(.inputChanged, "changed while it was read", file: path)
     }
   }
