@@ -44,7 +44,7 @@ public struct OutputComparison: Sendable {
     }
     self.name = name
     self.shape = reference.shape
-    cosine = xx == 0 && yy == 0 ? 1 : xx == 0 || yy == 0 ? 0 : max(-1, min(1, dot / (xx.squareRoot() * yy.squareRoot())))
+    cosine = xx == 0 && yy == 0 ? 1 : xx == 0 || yy == 0 ? 0 : max(-1, min(1, dot / (xx * yy).squareRoot()))
     largestError = largest
     largestRelativeError = largest == 0 ? 0 : scale == 0 ? .infinity : largest / scale
     topOneAgreement = name == "logits" ? OutputComparison.agreement(x, y, width: reference.shape.last ?? 1) : nil
