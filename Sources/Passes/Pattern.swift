@@ -3,7 +3,8 @@ import Tensors
 
 /// A shape of computation to look for: an expression over operators, captured values and numbers.
 ///
-/// Commutative operators match either way round. Written with the usual signs: `x * rsqrt(mean(x * x) + number("eps"))`.
+/// Commutative operators match either way round. Written with the usual signs: `x * rsqrt(mean(x * x) +
+/// number("eps"))`.
 indirect enum Pattern: Sendable {
   /// Any value, captured; the same name must be the same value wherever it stands.
   case value(String)

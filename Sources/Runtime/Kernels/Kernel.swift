@@ -4,7 +4,8 @@ import Tensors
 
 /// An operator that has a fast form. One operator, or a family with one kernel, is one file.
 protocol Kernel: Op {
-  /// Appends the steps that compute the node's results, or answers false to leave the node to the operator's plain meaning.
+  /// Appends the steps that compute the node's results, or answers false to leave the node to the operator's plain
+  /// meaning.
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool
 }
 
