@@ -2,7 +2,10 @@ public import Tensors
 
 extension Graph {
   /// Checks every rule that rewriting could break: order, uses, single assignment, types. Throws ``ErrorCode/graph``.
-  public func verify() throws {
+  ///
+  /// - Parameter made: infer types only of nodes made since ``madeNodeCount`` was this. Those of earlier nodes stay right,
+  ///   as only values of one type take each other's place.
+  public func verify(madeSince made: Int = 0) throws {
     var defined = [Bool](repeating: false, count: valueCount)
     for input in inputs { defined[input.value.ordinal] = true }
     for state in states { defined[state.value.ordinal] = true }
@@ -13,13 +16,7 @@ extension Graph {
         guard defined[operand.ordinal] else { throw broken(node, "reads a value that is computed after it, or never") }
         useCounts[operand.ordinal] += 1
       }
-      let types: [TensorType]
-      do { types = try Graph.infer(node.op, node.operands.map { type(of: $0) }) } catch {
-        throw broken(node, "\(error)")
-      }
-      guard types == node.results.map({ type(of: $0) }) else {
-        throw broken(node, "has other result types than inferred")
-      }
+      if Int(id.index) >= made { try verifyTypes(node) }
       for result in node.results {
         guard !defined[result.ordinal], producer(of: result) == id else { throw broken(node, "defines a value twice") }
         defined[result.ordinal] = true
@@ -42,6 +39,16 @@ extension Graph {
       guard old.dtype == new.dtype, old.rank == new.rank, state.axis < old.rank,
         old.dims.indices.allSatisfy({ $0 == state.axis || old.dims[$0] == new.dims[$0] })
       else { throw BessemerError(.graph, "state \(quoted(state.name)) changes from \(old) to \(new)") }
+    }
+  }
+
+  private func verifyTypes(_ node: Node) throws {
+    let types: [TensorType]
+    do { types = try Graph.infer(node.op, node.operands.map { type(of: $0) }) } catch {
+      throw broken(node, "\(error)")
+    }
+    guard types == node.results.map({ type(of: $0) }) else {
+      throw broken(node, "has other result types than inferred")
     }
   }
 

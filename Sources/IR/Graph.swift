@@ -16,11 +16,31 @@ public struct ValueID: Hashable, Sendable, Comparable {
 
 /// An operator applied to values.
 public struct Node: Sendable {
-  public let op: any Op
+  /// What never changes, shared by all copies: graphs copy nodes more than anything else.
+  private final class Fixed: Sendable {
+    let op: any Op
+    let results: [ValueID]
+    let name: String
+
+    init(_ op: any Op, _ results: [ValueID], _ name: String) {
+      self.op = op
+      self.results = results
+      self.name = name
+    }
+  }
+
+  private let fixed: Fixed
   public internal(set) var operands: [ValueID]
-  public let results: [ValueID]
+
+  init(_ op: any Op, _ operands: [ValueID], results: [ValueID], name: String) {
+    fixed = Fixed(op, results, name)
+    self.operands = operands
+  }
+
+  public var op: any Op { fixed.op }
+  public var results: [ValueID] { fixed.results }
   /// Where the node comes from, `layers.0.attention`; for people only.
-  public let name: String
+  public var name: String { fixed.name }
 }
 
 /// What an input is when the caller gives none.
@@ -72,6 +92,8 @@ public struct Graph: Sendable {
 
   public var name: String
   var nodes: [Node?] = []
+  /// The type of each node's operator, nil when it was erased: what most walks look at alone.
+  private var kinds: [ObjectIdentifier?] = []
   var values: [Value] = []
   var order: [NodeID] = []
   /// How many nodes are not erased.
@@ -93,7 +115,13 @@ public struct Graph: Sendable {
   public func node(_ id: NodeID) -> Node? { nodes[Int(id.index)] }
 
   /// Nodes in an order in which they can run, once ``sortTopologically()`` was called after the last rewrite.
-  public var nodeIDs: [NodeID] { nodeCount == order.count ? order : order.filter { nodes[Int($0.index)] != nil } }
+  public var nodeIDs: [NodeID] { nodeCount == order.count ? order : order.filter { kinds[Int($0.index)] != nil } }
+
+  /// The type of a node's operator, as `ObjectIdentifier(Add.self)`; nil when the node was erased.
+  public func kind(of id: NodeID) -> ObjectIdentifier? { kinds[Int(id.index)] }
+
+  /// How many nodes were ever made, erased ones included.
+  public var madeNodeCount: Int { nodes.count }
 
   /// One more than the greatest ``ValueID/ordinal``.
   public var valueCount: Int { values.count }
@@ -117,8 +145,9 @@ public struct Graph: Sendable {
 
   /// The node that computes a value, if its operator is an `O`.
   public func producer<O: Op>(of value: ValueID, as _: O.Type) -> (node: Node, op: O)? {
-    guard let id = producer(of: value), let op = self[id].op as? O else { return nil }
-    return (self[id], op)
+    guard let id = producer(of: value), kind(of: id) == ObjectIdentifier(O.self) else { return nil }
+    let node = self[id]
+    return (node.op as? O).map { (node, $0) }
   }
 
   public func input(named name: String) -> GraphInput? { inputs.first { $0.name == name } }
@@ -185,7 +214,8 @@ public struct Graph: Sendable {
   mutating func append(_ op: any Op, _ operands: [ValueID], _ types: [TensorType], name: String) -> [ValueID] {
     let id = NodeID(index: Int32(nodes.count))
     let results = types.map { addValue($0, id) }
-    nodes.append(Node(op: op, operands: operands, results: results, name: name))
+    nodes.append(Node(op, operands, results: results, name: name))
+    kinds.append(ObjectIdentifier(Swift.type(of: op)))
     order.append(id)
     nodeCount += 1
     for operand in operands { values[Int(operand.index)].users.append(id) }
@@ -223,6 +253,7 @@ public struct Graph: Sendable {
     let node = self[id]
     for operand in node.operands { values[Int(operand.index)].users.removeFirst(id) }
     nodes[Int(id.index)] = nil
+    kinds[Int(id.index)] = nil
     nodeCount -= 1
   }
 
@@ -242,7 +273,10 @@ public struct Graph: Sendable {
   /// Erases nodes that no output or state depends on; true when there were any.
   @discardableResult
   public mutating func eraseDeadNodes() -> Bool {
-    var pending = nodeIDs
+    var pending: [NodeID] = []
+    for index in values.indices where values[index].rootCount == 0 && values[index].users.isEmpty {
+      if let id = values[index].producer, kind(of: id) != nil { pending.append(id) }
+    }
     var changed = false
     while let id = pending.popLast() {
       guard let node = nodes[Int(id.index)],
@@ -263,7 +297,7 @@ public struct Graph: Sendable {
     // 0 new, 1 on the stack, 2 placed
     var mark = [UInt8](repeating: 0, count: nodes.count)
     var stack: [(id: NodeID, next: Int)] = []
-    for root in order where nodes[Int(root.index)] != nil && mark[Int(root.index)] == 0 {
+    for root in order where kinds[Int(root.index)] != nil && mark[Int(root.index)] == 0 {
       stack.append((root, 0))
       mark[Int(root.index)] = 1
       while let (id, next) = stack.last {

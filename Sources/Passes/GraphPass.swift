@@ -78,11 +78,12 @@ public struct PassRunner: Sendable {
     for (index, pass) in passes.enumerated() {
       let clock = ContinuousClock()
       let start = clock.now
+      let made = graph.madeNodeCount
       let changed = try pass.run(on: &graph, report: &report)
       if changed {
         graph.eraseDeadNodes()
         guard graph.sortTopologically() else { throw BessemerError(.graph, "\(pass.name) made a cycle") }
-        do { try graph.verify() } catch let error as BessemerError {
+        do { try graph.verify(madeSince: made) } catch let error as BessemerError {
           throw BessemerError(error.code, "after \(pass.name): \(error.message)")
         }
       }

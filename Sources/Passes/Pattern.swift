@@ -102,11 +102,9 @@ extension Graph {
   private func findNode(
     _ type: any Op.Type, _ condition: (any Op) -> Bool, _ operands: [Pattern], _ value: ValueID, _ match: inout Match
   ) -> Bool {
-    guard let id = producer(of: value) else { return false }
+    guard let id = producer(of: value), kind(of: id) == ObjectIdentifier(type) else { return false }
     let node = self[id]
-    guard Swift.type(of: node.op) == type, node.operands.count == operands.count, condition(node.op) else {
-      return false
-    }
+    guard node.operands.count == operands.count, condition(node.op) else { return false }
     let saved = match
     match.nodes.append(id)
     match.interior += node.operands.filter { producer(of: $0) != nil }

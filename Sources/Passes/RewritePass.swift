@@ -14,7 +14,7 @@ extension RewritePass {
     let roots = Set(roots.map { ObjectIdentifier($0) })
     var changed = false
     for id in graph.nodeIDs {
-      guard let node = graph.node(id), roots.contains(ObjectIdentifier(Swift.type(of: node.op))) else { continue }
+      guard let kind = graph.kind(of: id), roots.contains(kind) else { continue }
       if rewrite(&graph, id, &report) { changed = true }
     }
     return changed

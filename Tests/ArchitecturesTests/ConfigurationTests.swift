@@ -21,11 +21,15 @@ struct ConfigurationCase: CustomTestStringConvertible, Sendable {
   init(_ changes: [String: String?], _ code: ErrorCode?) { self.init(.llama, changes, code) }
 
   private static let sizes = [
-    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "max_position_embeddings",
+    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
+    "max_position_embeddings",
   ]
 
   private static var badSizes: [ConfigurationCase] {
-    let values = ["0", "-1", "1099511627776", "9223372036854775807", "9223372036854775808", "1e30", "64.5", "\"64\"", "[64]", "{}", "true"]
+    let values = [
+      "0", "-1", "1099511627776", "9223372036854775807", "9223372036854775808", "1e30", "64.5", "\"64\"", "[64]", "{}",
+      "true",
+    ]
     return TinyModel.allCases.flatMap { model in
       (sizes + (model == .bert ? ["type_vocab_size"] : ["num_key_value_heads", "head_dim"])).flatMap { name in
         values.map { ConfigurationCase(model, [name: $0], .config) }
@@ -58,13 +62,17 @@ struct ConfigurationCase: CustomTestStringConvertible, Sendable {
     // Sizes that the weights contradict.
     ConfigurationCase(["hidden_size": "32"], .weights), ConfigurationCase(["vocab_size": "12"], .weights),
     ConfigurationCase(["num_hidden_layers": "3"], .weights), ConfigurationCase(["num_hidden_layers": "1"], .weights),
-    ConfigurationCase(["num_hidden_layers": "1000000000"], .weights), ConfigurationCase(["intermediate_size": "25"], .weights),
+    ConfigurationCase(["num_hidden_layers": "1000000000"], .weights),
+    ConfigurationCase(["intermediate_size": "25"], .weights),
     ConfigurationCase(["head_dim": "16"], .weights), ConfigurationCase(["attention_bias": "true"], .weights),
-    ConfigurationCase(.glm4, ["attention_bias": "false"], .weights), ConfigurationCase(.bert, ["type_vocab_size": "3"], .weights),
+    ConfigurationCase(.glm4, ["attention_bias": "false"], .weights),
+    ConfigurationCase(.bert, ["type_vocab_size": "3"], .weights),
     // Other members.
     ConfigurationCase(["model_type": "\"evil_model\""], .unsupportedModel),
-    ConfigurationCase(["model_type": "\"../../evil\""], .unsupportedModel), ConfigurationCase(["model_type": "7"], .config),
-    ConfigurationCase(["hidden_act": "\"eval(open('/etc/passwd'))\""], .config), ConfigurationCase(["hidden_act": "7"], .config),
+    ConfigurationCase(["model_type": "\"../../evil\""], .unsupportedModel),
+    ConfigurationCase(["model_type": "7"], .config),
+    ConfigurationCase(["hidden_act": "\"eval(open('/etc/passwd'))\""], .config),
+    ConfigurationCase(["hidden_act": "7"], .config),
     ConfigurationCase(.bert, ["hidden_act": "\"gelu_medium\""], .config),
     ConfigurationCase(.bert, ["position_embedding_type": "\"relative_key\""], .unsupportedFeature),
     ConfigurationCase(["quantization_config": "{\"quant_method\": \"evil\", \"bits\": -3}"], .unsupportedFeature),
@@ -77,8 +85,10 @@ struct ConfigurationCase: CustomTestStringConvertible, Sendable {
     ConfigurationCase(["rope_scaling": "{\"type\": \"linear\", \"factor\": 0}"], .config),
     ConfigurationCase(["rope_parameters": "{\"rope_type\": \"llama3\", \"factor\": 8}"], .config),
     ConfigurationCase(["rope_parameters": "[]"], .config),
-    ConfigurationCase(.glm4, ["partial_rotary_factor": "0"], .config), ConfigurationCase(.glm4, ["partial_rotary_factor": "1.5"], .config),
-    ConfigurationCase(.glm4, ["partial_rotary_factor": "0.4"], .config), ConfigurationCase(["tie_word_embeddings": "1"], .config),
+    ConfigurationCase(.glm4, ["partial_rotary_factor": "0"], .config),
+    ConfigurationCase(.glm4, ["partial_rotary_factor": "1.5"], .config),
+    ConfigurationCase(.glm4, ["partial_rotary_factor": "0.4"], .config),
+    ConfigurationCase(["tie_word_embeddings": "1"], .config),
     ConfigurationCase(["attention_bias": "\"yes\""], .config),
   ]
 

@@ -30,7 +30,8 @@ import Testing
         "model.norm.weight": TensorType(.float32, shape: [17]), "lm_head.weight": TensorType(.int32, shape: [11, 16]),
       ],
       adding: [
-        "model.layers.2.mlp.up_proj.weight": TensorType(.float32, shape: [24, 16]), "extra": TensorType(.float32, shape: []),
+        "model.layers.2.mlp.up_proj.weight": TensorType(.float32, shape: [24, 16]),
+        "extra": TensorType(.float32, shape: []),
       ])
     let error = try #require(failure { _ = try buildGraph(config: try TinyModel.llama.config(), weights: weights) })
     #expect(error.code == .weights)

@@ -25,12 +25,14 @@ struct ModelCase: CustomTestStringConvertible, Sendable {
     case .bert: ["attention": 2, "gelu": 2, "layer_norm": 5, "linear": 13, "linear with bias": 13, "merged qkv": 2]
     case .glm4:
       [
-        "attention": 2, "linear": 13, "linear with bias": 6, "merged qkv": 2, "rms_norm": 9, "rotary_embedding": 4, "silu": 2,
+        "attention": 2, "linear": 13, "linear with bias": 6, "merged qkv": 2, "rms_norm": 9, "rotary_embedding": 4,
+        "silu": 2,
         "swiglu": 2,
       ]
     case .llama:
       [
-        "attention": 2, "linear": 15, "merged gate and up": 2, "merged qkv": 2, "rms_norm": 5, "rotary_embedding": 4, "silu": 2,
+        "attention": 2, "linear": 15, "merged gate and up": 2, "merged qkv": 2, "rms_norm": 5, "rotary_embedding": 4,
+        "silu": 2,
       ]
     }
   }

@@ -27,7 +27,9 @@ struct KernelTrial {
     guard let results = try? graph.add(item.op, values) else { return nil }
     for (k, result) in results.enumerated() {
       // Of the target's norms the kernels give what the passes use.
-      if k == 0 || !(item.op is Ascend.RmsNorm || item.op is Ascend.LayerNormV4 || item.op is Ascend.AddRmsNorm && k == 1) {
+      if k == 0
+        || !(item.op is Ascend.RmsNorm || item.op is Ascend.LayerNormV4 || item.op is Ascend.AddRmsNorm && k == 1)
+      {
         graph.addOutput("y\(k)", result)
       }
     }
@@ -73,7 +75,8 @@ struct KernelTrial {
       let values = try Tensor.random(.float64, shape: shape, scale: scale, using: &random).doubles
       tensor = try Tensor(activation, shape: shape, doubles: positive ? values.map { abs($0) + 0.1 } : values)
     case .bool:
-      tensor = try Tensor(.bool, shape: shape, bytes: Bytes((0..<count).map { _ in UInt8(random.next() % 3 == 0 ? 0 : 1) }))
+      tensor = try Tensor(
+        .bool, shape: shape, bytes: Bytes((0..<count).map { _ in UInt8(random.next() % 3 == 0 ? 0 : 1) }))
     case .index(_, let below):
       tensor = Tensor((0..<count).map { _ in Int64(random.next() % UInt64(below)) }, shape: shape)
     case .weight: preconditionFailure("weights are no inputs")
@@ -93,9 +96,11 @@ struct KernelTrial {
 
   @Test(arguments: [DType.float32, .float16, .bfloat16], [false, true])
   func agreesWithThePlainMeaning(_ activation: DType, _ strided: Bool) throws {
+    var count = 0
     for (number, item) in KernelCase.all.enumerated() {
       for seed in (0..<(strided ? 3 : 1)).map({ UInt64(number * 8 + $0) }) {
         guard let trial = try KernelTrial(item, activation, strided: strided, seed: seed) else { continue }
+        count += 1
         let expected = try Interpreter(trial.graph, weight: trial.weights.tensor).run(trial.inputs).outputs
         let model = Model(trial.graph, weights: trial.weights, options: RunOptions(threads: 1))
         let actual = try Session(model).run(trial.inputs)
@@ -105,6 +110,45 @@ struct KernelTrial {
         }
       }
     }
+    #expect(count > KernelCase.all.count * (strided ? 3 : 1) * 9 / 10, "\(count) trials")
+  }
+
+  /// What follows a product and is taken into it: sums, whose other term comes before or after, narrow or broadcast.
+  @Test(arguments: [
+    "%4 = add(%3, %0)", "%4 = add(%0, %3)", "%4 = add(%3, %3)", "%4 = add(%3, %1)", "%4 = mul(%3, %0)",
+    "%4 = add(%3, %7)",
+  ])
+  func sumsBehindProducts(_ sum: String) throws {
+    let text = """
+      graph "sum" {
+        input %0 "x" : f32[2,3,4]
+        input %1 "row" : f32[4]
+        %2 = weight {name="w", dtype="bf16", shape=[4,4]} : bf16[4,4]
+        %5 = transpose(%0) {permutation=[0,2,1]} : f32[2,4,3]
+        %6 = reshape(%5) {shape=[2,3,4]} : f32[2,3,4]
+        %7 = transpose(%6) {permutation=[0,1,2]} : f32[2,3,4]
+        %3 = linear(%0, %2) {activation="silu"} : f32[2,3,4]
+        \(sum) : f32[2,3,4]
+        %8 = linear(%4, %2) : f32[2,3,4]
+        %9 = relu(%8) : f32[2,3,4]
+        %10 = add(%8, %4) : f32[2,3,4]
+        output "a" = %9
+        output "b" = %10
+        output "c" = %4
+      }
+
+      """
+    var random = Random(seed: 11)
+    var weights = TensorStore()
+    try weights.append("w", .random(.bfloat16, shape: [4, 4], using: &random))
+    let inputs = [
+      "x": try Tensor.random(.float32, shape: [2, 3, 4], using: &random),
+      "row": try Tensor.random(.float32, shape: [4], using: &random),
+    ]
+    let graph = try Graph(text: text)
+    let expected = try Interpreter(graph, weight: weights.tensor).run(inputs).outputs
+    let actual = try Session(Model(graph, weights: weights, options: RunOptions(threads: 1))).run(inputs)
+    for (name, tensor) in expected { #expect(try close(tensor, #require(actual[name]), 2e-5), "\(name)") }
   }
 
   private func close(_ a: Tensor, _ b: Tensor, _ tolerance: Double) -> Bool {

@@ -95,7 +95,8 @@ import Testing
     let padded = try logits(
       session,
       [
-        "input_ids": ids([[0, 0, 3, 1, 4], [2, 6, 5, 3, 5]]), "attention_mask": ids([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]),
+        "input_ids": ids([[0, 0, 3, 1, 4], [2, 6, 5, 3, 5]]),
+        "attention_mask": ids([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]),
         "position_ids": ids([[0, 0, 0, 1, 2], [0, 1, 2, 3, 4]]),
       ]
     ).doubles
@@ -191,7 +192,8 @@ import Testing
       let fresh = Session(session.model)
       #expect(try fresh.run(["input_ids": ids(rows)]) == outputs, "\(size) tokens")
     }
-    #expect(try session.run(["input_ids": ids([[1, 2]])], outputs: ["pooler_output"]).keys.sorted() == ["pooler_output"])
+    #expect(
+      try session.run(["input_ids": ids([[1, 2]])], outputs: ["pooler_output"]).keys.sorted() == ["pooler_output"])
   }
 
   @Test(arguments: TinyModel.allCases, [RunOptions.Compute.float32, .bfloat16])
@@ -237,8 +239,10 @@ import Testing
       [:], ["ids": good], ["input_ids": good, "logits": good], ["input_ids": good.reshaped([3])],
       ["input_ids": Tensor([1, 2] as [Float], shape: [1, 2])], ["input_ids": narrow],
       ["input_ids": good, "position_ids": ids([[0, 1]])], ["input_ids": good, "attention_mask": ids([[1, 1, 1, 1]])],
-      ["input_ids": good, "attention_mask": ids([[1, 1, 1], [1, 1, 1]])], ["input_ids": ids([[11]])], ["input_ids": ids([[-12]])],
-      ["input_ids": ids([[Int64.max]])], ["input_ids": ids([[Int64.min]])], ["input_ids": ids([(0..<33).map { $0 % 11 }])],
+      ["input_ids": good, "attention_mask": ids([[1, 1, 1], [1, 1, 1]])], ["input_ids": ids([[11]])],
+      ["input_ids": ids([[-12]])],
+      ["input_ids": ids([[Int64.max]])], ["input_ids": ids([[Int64.min]])],
+      ["input_ids": ids([(0..<33).map { $0 % 11 }])],
     ]
     for (number, inputs) in cases.enumerated() {
       #expect(code { _ = try session.run(inputs) } == .modelInput, "case \(number)")
@@ -275,7 +279,8 @@ import Testing
       """)
     var random = Random(seed: 5)
     var weights = TensorStore()
-    try weights.append("q", Tensor(.int4, shape: [4, 6], integers: (0..<24).map { _ in Int64(random.next() % 16) - 8 }))
+    try weights.append(
+      "q", Tensor(.int4, shape: [4, 6], integers: (0..<24).map { _ in Int64(random.next() % 16) - 8 }))
     try weights.append("s", .random(.float32, shape: [4, 1], using: &random))
     let inputs = ["ids": Tensor([3, 0, 2] as [Int64], shape: [3])]
     let expected = try Interpreter(graph, weight: weights.tensor).run(inputs).outputs

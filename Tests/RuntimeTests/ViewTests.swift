@@ -125,7 +125,8 @@ extension View {
       var b = View(.slot(1), .float32, shape: a.shape)
       let order = Array(0..<a.rank).shuffled(using: &windows.random)
       if windows.pick(0...1) == 0 {
-        b = View(.slot(1), .float32, shape: order.map { a.shape[$0] }).transposed(order.indices.map { k in order.firstIndex(of: k)! })
+        b = View(.slot(1), .float32, shape: order.map { a.shape[$0] }).transposed(
+          order.indices.map { k in order.firstIndex(of: k)! })
       }
       #expect(b.shape == a.shape)
       let merged = View.merged(a, b)

@@ -28,20 +28,32 @@ public enum TinyModel: String, Sendable, CaseIterable {
     switch self {
     case .bert:
       let norm = [("LayerNorm.weight", [16]), ("LayerNorm.bias", [16])]
-      func dense(_ name: String, _ n: Int, _ k: Int) -> [(String, [Int])] { [(name + ".weight", [n, k]), (name + ".bias", [n])] }
-      func under(_ prefix: String, _ list: [(String, [Int])]) -> [(String, [Int])] { list.map { (prefix + "." + $0.0, $0.1) } }
-      let tables = [("word_embeddings.weight", [11, 16]), ("position_embeddings.weight", [32, 16]), ("token_type_embeddings.weight", [2, 16])]
+      func dense(_ name: String, _ n: Int, _ k: Int) -> [(String, [Int])] {
+        [(name + ".weight", [n, k]), (name + ".bias", [n])]
+      }
+      func under(_ prefix: String, _ list: [(String, [Int])]) -> [(String, [Int])] {
+        list.map { (prefix + "." + $0.0, $0.1) }
+      }
+      let tables = [
+        ("word_embeddings.weight", [11, 16]), ("position_embeddings.weight", [32, 16]),
+        ("token_type_embeddings.weight", [2, 16]),
+      ]
       let layer =
-        ["query", "key", "value"].flatMap { dense("attention.self." + $0, 16, 16) } + dense("attention.output.dense", 16, 16)
+        ["query", "key", "value"].flatMap { dense("attention.self." + $0, 16, 16) }
+        + dense("attention.output.dense", 16, 16)
         + under("attention.output", norm) + dense("intermediate.dense", 24, 16) + dense("output.dense", 16, 24)
         + under("output", norm)
-      return under("embeddings", tables + norm) + (0..<2).flatMap { under("encoder.layer.\($0)", layer) } + dense("pooler.dense", 16, 16)
+      return under("embeddings", tables + norm) + (0..<2).flatMap { under("encoder.layer.\($0)", layer) }
+        + dense("pooler.dense", 16, 16)
     case .glm4, .llama:
       let attention = [
-        ("self_attn.q_proj.weight", [32, 16]), ("self_attn.k_proj.weight", [16, 16]), ("self_attn.v_proj.weight", [16, 16]),
+        ("self_attn.q_proj.weight", [32, 16]), ("self_attn.k_proj.weight", [16, 16]),
+        ("self_attn.v_proj.weight", [16, 16]),
         ("self_attn.o_proj.weight", [16, 32]),
       ]
-      let norms = ["input_layernorm", "post_attention_layernorm"] + (self == .glm4 ? ["post_self_attn_layernorm", "post_mlp_layernorm"] : [])
+      let norms =
+        ["input_layernorm", "post_attention_layernorm"]
+        + (self == .glm4 ? ["post_self_attn_layernorm", "post_mlp_layernorm"] : [])
       let own: [(String, [Int])] =
         self == .glm4
         ? [
@@ -49,18 +61,22 @@ public enum TinyModel: String, Sendable, CaseIterable {
           ("mlp.gate_up_proj.weight", [48, 16]),
         ] : [("mlp.gate_proj.weight", [24, 16]), ("mlp.up_proj.weight", [24, 16])]
       let layer = attention + norms.map { ($0 + ".weight", [16]) } + own + [("mlp.down_proj.weight", [16, 24])]
-      return [("model.embed_tokens.weight", [11, 16])] + (0..<2).flatMap { k in layer.map { ("model.layers.\(k)." + $0.0, $0.1) } }
+      return [("model.embed_tokens.weight", [11, 16])]
+        + (0..<2).flatMap { k in layer.map { ("model.layers.\(k)." + $0.0, $0.1) } }
         + [("model.norm.weight", [16]), ("lm_head.weight", [11, 16])]
     }
   }
 
   /// Random weights; those that `replacing` names have another type, or are left out.
   public func weights(
-    _ dtype: DType = .float32, seed: UInt64 = 1, replacing: [String: TensorType?] = [:], adding: [String: TensorType] = [:]
+    _ dtype: DType = .float32, seed: UInt64 = 1, replacing: [String: TensorType?] = [:],
+    adding: [String: TensorType] = [:]
   ) throws -> TensorStore {
     var generator = SplitMix64(seed: seed)
     var store = TensorStore()
-    let all = shapes.map { ($0.name, TensorType(dtype, shape: $0.shape)) } + adding.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    let all =
+      shapes.map { ($0.name, TensorType(dtype, shape: $0.shape)) }
+      + adding.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     for (name, type) in all {
       guard let type = replacing[name] ?? type, let shape = type.shape else { continue }
       let isNorm = name.contains("norm") || name.contains("LayerNorm.weight")

@@ -12,14 +12,13 @@ public struct EliminateCommonSubexpressions: GraphPass {
 
   public func run(on graph: inout Graph, report _: inout PassReport) -> Bool {
     var seen: [Key: NodeID] = [:]
+    seen.reserveCapacity(graph.nodeCount)
     var changed = false
     for id in graph.nodeIDs {
       let node = graph[id]
       let key = Key(op: OpKey(node.op), operands: node.operands)
-      guard let first = seen[key] else {
-        seen[key] = id
-        continue
-      }
+      guard let first = seen.updateValue(id, forKey: key) else { continue }
+      seen[key] = first
       for (old, new) in zip(node.results, graph[first].results) { graph.replaceUses(of: old, with: new) }
       changed = true
     }
