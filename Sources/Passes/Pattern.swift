@@ -47,7 +47,11 @@ extension Graph {
   /// Matches `pattern` against the computation of `value`.
   func match(_ pattern: Pattern, _ value: ValueID) -> Match? {
     var match = Match()
-    return find(pattern, value, &match) ? match : nil
+    guard find(pattern, value, &match) else { return nil }
+    // Captured leaves belong to their makers, not to the pattern.
+    let inside = Set(match.nodes)
+    match.interior.removeAll { producer(of: $0).map { !inside.contains($0) } ?? true }
+    return match
   }
 
   /// Whether everything between root and leaves of the match is read by the match alone.
@@ -111,9 +115,6 @@ extension Graph {
     let entered = match
     for order in orders {
       if zip(order, node.operands).allSatisfy({ find(operands[$0], $1, &match) }) {
-        // Captured leaves belong to their makers, not to the pattern.
-        let inside = Set(match.nodes)
-        match.interior.removeAll { producer(of: $0).map { !inside.contains($0) } ?? true }
         return true
       }
       match = entered

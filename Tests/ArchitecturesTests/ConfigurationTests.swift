@@ -12,11 +12,13 @@ struct ConfigurationCase: CustomTestStringConvertible, Sendable {
 
   var testDescription: String { "\(model) \(changes.map { "\($0.key)=\($0.value ?? "absent")" }.sorted())" }
 
-  init(_ model: TinyModel = .llama, _ changes: [String: String?], _ code: ErrorCode?) {
+  init(_ model: TinyModel, _ changes: [String: String?], _ code: ErrorCode?) {
     self.model = model
     self.changes = changes
     self.code = code
   }
+
+  init(_ changes: [String: String?], _ code: ErrorCode?) { self.init(.llama, changes, code) }
 
   private static let sizes = [
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "max_position_embeddings",
@@ -34,7 +36,7 @@ struct ConfigurationCase: CustomTestStringConvertible, Sendable {
   private static var absent: [ConfigurationCase] {
     TinyModel.allCases.flatMap { model in
       (sizes.dropLast() + ["model_type"]).flatMap { name in
-        [ConfigurationCase(model, [name: .some(nil)], .config), ConfigurationCase(model, [name: "null"], .config)]
+        [ConfigurationCase(model, [name: nil], .config), ConfigurationCase(model, [name: "null"], .config)]
       }
     }
   }
@@ -45,11 +47,11 @@ struct ConfigurationCase: CustomTestStringConvertible, Sendable {
     ConfigurationCase(["eos_token_id": "[2, 3]", "torch_dtype": "\"float32\""], nil),
     ConfigurationCase(["rope_theta": "500000.0", "rope_scaling": "null", "rope_parameters": "null"], nil),
     ConfigurationCase(["rope_scaling": "{\"type\": \"linear\", \"factor\": 2}"], nil),
-    ConfigurationCase(["rms_norm_eps": .some(nil), "max_position_embeddings": .some(nil)], nil),
+    ConfigurationCase(["rms_norm_eps": nil, "max_position_embeddings": nil], nil),
     ConfigurationCase(.glm4, ["partial_rotary_factor": "1.0"], nil),
     ConfigurationCase(.bert, ["hidden_act": "\"gelu_new\"", "position_embedding_type": "\"absolute\""], nil),
     // Numbers that contradict one another.
-    ConfigurationCase(["num_attention_heads": "7", "head_dim": .some(nil)], .config),
+    ConfigurationCase(["num_attention_heads": "7", "head_dim": nil], .config),
     ConfigurationCase(["num_key_value_heads": "3"], .config), ConfigurationCase(["num_key_value_heads": "8"], .config),
     ConfigurationCase(.bert, ["num_attention_heads": "5"], .config), ConfigurationCase(["head_dim": "7"], .config),
     ConfigurationCase(.glm4, ["head_dim": "2"], .config),

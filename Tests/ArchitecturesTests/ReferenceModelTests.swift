@@ -121,8 +121,10 @@ extension TensorStore {
     for position in 0..<length {
       let tokens = (0..<ids.shape[0]).map { ids.integers[$0 * length + position] }
       let actual = try #require(try session.run(["input_ids": Tensor(tokens, shape: [tokens.count, 1])])["logits"])
-      let rows = (0..<tokens.count).flatMap { b in
-        logits.floats[(b * length + position) * width..<(b * length + position + 1) * width]
+      let values = logits.floats
+      let rows = (0..<tokens.count).flatMap { b -> ArraySlice<Float> in
+        let start = (b * length + position) * width
+        return values[start..<start + width]
       }
       #expect(distance(Tensor(rows, shape: actual.shape), actual) < 1e-4, "position \(position)")
     }

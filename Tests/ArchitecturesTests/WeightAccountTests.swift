@@ -16,7 +16,7 @@ import Testing
   func everyWeightIsMissed(_ model: TinyModel) throws {
     _ = try buildGraph(config: model.config(), weights: model.weights())
     for (name, _) in model.shapes where name != "pooler.dense.weight" {
-      let weights = try model.weights(replacing: [name: .some(nil)])
+      let weights = try model.weights(replacing: [name: nil])
       let error = failure { _ = try buildGraph(config: try model.config(), weights: weights) }
       #expect(error?.code == .weights, "without \(name)")
       #expect(error?.details.contains("missing: \(name)") == true, "without \(name): \(error?.message ?? "")")
@@ -26,7 +26,7 @@ import Testing
   @Test func allProblemsAreListed() throws {
     let weights = try TinyModel.llama.weights(
       replacing: [
-        "model.layers.0.mlp.up_proj.weight": .some(nil), "model.layers.1.mlp.up_proj.weight": .some(nil),
+        "model.layers.0.mlp.up_proj.weight": nil, "model.layers.1.mlp.up_proj.weight": nil,
         "model.norm.weight": TensorType(.float32, shape: [17]), "lm_head.weight": TensorType(.int32, shape: [11, 16]),
       ],
       adding: [
@@ -56,7 +56,7 @@ import Testing
   func aTiedHeadIsTheEmbedding(_ model: TinyModel) throws {
     let config = try model.config(["tie_word_embeddings": "true"])
     let whole = try model.weights()
-    let tied = try model.weights(replacing: ["lm_head.weight": .some(nil)])
+    let tied = try model.weights(replacing: ["lm_head.weight": nil])
     for weights in [whole, tied] {
       let graph = try buildGraph(config: config, weights: weights)
       let names = graph.nodeIDs.compactMap { (graph[$0].op as? Weight)?.name.string }
@@ -68,7 +68,7 @@ import Testing
 
   @Test func aPoolerIsOptional() throws {
     let weights = try TinyModel.bert.weights(
-      replacing: ["pooler.dense.weight": .some(nil), "pooler.dense.bias": .some(nil)])
+      replacing: ["pooler.dense.weight": nil, "pooler.dense.bias": nil])
     let graph = try buildGraph(config: TinyModel.bert.config(), weights: weights)
     #expect(graph.outputs.map(\.name) == ["last_hidden_state"])
   }
@@ -77,8 +77,8 @@ import Testing
     var weights = TensorStore()
     for entry in try TinyModel.bert.weights().entries {
       var name = "bert." + entry.name.string
-      if let range = name.range(of: "LayerNorm.weight") { name.replaceSubrange(range, with: "LayerNorm.gamma") }
-      if let range = name.range(of: "LayerNorm.bias") { name.replaceSubrange(range, with: "LayerNorm.beta") }
+      name.replace("LayerNorm.weight", with: "LayerNorm.gamma")
+      name.replace("LayerNorm.bias", with: "LayerNorm.beta")
       try weights.append(TensorName(name), entry.tensor())
     }
     _ = try buildGraph(config: TinyModel.bert.config(), weights: weights)

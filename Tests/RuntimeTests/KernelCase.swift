@@ -106,41 +106,45 @@ struct KernelCase {
   }
 
   private static var attention: [KernelCase] {
-    let sizes: [(b: Int, h: Int, g: Int, s: Int, t: Int, d: Int, e: Int)] = [
-      (1, 1, 1, 1, 1, 1, 1), (2, 4, 2, 3, 5, 8, 8), (1, 4, 1, 7, 7, 4, 6), (2, 3, 3, 2, 140, 16, 16), (1, 2, 2, 0, 3, 4, 4),
-    ]
-    return sizes.flatMap { z -> [KernelCase] in
-      let qkv: [Operand] = [.float([z.b, z.h, z.s, z.d]), .float([z.b, z.g, z.t, z.d]), .float([z.b, z.g, z.t, z.e])]
-      func make(_ op: any Op, _ mask: Operand?) -> KernelCase {
-        KernelCase(op, operands: qkv + (mask.map { [$0] } ?? []))
+    var cases: [KernelCase] = []
+    for z in [
+      [1, 1, 1, 1, 1, 1, 1], [2, 4, 2, 3, 5, 8, 8], [1, 4, 1, 7, 7, 4, 6], [2, 3, 3, 2, 140, 16, 16], [1, 2, 2, 0, 3, 4, 4],
+    ] {
+      let (b, h, g, s, t) = (z[0], z[1], z[2], z[3], z[4])
+      let qkv: [Operand] = [.float([b, h, s, z[5]]), .float([b, g, t, z[5]]), .float([b, g, t, z[6]])]
+      func add(_ op: any Op, _ mask: Operand?) { cases.append(KernelCase(op, operands: qkv + [mask].compactMap { $0 })) }
+      let booleans: [Operand?] = [nil, .bool([b, 1, s, t]), .bool([s, t]), .bool([b, h, 1, t])]
+      let floats: [Operand?] = [.float([b, 1, s, t]), .float([t])]
+      for mask in booleans + floats {
+        add(Attention(scale: 0.4), mask)
+        add(Attention(scale: 0.4, causal: true), mask)
       }
-      let masks: [Operand?] = [
-        nil, .bool([z.b, 1, z.s, z.t]), .bool([z.s, z.t]), .bool([z.b, z.h, 1, z.t]), .float([z.b, 1, z.s, z.t]), .float([z.t]),
-      ]
-      let booleans: [Operand?] = [nil, .bool([z.b, 1, z.s, z.t]), .bool([z.s, z.t])]
-      return masks.flatMap { [make(Attention(scale: 0.4), $0), make(Attention(scale: 0.4, causal: true), $0)] }
-        + booleans.map { make(Ascend.FlashAttentionScore(headNum: z.h, scaleValue: 0.4), $0) }
-        + booleans.map { make(Ascend.PromptFlashAttention(numHeads: z.h, numKeyValueHeads: z.g, scaleValue: 0.4), $0) }
-        + [2, 3].map { make(Ascend.FlashAttentionScore(headNum: z.h, scaleValue: 0.4, sparseMode: $0), nil) }
-        + [2, 3].map {
-          make(Ascend.PromptFlashAttention(numHeads: z.h, numKeyValueHeads: z.g, scaleValue: 0.4, sparseMode: $0), nil)
-        }
+      for mask in booleans {
+        add(Ascend.FlashAttentionScore(headNum: h, scaleValue: 0.4), mask)
+        add(Ascend.PromptFlashAttention(numHeads: h, numKeyValueHeads: g, scaleValue: 0.4), mask)
+      }
+      for mode in [2, 3] {
+        add(Ascend.FlashAttentionScore(headNum: h, scaleValue: 0.4, sparseMode: mode), nil)
+        add(Ascend.PromptFlashAttention(numHeads: h, numKeyValueHeads: g, scaleValue: 0.4, sparseMode: mode), nil)
+      }
     }
+    return cases
   }
 
   private static var rotary: [KernelCase] {
-    [[2, 3, 4, 8], [1, 1, 1, 2], [2, 2, 0, 4]].flatMap { x -> [KernelCase] in
-      [[x[0], 1, x[2], x[3]], [1, 1, x[2], x[3]], [1, 1, 1, x[3]], [x[0], x[1], x[2], x[3]]].flatMap { table -> [KernelCase] in
-        let part = table.dropLast() + [2]
-        return [
-          KernelCase(RotaryEmbedding(), .float(x), .float(table), .float(table)),
-          KernelCase(RotaryEmbedding(interleaved: true), .float(x), .float(table), .float(table)),
-          KernelCase(RotaryEmbedding(interleaved: true), .float(x), .float(Array(part)), .float(Array(part))),
-          KernelCase(Ascend.RotaryMul(), .float(x), .float(table), .float(table)),
-          KernelCase(Ascend.RotaryMul(rotaryMode: .interleave), .float(x), .float(table), .float(table)),
-        ]
+    var cases: [KernelCase] = []
+    for x in [[2, 3, 4, 8], [1, 1, 1, 2], [2, 2, 0, 4]] {
+      for shape in [[x[0], 1, x[2], x[3]], [1, 1, x[2], x[3]], [1, 1, 1, x[3]], x] {
+        let table = Operand.float(shape)
+        let part = Operand.float(shape.dropLast() + [2])
+        for interleaved in [false, true] {
+          cases.append(KernelCase(RotaryEmbedding(interleaved: interleaved), .float(x), table, table))
+          cases.append(KernelCase(RotaryEmbedding(interleaved: interleaved), .float(x), part, part))
+          cases.append(KernelCase(Ascend.RotaryMul(rotaryMode: interleaved ? .interleave : .half), .float(x), table, table))
+        }
       }
     }
+    return cases
   }
 
   private static var layout: [KernelCase] {

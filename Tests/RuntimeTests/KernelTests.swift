@@ -18,8 +18,8 @@ struct KernelTrial {
     var values: [ValueID] = []
     for (k, operand) in item.operands.enumerated() {
       if case .weight(let shape, let dtype) = operand {
-        try weights.append("w\(k)", .random(dtype, shape: shape, using: &random))
-        values.append(try graph.add(Weight("w\(k)", dtype, shape: shape))[0])
+        try weights.append(TensorName("w\(k)"), .random(dtype, shape: shape, using: &random))
+        values.append(try graph.add(Weight(TensorName("w\(k)"), dtype, shape: shape))[0])
         continue
       }
       values.append(try windowed("x\(k)", operand, activation, strided: strided))
