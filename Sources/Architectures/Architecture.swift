@@ -21,11 +21,15 @@ public struct BuildOptions: Sendable {
 /// The model families, by alphabet.
 public let architectures: [any Architecture.Type] = [
   Bert.self,
+  DeepseekV3.self,
   GPT2.self,
   Glm4.self,
+  Glm4MoE.self,
   Llama.self,
+  PanguProMoE.self,
   Qwen2.self,
   Qwen3.self,
+  Qwen3MoE.self,
   T5.self,
 ]
 

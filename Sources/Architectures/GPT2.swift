@@ -1,7 +1,7 @@
 import IR
 import Tensors
 
-/// GPT-2: learned positions, norms with bias before attention and feed-forward, projections stored as [inputs, outputs].
+/// GPT-2: learned positions, layer norms before attention and feed-forward, projections stored as [inputs, outputs].
 ///
 /// Source: `modeling_gpt2.py` of transformers; names with and without the prefix `transformer.` are understood.
 enum GPT2: Architecture {

@@ -96,6 +96,9 @@ public struct GraphBuilder {
   /// Notes that the checkpoint may hold this tensor although the graph does not use it.
   mutating func ignore(_ name: String) { account.ignore(TensorName(name)) }
 
+  /// Notes that the checkpoint may hold tensors whose names begin so although the graph does not use them.
+  mutating func ignore(prefix: String) { account.ignore(prefix: prefix) }
+
   // MARK: Elementary pieces
 
   mutating func cast(_ x: ValueID, _ dtype: DType) throws -> ValueID {

@@ -10,6 +10,9 @@ struct RotaryParameters {
   /// What cosines and sines are multiplied with.
   let attentionFactor: Double
 
+  /// No head has more rotated dimensions.
+  static let maximumSize = 1 << 16
+
   /// How frequencies are stretched for contexts longer than in training.
   enum Scaling: Equatable {
     case none
@@ -87,9 +90,11 @@ struct RotaryParameters {
   /// The angle per position of every pair, `theta^(-2i/size)` and scaled, rounded to float32.
   func frequencies(headSize: Int) throws -> [Float] {
     let size = Int(Double(headSize) * partialFactor)
-    guard size > 0, size % 2 == 0 else {
+    guard size > 0, size % 2 == 0, size <= RotaryParameters.maximumSize else {
       throw BessemerError(
-        .config, "a rotary size of \(size) (head size \(headSize) times \(partialFactor)) is not even")
+        .config,
+        "a rotary size of \(size) (head size \(headSize) times \(partialFactor)) is not an even number up to "
+          + "\(RotaryParameters.maximumSize)")
     }
     return (0..<size / 2).map { pair in
       Float(scaled(1 / raised(theta, 2 * Double(pair) / Double(size)), pair: pair, size: size))

@@ -1,7 +1,7 @@
 import IR
 import Tensors
 
-/// The encoder of T5 and ByT5: a bias per head that depends on the distance of two positions, RMS norms, no other biases.
+/// The encoder of T5 and ByT5: a bias by head and distance of two positions, RMS norms, no other biases.
 ///
 /// Outputs `last_hidden_state`. Source: `T5EncoderModel` in `modeling_t5.py` of transformers.
 enum T5: Architecture {
@@ -86,7 +86,7 @@ enum T5: Architecture {
   }
 }
 
-/// T5's classes of distances: near ones one by one, far ones in classes that widen logarithmically, either direction apart.
+/// T5's classes of distances: near ones one by one, far ones in classes that widen by a factor, either way apart.
 struct RelativeBuckets {
   let count: Int
   /// The first distance of which all further ones are in the same class.
@@ -107,7 +107,7 @@ struct RelativeBuckets {
     self.maximumDistance = maximumDistance
   }
 
-  /// The class of a key that stands `distance` behind the query, or before it when negative. In float32, as in training.
+  /// The class of a key `distance` behind the query, or before it when negative. In float32, as in training.
   func bucket(_ distance: Int) -> Int {
     let (half, exact) = (count / 2, count / 4)
     let direction = distance > 0 ? half : 0
@@ -118,8 +118,8 @@ struct RelativeBuckets {
     return direction + min(exact + Int(ratio / whole * Float(half - exact)), half - 1)
   }
 
-  /// What is added to the scores, [1, heads, sequence, sequence], for the length of `ids` [batch, sequence]: the rows of
-  /// the first layer's table of classes.
+  /// What is added to the scores, [1, heads, sequence, sequence], for the length of `ids` [batch, sequence]: the rows
+  /// of the first layer's table of classes.
   func bias(_ ids: ValueID, heads: Int, _ b: inout GraphBuilder) throws -> ValueID {
     let limit = maximumDistance
     let classes = Tensor((-limit...limit).map { Int64(bucket($0)) }, shape: [2 * limit + 1])

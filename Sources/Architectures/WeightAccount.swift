@@ -7,6 +7,7 @@ struct WeightAccount {
 
   private var asked: Set<TensorName> = []
   private var ignored: Set<TensorName> = []
+  private var ignoredPrefixes: [String] = []
   private var missing: [String] = []
   private var misshapen: [String] = []
 
@@ -28,10 +29,14 @@ struct WeightAccount {
   /// Notes that the checkpoint may hold `name` without the graph using it.
   mutating func ignore(_ name: TensorName) { ignored.insert(name) }
 
+  /// Notes that the checkpoint may hold what begins with `prefix` without the graph using it.
+  mutating func ignore(prefix: String) { ignoredPrefixes.append(prefix) }
+
   /// Throws ``ErrorCode/weights`` with everything that is missing, surplus or misshapen.
   func settle(against weights: TensorStore) throws {
     let surplus = weights.entries.map(\.name)
-      .filter { !asked.contains($0) && !ignored.contains($0) && !WeightAccount.isBuffer($0.string) }.map(\.string)
+      .filter { !asked.contains($0) && !ignored.contains($0) }.map(\.string)
+      .filter { name in !WeightAccount.isBuffer(name) && !ignoredPrefixes.contains(where: name.hasPrefix) }
     guard missing.isEmpty, misshapen.isEmpty, surplus.isEmpty else { return try fail(surplus: surplus) }
   }
 

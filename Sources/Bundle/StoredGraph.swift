@@ -139,7 +139,7 @@ struct StoredGraph {
     }
   }
 
-  /// Panels for what is nothing but the matrix of `linear`.
+  /// Panels for what is nothing but the matrix of a product.
   private func layout(of weight: ValueID) -> WeightLayout {
     let type = graph.type(of: weight)
     guard let shape = type.shape, WeightLayout.panelShape(type.dtype, shape: shape) != nil, !graph.isRoot(weight) else {
@@ -147,7 +147,8 @@ struct StoredGraph {
     }
     let isMatrix = graph.users(of: weight).allSatisfy { user in
       let node = graph[user]
-      return node.op is Linear && node.operands.enumerated().allSatisfy { ($0 == 1) == ($1 == weight) }
+      let isMatrix = { (k: Int) in node.op is Linear ? k == 1 : node.op is MixtureOfExperts && k >= 3 }
+      return node.operands.indices.allSatisfy { node.operands[$0] != weight || isMatrix($0) }
     }
     return isMatrix ? .panels : .rowMajor
   }

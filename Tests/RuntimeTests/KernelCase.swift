@@ -204,9 +204,9 @@ struct KernelCase {
       + [KernelCase(Cast(to: .float32), .bool([3]))]
   }
 
-  static let all: [KernelCase] = unary + binary + rows + products + attention + rotary + layout
+  static let all: [KernelCase] = unary + binary + rows + products + experts + attention + rotary + layout
 
-  private init(_ op: any Op, operands: [Operand]) {
+  init(_ op: any Op, operands: [Operand]) {
     self.op = op
     self.operands = operands
   }

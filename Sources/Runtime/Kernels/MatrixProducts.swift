@@ -15,32 +15,18 @@ extension Linear: Kernel {
     let sum = planner.sum(of: node.results[0])
     let result = sum?.result ?? node.results[0]
     let y = planner.allocateFloat(result)
-    let compute = planner.model.options.compute == .bfloat16 ? BK_COMPUTE_BF16 : BK_COMPUTE_F32
-    let (pool, activation) = (planner.pool, activation.kernel)
+    let (pool, compute, activation) = (planner.pool, planner.compute, activation.kernel)
     let reads = [x] + [bias, sum?.addend].compactMap { $0 }
     planner.addStep("linear", reads: reads, writes: [y]) { arena in
-      var arguments = bk_linear_args()
-      arguments.m = rows.count
-      arguments.n = matrix.outputs
-      arguments.k = matrix.inputs
-      arguments.x = UnsafePointer(arena.floats(x))
-      arguments.x_stride = rows.stride
-      arguments.w = matrix.bytes.withUnsafeBytes { $0.baseAddress }
-      arguments.w_stride = matrix.inputs
-      arguments.w_type = matrix.dtype
-      arguments.compute = compute
+      var arguments = matrix.arguments(
+        FloatRows(arena.floats(x), rows.stride), count: rows.count, to: FloatRows(arena.floats(y), matrix.outputs),
+        compute, activation)
       arguments.bias = bias.map { UnsafePointer(arena.floats($0)) }
-      arguments.activation = activation
       if let sum {
         arguments.residual = UnsafePointer(arena.floats(sum.addend))
         arguments.residual_stride = sum.addend.rows?.stride ?? 0
       }
-      arguments.y = arena.floats(y)
-      arguments.y_stride = matrix.outputs
-      let isPacked = matrix.isPacked
-      return { [arguments] in
-        try withUnsafePointer(to: arguments) { try check(isPacked ? bk_linear(pool, $0) : bk_linear_rows(pool, $0)) }
-      }
+      return { [arguments] in try matrix.multiply(pool, arguments) }
     }
     try planner.finish(result, y)
     return true
@@ -56,6 +42,42 @@ extension Planner {
     else { return nil }
     return (graph[id].results[0], addend)
   }
+}
+
+/// The first of some rows of numbers in memory, and the distance from one to the next.
+struct FloatRows {
+  let start: UnsafeMutablePointer<Float>
+  let stride: Int
+
+  init(_ start: UnsafeMutablePointer<Float>, _ stride: Int) {
+    self.start = start
+    self.stride = stride
+  }
+}
+
+extension Parameters.Matrix {
+  /// What computes `y = activation(x · Wᵀ)` for `count` rows; y must not overlap x.
+  func arguments(
+    _ x: FloatRows, count: Int, to y: FloatRows, _ compute: bk_compute, _ activation: bk_activation = BK_ACT_NONE
+  ) -> bk_linear_args {
+    var arguments = bk_linear_args()
+    (arguments.m, arguments.n, arguments.k) = (count, outputs, inputs)
+    (arguments.x, arguments.x_stride) = (UnsafePointer(x.start), x.stride)
+    arguments.w = bytes.withUnsafeBytes { $0.baseAddress }
+    (arguments.w_stride, arguments.w_type) = (inputs, dtype)
+    (arguments.compute, arguments.activation) = (compute, activation)
+    (arguments.y, arguments.y_stride) = (y.start, y.stride)
+    return arguments
+  }
+
+  func multiply(_ pool: OpaquePointer?, _ arguments: bk_linear_args) throws {
+    try withUnsafePointer(to: arguments) { try check(isPacked ? bk_linear(pool, $0) : bk_linear_rows(pool, $0)) }
+  }
+}
+
+extension Planner {
+  /// What matrix products are computed in.
+  var compute: bk_compute { model.options.compute == .bfloat16 ? BK_COMPUTE_BF16 : BK_COMPUTE_F32 }
 }
 
 extension Activation {
