@@ -87,8 +87,8 @@ public struct TensorStore: Sendable {
       stream = nil
     }
 
-    /// A row-major tensor whose bytes do not lie together: `stream` gives windows of mapped files of any size, or at most
-    /// 1 MB at a time, where an element may be cut in two.
+    /// A row-major tensor whose bytes do not lie together: `stream` gives windows of mapped files of any size, or at
+    /// most 1 MB at a time, where an element may be cut in two.
     public init(
       _ name: TensorName, _ dtype: DType, shape: [Int], file: String, stream: @escaping Stream
     ) {
@@ -113,8 +113,8 @@ public struct TensorStore: Sendable {
       }
     }
 
-    /// Gives the bytes in row-major order to `body`: at once where they lie together, else piece by piece. Only then does a
-    /// large tensor take no memory.
+    /// Gives the bytes in row-major order to `body`: at once where they lie together, else piece by piece. Only then
+    /// does a large tensor take no memory.
     public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
       guard let stream else { return try body(tensor().bytes) }
       var count = 0

@@ -11,8 +11,8 @@ enum MindSporeTypes {
     ("Complex128", .complex128, false),
   ]
 
-  /// Two 4-bit numbers a byte, in an order that nothing defines; dimensions count bytes. Taken for bytes, and marked in the
-  /// metadata under the tensor's name, as MindSpore's own safetensors files are.
+  /// Two 4-bit numbers a byte, in an order that nothing defines; dimensions count bytes. Taken for bytes, and marked
+  /// in the metadata under the tensor's name, as MindSpore's own safetensors files are.
   static let packedInt4 = "Int4"
   /// Text in UTF-32, little-endian.
   static let text = "str"

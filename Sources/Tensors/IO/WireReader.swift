@@ -1,7 +1,7 @@
 /// A cursor over the fields of a protobuf message. Lengths are of 64 bits; payloads are windows, not copied.
 ///
-/// Groups, which no format here uses, are skipped without recursion. Whoever expects a field of another wire type than it
-/// has takes it for unknown, as protobuf does. Source: protobuf.dev, "Encoding".
+/// Groups, which no format here uses, are skipped without recursion. Whoever expects a field of another wire type
+/// than it has takes it for unknown, as protobuf does. Source: protobuf.dev, "Encoding".
 public struct WireReader: Sendable {
   /// What a field holds.
   public enum Value: Sendable {
