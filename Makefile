@@ -31,7 +31,7 @@ demo: setup ## take a small trained model the whole way and check the results
 
 test: setup ## run all tests
 	@scripts/quietly.sh "building the tests" $(SWIFT) build $(FLAGS) --build-tests
-	@$(SWIFT) test $(FLAGS) --skip-build --disable-xctest $(ARGS)
+	@$(SWIFT) test $(FLAGS) --skip-build --disable-xctest --quiet --no-parallel $(ARGS)
 
 test-kernels: setup ## run the self-test of the kernels on this machine
 	@scripts/quietly.sh "the kernels' self-test" $(MAKE) --no-print-directory -C Tests/CKernels test

@@ -13,7 +13,10 @@ let settings: [SwiftSetting] = [
 let package = Package(
   name: "bessemer",
   products: [
+    .library(name: "IR", targets: ["IR"]),
+    .library(name: "Passes", targets: ["Passes"]),
     .library(name: "Safetensors", targets: ["Safetensors"]),
+    .library(name: "Tensors", targets: ["Tensors"]),
     .executable(name: "bessemer", targets: ["bessemer"]),
   ],
   dependencies: [
@@ -61,6 +64,17 @@ let package = Package(
     .testTarget(
       name: "BundleTests", dependencies: ["Bundle", "IR", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
+    .testTarget(
+      name: "PassesTests", dependencies: ["Architectures", "IR", "Passes", "Tensors", "TestSupport"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "ArchitecturesTests",
+      dependencies: ["Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "RuntimeTests", dependencies: ["Architectures", "IR", "Passes", "Runtime", "Tensors", "TestSupport"],
+      swiftSettings: settings),
+    .testTarget(name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),
     .testTarget(name: "TidyTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],

@@ -81,8 +81,9 @@ def least(run):
 
 def ours(compute):
     rest()
-    out = subprocess.run([a.bessemer, "run", a.model, *arguments, "--json", "--repeat", str(a.runs), "--threads", str(a.threads),
-                          "--compute", compute, "--output", folder + "/out", "--overwrite"], check=True, capture_output=True)
+    command = [a.bessemer, "run", a.model, *arguments, "--json", "--repeat", str(a.runs), "--threads", str(a.threads),
+               "--compute", compute, "--output", folder + "/out", "--overwrite"]
+    out = subprocess.run(command, check=True, capture_output=True)
     return json.loads(out.stdout)["least_seconds"]
 
 

@@ -30,7 +30,7 @@ show() {
 }
 
 # The number after a name in a JSON text.
-number() { sed -nE "s/.*\"$1\": *([-0-9.e+]+).*/\1/p" "$2" | head -n 1; }
+number() { sed -nE "/\"$1\":/{s/.*\"$1\": *([-0-9.e+]+).*/\1/p;q}" "$2"; }
 
 # Compares a number with the reference's: WHAT OURS THEIRS ALLOWED-DIFFERENCE
 failed=0
@@ -63,7 +63,7 @@ heading "The bundle gives what the checkpoint's unfused graph gives"
 show 4 compare "$model" "$bundle" --no-fuse
 
 heading "Questions that it was not trained on"
-sed -nE 's/.*"prompt": "([^"\\]*)".*/\1/p' "$model/questions.jsonl" | head -n 3 >"$out/prompts"
+sed -nE '1,3s/.*"prompt": "([^"\\]*)".*/\1/p' "$model/questions.jsonl" >"$out/prompts"
 while read -r prompt; do
   "$bessemer" --quiet generate "$bundle" -p "$prompt" | sed 's/^/   /'
 done <"$out/prompts"

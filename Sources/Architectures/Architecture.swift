@@ -21,8 +21,12 @@ public struct BuildOptions: Sendable {
 /// The model families, by alphabet.
 public let architectures: [any Architecture.Type] = [
   Bert.self,
+  GPT2.self,
   Glm4.self,
   Llama.self,
+  Qwen2.self,
+  Qwen3.self,
+  T5.self,
 ]
 
 /// Builds the graph of the model that `config` describes from `weights`.

@@ -1,18 +1,20 @@
 import IR
 import Tensors
 
-/// The parts that decoder-only language models share: inputs, positions, masks, grouped attention with a key-value cache.
+/// The parts that decoder-only language models share: inputs, positions, masks, grouped attention with a key-value
+/// cache.
 struct Decoder {
-  let hiddenSize: Int
-  let heads: Int
-  let keyValueHeads: Int
-  let headSize: Int
-  let capacity: Int
-  /// `input_ids` [batch, sequence].
+  let sizes: DecoderSizes
+  /// `input_ids` and `position_ids`, [batch, sequence].
   let ids: ValueID
-  /// What is added to attention scores: 0 where a query may look, the lowest number elsewhere; [batch, 1, sequence, past+sequence].
+  let positions: ValueID
+  /// What is added to attention scores: 0 where a query may look, the lowest number elsewhere;
+  /// [batch, 1, sequence, past+sequence].
   let bias: ValueID
-  let rotary: Rotary
+  /// The same for layers that see no further back than a window.
+  let windowBias: ValueID?
+  /// Nil where positions are learned.
+  let rotary: Rotary?
 
   /// Cosines and sines of the rotation angles, [batch, 1, sequence, size].
   struct Rotary {
@@ -25,20 +27,29 @@ struct Decoder {
   }
 
   /// Declares `input_ids`, `attention_mask` and `position_ids` and computes masks and rotations.
+  /// - Parameters:
+  ///   - rotarySize: the dimensions of a head that `rotary` speaks of, all of them by default.
+  ///   - window: how many keys a query of a windowed layer sees, its own included.
   /// - Throws: ``ErrorCode/config`` when the sizes contradict one another.
-  init(_ sizes: DecoderSizes, rotary: RotaryParameters, interleaved: Bool, _ b: inout GraphBuilder) throws {
+  init(
+    _ sizes: DecoderSizes, rotary: RotaryParameters?, rotarySize: Int? = nil, interleaved: Bool = false,
+    window: Int? = nil, _ b: inout GraphBuilder
+  ) throws {
     try sizes.check()
-    hiddenSize = sizes.hiddenSize
-    heads = sizes.heads
-    keyValueHeads = sizes.keyValueHeads
-    headSize = sizes.headSize
-    capacity = sizes.maximumPositions
-    let frequencies = try rotary.frequencies(headSize: sizes.headSize)
-    ids = b.input("input_ids", TensorType(.int64, ["batch", "sequence"]))
+    self.sizes = sizes
+    let frequencies = try rotary?.frequencies(headSize: rotarySize ?? sizes.headSize)
+    let ids = b.input("input_ids", TensorType(.int64, ["batch", "sequence"]))
     let mask = b.input("attention_mask", TensorType(.int64, ["batch", "past+sequence"]), initial: .ones)
     let positions = b.input("position_ids", TensorType(.int64, ["batch", "sequence"]), initial: .positions)
-    let ids = ids
-    bias = try b.within("mask") { try Decoder.causalBias(&$0, ids, mask) }
+    (self.ids, self.positions) = (ids, positions)
+    bias = try b.within("mask") { try Decoder.causalBias(&$0, ids, mask, window: nil) }
+    windowBias = try window.map { window in
+      try b.within("window_mask") { try Decoder.causalBias(&$0, ids, mask, window: window) }
+    }
+    guard let rotary, let frequencies else {
+      self.rotary = nil
+      return
+    }
     self.rotary = try b.within("rotary") { b in
       let angles = try b.add(
         Multiply(), b.cast(b.add(Unsqueeze(axis: 3), b.add(Unsqueeze(axis: 1), positions)), .float32),
@@ -47,58 +58,81 @@ struct Decoder {
     }
   }
 
-  /// Queries at `past + i` see keys up to there, where `attention_mask` is not 0.
-  private static func causalBias(_ b: inout GraphBuilder, _ ids: ValueID, _ mask: ValueID) throws -> ValueID {
+  /// Queries at `past + i` see the last `window` keys up to there, or all, where `attention_mask` is not 0.
+  private static func causalBias(_ b: inout GraphBuilder, _ ids: ValueID, _ mask: ValueID, window: Int?) throws
+    -> ValueID
+  {
     let queries = try b.add(Iota(axis: 1), ids)
-    let keys = try b.add(Iota(axis: 1), mask)
+    let keys = try b.add(Unsqueeze(axis: 0), b.add(Iota(axis: 1), mask))
     let past = try b.add(Subtract(), b.add(Size(axis: 1), mask), b.add(Size(axis: 1), ids))
     let reach = try b.add(Unsqueeze(axis: 1), b.add(Add(), queries, past))
-    let causal = try b.add(LessOrEqual(), b.add(Unsqueeze(axis: 0), keys), reach)
-    let visible = try b.add(NotEqual(), b.add(Unsqueeze(axis: 1), b.add(Unsqueeze(axis: 1), mask)), b.scalar(0, .int64))
-    let both = try b.add(And(), b.add(Unsqueeze(axis: 0), b.add(Unsqueeze(axis: 0), causal)), visible)
-    return try b.maskBias(both)
+    let causal = try b.add(LessOrEqual(), keys, reach)
+    var visible = try b.add(NotEqual(), b.add(Unsqueeze(axis: 1), b.add(Unsqueeze(axis: 1), mask)), b.scalar(0, .int64))
+    if let window {
+      let near = try b.add(Greater(), keys, b.plus(reach, -Double(window)))
+      visible = try b.add(And(), b.add(Unsqueeze(axis: 0), b.add(Unsqueeze(axis: 0), near)), visible)
+    }
+    return try b.maskBias(b.add(And(), b.add(Unsqueeze(axis: 0), b.add(Unsqueeze(axis: 0), causal)), visible))
   }
 
-  /// Projections, rotation, cache and scaled dot-product attention of layer `layer`; `x` [batch, sequence, hidden].
+  /// The projections `PREFIX.{q,k,v,o}_proj`, rotation, cache and attention of layer `layer`;
+  /// `x` [batch, sequence, hidden].
+  /// - Parameters:
+  ///   - headNorm: normalize each head of queries and keys by `PREFIX.{q,k}_norm` before it is rotated.
+  ///   - windowed: see no further back than the window.
   func attention(
-    _ x: ValueID, prefix: String, layer: Int, inputBias: Bool, outputBias: Bool,
-    normalizeHead: ((inout GraphBuilder, ValueID, String) throws -> ValueID)? = nil, _ b: inout GraphBuilder
+    _ x: ValueID, prefix: String, layer: Int, inputBias: Bool, outputBias: Bool, headNorm: Bool = false,
+    windowed: Bool = false, _ b: inout GraphBuilder
   ) throws -> ValueID {
-    func split(_ name: String, _ count: Int, _ b: inout GraphBuilder) throws -> ValueID {
-      let y = try b.linear(x, "\(prefix).\(name)", outputs: count * headSize, inputs: hiddenSize, bias: inputBias)
-      return try b.add(Reshape(shape: [0, 0, count, headSize]), y)
+    let size = sizes.headSize
+    func project(_ name: String, _ count: Int, norm: Bool, _ b: inout GraphBuilder) throws -> ValueID {
+      let projected = try b.linear(
+        x, "\(prefix).\(name)_proj", outputs: count * size, inputs: sizes.hiddenSize, bias: inputBias)
+      var heads = try b.add(Reshape(shape: [0, 0, count, size]), projected)
+      if norm { heads = try b.rmsNorm(heads, "\(prefix).\(name)_norm.weight", width: size, epsilon: sizes.epsilon) }
+      return try b.add(Transpose(permutation: [0, 2, 1, 3]), heads)
     }
-    func toHeads(_ y: ValueID, _ b: inout GraphBuilder) throws -> ValueID {
-      try b.add(Transpose(permutation: [0, 2, 1, 3]), y)
-    }
-    let queries = try rotate(toHeads(split("q_proj", heads, &b), &b), &b)
-    let keys = try rotate(toHeads(split("k_proj", keyValueHeads, &b), &b), &b)
-    let values = try toHeads(split("v_proj", keyValueHeads, &b), &b)
+    let queries = try rotate(project("q", sizes.heads, norm: headNorm, &b), &b)
+    let keys = try rotate(project("k", sizes.keyValueHeads, norm: headNorm, &b), &b)
+    let values = try project("v", sizes.keyValueHeads, norm: false, &b)
+    let mixed = try attend(
+      queries, keys, values, scale: 1 / Double(size).squareRoot(), prefix: prefix, layer: layer, windowed: windowed, &b)
+    return try b.linear(
+      mixed, "\(prefix).o_proj", outputs: sizes.hiddenSize, inputs: sizes.heads * size, bias: outputBias)
+  }
+
+  /// Attention of queries [batch, heads, sequence, size] over the keys and values in the cache of layer `layer` and
+  /// these; the heads joined, [batch, sequence, heads * size].
+  func attend(
+    _ queries: ValueID, _ keys: ValueID, _ values: ValueID, scale: Double, prefix: String, layer: Int,
+    windowed: Bool = false, _ b: inout GraphBuilder
+  ) throws -> ValueID {
     let mixed = try b.within("\(prefix).attention") { b in
       let allKeys = try cached("layers.\(layer).key", keys, &b)
       let allValues = try cached("layers.\(layer).value", values, &b)
       return try b.attention(
-        queries, allKeys, allValues, scale: 1 / Double(headSize).squareRoot(), groups: heads / keyValueHeads, bias: bias
-      )
+        queries, allKeys, allValues, scale: scale, groups: sizes.heads / sizes.keyValueHeads,
+        bias: (windowed ? windowBias : nil) ?? bias)
     }
-    let joined = try b.add(
-      Reshape(shape: [0, 0, heads * headSize]), b.add(Transpose(permutation: [0, 2, 1, 3]), mixed))
-    return try b.linear(joined, "\(prefix).o_proj", outputs: hiddenSize, inputs: heads * headSize, bias: outputBias)
+    let width = sizes.heads * (b.type(of: values).dims[3].value ?? 0)
+    return try b.add(Reshape(shape: [0, 0, width]), b.add(Transpose(permutation: [0, 2, 1, 3]), mixed))
   }
 
   /// Past and present rows, [batch, heads, past+sequence, size].
   private func cached(_ name: String, _ present: ValueID, _ b: inout GraphBuilder) throws -> ValueID {
-    let type = TensorType(b.type(of: present).dtype, ["batch", .known(keyValueHeads), "past", .known(headSize)])
-    let past = b.state(name, type, axis: 2, capacity: capacity)
+    var type = b.type(of: present)
+    type.dims[2] = "past"
+    let past = b.state(name, type, axis: 2, capacity: sizes.maximumPositions)
     let all = try b.add(Concat(axis: 2), past, present)
     b.update(past, all)
     return all
   }
 
   /// Rotates the leading dimensions of every head, [batch, heads, sequence, size].
-  private func rotate(_ x: ValueID, _ b: inout GraphBuilder) throws -> ValueID {
-    try b.within("rotary") { b in
-      guard rotary.size < headSize else { return try rotary.apply(x, &b) }
+  func rotate(_ x: ValueID, _ b: inout GraphBuilder) throws -> ValueID {
+    guard let rotary else { return x }
+    return try b.within("rotary") { b in
+      guard rotary.size < b.type(of: x).dims[3].value ?? 0 else { return try rotary.apply(x, &b) }
       let rotated = try rotary.apply(b.add(Slice(axis: 3, start: 0, end: rotary.size), x), &b)
       return try b.add(Concat(axis: 3), rotated, b.add(Slice(axis: 3, start: rotary.size), x))
     }
@@ -150,13 +184,15 @@ extension GraphBuilder {
     return try add(Where(), visible, scalar(0, activation), scalar(lowest, activation))
   }
 
-  /// `softmax(q · kᵀ · scale + bias) · v`; q [batch, heads, sequence, size], k and v [batch, heads/groups, total, size].
+  /// `softmax(q · kᵀ · scale + bias) · v`; q [batch, heads, sequence, size], k and v [batch, heads/groups, total,
+  /// size].
   mutating func attention(_ q: ValueID, _ k: ValueID, _ v: ValueID, scale: Double, groups: Int, bias: ValueID) throws
     -> ValueID
   {
     let keys = try repeated(k, groups)
     let values = try repeated(v, groups)
-    let scores = try multiply(add(MatMul(), q, add(Transpose(permutation: [0, 1, 3, 2]), keys)), scale)
+    let product = try add(MatMul(), q, add(Transpose(permutation: [0, 1, 3, 2]), keys))
+    let scores = try scale == 1 ? product : multiply(product, scale)
     let wide = try cast(add(Add(), scores, bias), .float32)
     return try add(MatMul(), cast(add(Softmax(axis: -1), wide), type(of: q).dtype), values)
   }

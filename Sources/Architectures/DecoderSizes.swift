@@ -1,5 +1,23 @@
 import Tensors
 
+/// What the config.json of every decoder with RMS norms and rotary embedding says.
+protocol DecoderConfiguration: Decodable {
+  var hiddenSize: Int { get }
+  var intermediateSize: Int { get }
+  var numHiddenLayers: Int { get }
+  var numAttentionHeads: Int { get }
+  var numKeyValueHeads: Int? { get }
+  var headDim: Int? { get }
+  var vocabSize: Int { get }
+  var maxPositionEmbeddings: Int? { get }
+  var rmsNormEps: Double? { get }
+  var hiddenAct: String? { get }
+  var tieWordEmbeddings: Bool? { get }
+  var ropeTheta: Double? { get }
+  var ropeParameters: RotaryParameters.Table? { get }
+  var ropeScaling: RotaryParameters.Table? { get }
+}
+
 /// The sizes that every decoder has.
 struct DecoderSizes {
   let hiddenSize: Int
@@ -23,7 +41,7 @@ struct DecoderSizes {
     guard heads % keyValueHeads == 0 else {
       throw BessemerError(.config, "\(heads) attention heads cannot share \(keyValueHeads) key-value heads")
     }
-    try checkEpsilon(epsilon, "rms_norm_eps")
+    try checkEpsilon(epsilon, "the epsilon of norms")
   }
 
   /// The head size that follows from the others when config.json has no `head_dim`.
@@ -33,6 +51,22 @@ struct DecoderSizes {
       throw BessemerError(.config, "hidden_size \(hiddenSize) is not divisible by \(heads) attention heads")
     }
     return hiddenSize / heads
+  }
+}
+
+extension DecoderSizes {
+  /// What a configuration says, with what stands for positions, epsilon and the size of heads when it is silent.
+  init(_ c: some DecoderConfiguration, maximumPositions: Int, epsilon: Double, headSize: Int? = nil) throws {
+    hiddenSize = c.hiddenSize
+    intermediateSize = c.intermediateSize
+    layers = c.numHiddenLayers
+    heads = c.numAttentionHeads
+    keyValueHeads = c.numKeyValueHeads ?? c.numAttentionHeads
+    self.headSize = try DecoderSizes.headSize(
+      c.headDim ?? headSize, hiddenSize: c.hiddenSize, heads: c.numAttentionHeads)
+    vocabulary = c.vocabSize
+    self.maximumPositions = c.maxPositionEmbeddings ?? maximumPositions
+    self.epsilon = c.rmsNormEps ?? epsilon
   }
 }
 

@@ -1,13 +1,14 @@
 import IR
 import Tensors
 
-/// GLM-4 (0414 series): grouped attention, partial interleaved rotary embedding, four norms a layer, fused gate and up projection.
+/// GLM-4 (0414 series): grouped attention, partial interleaved rotary embedding, four norms a layer, fused gate and up
+/// projection.
 ///
 /// Source: `modeling_glm4.py` of transformers.
 enum Glm4: Architecture {
   static let modelTypes = ["glm4"]
 
-  struct Configuration: Decodable {
+  struct Configuration: DecoderConfiguration {
     var hiddenSize: Int
     var intermediateSize: Int
     var numHiddenLayers: Int
@@ -27,15 +28,9 @@ enum Glm4: Architecture {
   }
 
   static func build(_ c: Configuration, _ b: inout GraphBuilder) throws {
-    let sizes = DecoderSizes(
-      hiddenSize: c.hiddenSize, intermediateSize: c.intermediateSize, layers: c.numHiddenLayers,
-      heads: c.numAttentionHeads, keyValueHeads: c.numKeyValueHeads ?? c.numAttentionHeads,
-      headSize: try DecoderSizes.headSize(c.headDim, hiddenSize: c.hiddenSize, heads: c.numAttentionHeads),
-      vocabulary: c.vocabSize, maximumPositions: c.maxPositionEmbeddings ?? 131072,
-      epsilon: c.rmsNormEps ?? 1.5625e-7)
+    let sizes = try DecoderSizes(c, maximumPositions: 131072, epsilon: 1.5625e-7)
     let rotary = try RotaryParameters(
-      [c.ropeParameters, c.ropeScaling], theta: c.ropeTheta, partialFactor: c.partialRotaryFactor,
-      defaultPartialFactor: 0.5)
+      c, sizes.maximumPositions, partialFactor: c.partialRotaryFactor, defaultPartialFactor: 0.5)
     let decoder = try Decoder(sizes, rotary: rotary, interleaved: true, &b)
     func norm(_ x: ValueID, _ name: String, _ b: inout GraphBuilder) throws -> ValueID {
       try b.rmsNorm(x, name + ".weight", width: sizes.hiddenSize, epsilon: sizes.epsilon)
@@ -60,17 +55,5 @@ enum Glm4: Architecture {
     }
     x = try norm(x, "model.norm", &b)
     try b.languageHead(x, sizes, tied: c.tieWordEmbeddings ?? false)
-  }
-}
-
-extension GraphBuilder {
-  /// The output `logits` [batch, sequence, vocabulary], from `lm_head.weight` or the embedding it is tied to.
-  mutating func languageHead(_ x: ValueID, _ sizes: DecoderSizes, tied: Bool) throws {
-    if tied { ignore("lm_head.weight") }
-    let table = try weight(tied ? "model.embed_tokens.weight" : "lm_head.weight", [sizes.vocabulary, sizes.hiddenSize])
-    let logits = try within("lm_head") { b in
-      try b.add(MatMul(), x, b.add(Transpose(permutation: [1, 0]), b.cast(table, b.type(of: x).dtype)))
-    }
-    try output("logits", logits)
   }
 }

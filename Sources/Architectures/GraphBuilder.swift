@@ -3,8 +3,8 @@ public import Tensors
 
 /// Appends operators to a graph and keeps the account of the weights that were asked for.
 ///
-/// Composite functions (norms, activations, rotary embedding, attention) are written out in elementary operators, as the
-/// frameworks' own code has them; finding the fused forms is the passes' work.
+/// Composite functions (norms, activations, rotary embedding, attention) are written out in elementary operators, as
+/// the frameworks' own code has them; finding the fused forms is the passes' work.
 public struct GraphBuilder {
   public private(set) var graph: Graph
   /// The type of activations.
@@ -81,7 +81,8 @@ public struct GraphBuilder {
   /// Whether the checkpoint has a tensor of this name.
   func hasWeight(_ name: String) -> Bool { weights[TensorName(name)] != nil }
 
-  /// The weight of this name, which must have this shape. A missing or misshapen one is noted and reported by ``finish()``.
+  /// The weight of this name, which must have this shape. A missing or misshapen one is noted and reported by
+  /// ``finish()``.
   mutating func weight(_ name: String, _ shape: [Int]) throws -> ValueID {
     let name = TensorName(name)
     if let known = weightValues[name], graph.type(of: known).shape == shape { return known }

@@ -7,7 +7,7 @@ import Tensors
 enum Llama: Architecture {
   static let modelTypes = ["llama"]
 
-  struct Configuration: Decodable {
+  struct Configuration: DecoderConfiguration {
     var hiddenSize: Int
     var intermediateSize: Int
     var numHiddenLayers: Int
@@ -27,36 +27,15 @@ enum Llama: Architecture {
   }
 
   static func build(_ c: Configuration, _ b: inout GraphBuilder) throws {
-    let sizes = DecoderSizes(
-      hiddenSize: c.hiddenSize, intermediateSize: c.intermediateSize, layers: c.numHiddenLayers,
-      heads: c.numAttentionHeads, keyValueHeads: c.numKeyValueHeads ?? c.numAttentionHeads,
-      headSize: try DecoderSizes.headSize(c.headDim, hiddenSize: c.hiddenSize, heads: c.numAttentionHeads),
-      vocabulary: c.vocabSize, maximumPositions: c.maxPositionEmbeddings ?? 2048, epsilon: c.rmsNormEps ?? 1e-6)
-    let rotary = try RotaryParameters([c.ropeParameters, c.ropeScaling], theta: c.ropeTheta, partialFactor: nil)
-    let decoder = try Decoder(sizes, rotary: rotary, interleaved: false, &b)
-    let bias = c.mlpBias ?? false
-    func norm(_ x: ValueID, _ name: String, _ b: inout GraphBuilder) throws -> ValueID {
-      try b.rmsNorm(x, name + ".weight", width: sizes.hiddenSize, epsilon: sizes.epsilon)
+    let sizes = try DecoderSizes(c, maximumPositions: 2048, epsilon: 1e-6)
+    let decoder = try Decoder(sizes, rotary: RotaryParameters(c, sizes.maximumPositions), &b)
+    let bias = c.attentionBias ?? false
+    try decoder.preNormModel(tied: c.tieWordEmbeddings ?? false, &b) { x, prefix, layer, b in
+      try decoder.attention(x, prefix: prefix, layer: layer, inputBias: bias, outputBias: bias, &b)
+    } feedForward: { x, prefix, _, b in
+      try b.gatedFeedForward(
+        x, prefix, hidden: sizes.hiddenSize, inner: sizes.intermediateSize, activation: c.hiddenAct,
+        bias: c.mlpBias ?? false)
     }
-
-    var x = try b.embedding(decoder.ids, "model.embed_tokens.weight", count: sizes.vocabulary, width: sizes.hiddenSize)
-    for layer in 0..<sizes.layers {
-      let prefix = "model.layers.\(layer)"
-      let mixed = try decoder.attention(
-        norm(x, "\(prefix).input_layernorm", &b), prefix: "\(prefix).self_attn", layer: layer,
-        inputBias: c.attentionBias ?? false, outputBias: c.attentionBias ?? false, &b)
-      x = try b.add(Add(), x, mixed)
-      let y = try norm(x, "\(prefix).post_attention_layernorm", &b)
-      func project(_ name: String, _ b: inout GraphBuilder) throws -> ValueID {
-        try b.linear(y, "\(prefix).mlp.\(name)", outputs: sizes.intermediateSize, inputs: sizes.hiddenSize, bias: bias)
-      }
-      let gated = try b.add(
-        Multiply(), b.activate(project("gate_proj", &b), c.hiddenAct ?? "silu"), project("up_proj", &b))
-      let down = try b.linear(
-        gated, "\(prefix).mlp.down_proj", outputs: sizes.hiddenSize, inputs: sizes.intermediateSize, bias: bias)
-      x = try b.add(Add(), x, down)
-    }
-    x = try norm(x, "model.norm", &b)
-    try b.languageHead(x, sizes, tied: c.tieWordEmbeddings ?? false)
   }
 }

@@ -98,9 +98,8 @@ public struct BundleWriter: Sendable {
   public var byteCount: Int { stored.reduce(0) { $0 + $1.byteCount } }
 
   /// Writes the folder `path` and returns its manifest. `inputs` are files, beside those that are mapped, that must not
-  /// be overwritten. An existing folder is replaced only with `overwrite`, and if it is a bundle or holds nothing but plain
-  /// files. `progress` may be
-  /// called on any thread, but never on two at once.
+  /// be overwritten. An existing folder is replaced only with `overwrite`, and if it is a bundle or holds nothing but
+  /// plain files. `progress` may be called on any thread, but never on two at once.
   @discardableResult
   public func write(
     to path: String, compress: Bool = false, threads: Int = 1, overwrite: Bool = false, inputs: [FileIdentity] = [],

@@ -52,7 +52,8 @@ int sys_open_input_at(int folder, const char *name, int links) {
     while (fd < 0 && errno == EINTR);
     return fd;
   }
-  struct open_how how = {.flags = INPUT_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS};
+  struct open_how how = {.flags = INPUT_FLAGS,
+                         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS};
   do fd = (int)syscall(SYS_openat2, folder, name, &how, sizeof how);
   while (fd < 0 && (errno == EINTR || errno == EAGAIN));
   return fd < 0 && (errno == ENOSYS || errno == EPERM) ? open_without_links(folder, name) : fd;

@@ -83,8 +83,8 @@ public struct Exporter: Sendable {
     Summary(weights: weights, losses: [], byteCount: planned.byteCount, fileCount: 0)
   }
 
-  /// Writes the bundle, whole or not at all. `progress` gets the bytes done and the bytes in all, on any thread but never on
-  /// two at once; hashing the source counts like writing.
+  /// Writes the bundle, whole or not at all. `progress` gets the bytes done and the bytes in all, on any thread but
+  /// never on two at once; hashing the source counts like writing.
   public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> Summary {
     let threads = try threadsWithinBudget()
     let sourceByteCount = model.weights.byteCount

@@ -3,7 +3,8 @@ public import IR
 public import Passes
 public import Tensors
 
-/// A model made ready for work: the graph with its weights and the files beside them, from a checkpoint's folder or a bundle.
+/// A model made ready for work: the graph with its weights and the files beside them, from a checkpoint's folder or a
+/// bundle.
 ///
 /// This is how every command opens a model. Nothing of the weights is read; the graph of a checkpoint is built from
 /// config.json, with every weight accounted for, and rewritten as the options say; a bundle's graph is taken as it is.

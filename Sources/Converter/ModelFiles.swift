@@ -3,7 +3,8 @@ public import Tensors
 /// The small files of a model beside its weights: configuration and tokenizer.
 public struct ModelFiles: Sendable {
   public struct File: Sendable {
-    /// The plain name under which a bundle stores it; a folder in the name has become a prefix, `1_Pooling-config.json`.
+    /// The plain name under which a bundle stores it; a folder in the name has become a prefix,
+    /// `1_Pooling-config.json`.
     public let name: String
     /// The path of the source, for messages.
     public let path: String

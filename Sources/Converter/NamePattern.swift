@@ -1,6 +1,7 @@
 internal import Tensors
 
-/// A selector of names: a glob, in which `*` stands for any text and `?` for one character, or `/REGEX/` found anywhere.
+/// A selector of names: a glob, in which `*` stands for any text and `?` for one character, or `/REGEX/` found
+/// anywhere.
 public struct NamePattern: Sendable {
   public let text: String
   private let regex: Expression?

@@ -9,8 +9,8 @@ extension TensorType {
   package func resolved(axis: Int) -> Int { axis < 0 ? axis + rank : axis }
 }
 
-/// The dimension that `a` and `b` broadcast to, or nil. A symbol against another number than 1 is taken to be that number;
-/// running checks it.
+/// The dimension that `a` and `b` broadcast to, or nil. A symbol against another number than 1 is taken to be that
+/// number; running checks it.
 package func broadcast(_ a: Dim, _ b: Dim) -> Dim? {
   if a == b || b == 1 { return a }
   if a == 1 { return b }

@@ -14,7 +14,8 @@ import Tensors
 /// }
 /// ```
 extension Graph {
-  /// The text, with values numbered in order; equal graphs print equal text. ``sortTopologically()`` must have been called.
+  /// The text, with values numbered in order; equal graphs print equal text. ``sortTopologically()`` must have been
+  /// called.
   public var text: String {
     var printer = Printer(graph: self)
     return printer.print()

@@ -1,6 +1,7 @@
 public import Tensors
 
-/// Runs a graph by the plain meaning of its operators, one node after the other: slow, exact, and the judge of everything faster.
+/// Runs a graph by the plain meaning of its operators, one node after the other: slow, exact, and the judge of
+/// everything faster.
 public struct Interpreter {
   private let graph: Graph
   private let weight: (TensorName) throws -> Tensor

@@ -2,8 +2,9 @@ public import Tensors
 
 /// An operator with its attributes: what a node computes. One operator is one file under `Ops/`.
 ///
-/// Attributes are the stored properties; Codable is how they get in and out of text, Hashable how equal nodes are found.
-/// ``infer(_:)`` is the only verifier: each constraint has a label, `NAME_cN`, written `- Cn:` in the doc comment.
+/// Attributes are the stored properties; Codable is how they get in and out of text, Hashable how equal nodes are
+/// found. ``infer(_:)`` is the only verifier: each constraint has a label, `NAME_cN`, written `- Cn:` in the doc
+/// comment.
 public protocol Op: Sendable, Codable, Hashable {
   static var schema: OpSchema { get }
   /// Values of attributes that text may leave out.
@@ -14,7 +15,8 @@ public protocol Op: Sendable, Codable, Hashable {
   init(attributes: Attributes) throws
   /// The types of the results. Operand count has been checked against the schema. Dimensions may be symbolic.
   func infer(_ operands: [TensorType]) throws(OpError) -> [TensorType]
-  /// The readable meaning: computes in double precision and rounds each result once. Operands have passed ``infer(_:)``.
+  /// The readable meaning: computes in double precision and rounds each result once. Operands have passed
+  /// ``infer(_:)``.
   func evaluate(_ operands: [Tensor]) throws -> [Tensor]
 }
 

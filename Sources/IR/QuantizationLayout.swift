@@ -2,8 +2,8 @@ import Tensors
 
 /// Which element of scale and zero point goes with an element of a quantized tensor.
 ///
-/// A scalar goes with all. Without `block`, a vector goes along `axis`. With it, scale has the dimensions of x, but `axis`
-/// divided by `block`, and each goes with that many consecutive elements.
+/// A scalar goes with all. Without `block`, a vector goes along `axis`. With it, scale has the dimensions of x, but
+/// `axis` divided by `block`, and each goes with that many consecutive elements.
 struct QuantizationLayout {
   let axis: Int
   let block: Int
@@ -37,8 +37,8 @@ struct QuantizationLayout {
 }
 
 extension DType {
-  /// The range that quantized values saturate to, or nil for a type that is not quantized to: whole numbers of at most 32
-  /// bits and floats of at most 8, by the largest finite number.
+  /// The range that quantized values saturate to, or nil for a type that is not quantized to: whole numbers of at most
+  /// 32 bits and floats of at most 8, by the largest finite number.
   var quantizedRange: ClosedRange<Double>? {
     if bits <= 32, let range = integerRange { return Double(range.least)...Double(range.greatest) }
     let largest: Double? =

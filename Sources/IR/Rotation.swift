@@ -1,7 +1,7 @@
 import Tensors
 
-/// Turns pairs of elements of the last dimension: the first `length` elements of each row of `x`, where `cos` and `sin`,
-/// which broadcast to x in all dimensions but the last, have `length`. The other elements stay. Rounded once.
+/// Turns pairs of elements of the last dimension: the first `length` elements of each row of `x`, where `cos` and
+/// `sin`, which broadcast to x in all dimensions but the last, have `length`. The other elements stay. Rounded once.
 ///
 /// Pairs are `(i, i + length / 2)`, or `(2i, 2i + 1)` when `interleaved`.
 func rotated(_ x: Tensor, cos: Tensor, sin: Tensor, interleaved: Bool) throws -> Tensor {

@@ -49,8 +49,8 @@ func scaledDotProduct(_ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Double, mask
   return try Tensor(q.dtype, shape: [batches, heads, queries, width], doubles: result)
 }
 
-/// The result of attention over q [B,H,S,D], k [B,G,T,D] and v [B,G,T,E], and the shape of its scores, [B,H,S,T]; or nil
-/// when the shapes do not fit, H being a multiple of G.
+/// The result of attention over q [B,H,S,D], k [B,G,T,D] and v [B,G,T,E], and the shape of its scores, [B,H,S,T]; or
+/// nil when the shapes do not fit, H being a multiple of G.
 func attentionShapes(_ q: TensorType, _ k: TensorType, _ v: TensorType) -> (result: TensorType, scores: [Dim])? {
   guard q.rank == 4, k.rank == 4, v.rank == 4, let batch = unify(q.dims[0], k.dims[0]), unify(batch, v.dims[0]) != nil,
     case .known(let heads) = q.dims[1], case .known(let groups) = k.dims[1], k.dims[1] == v.dims[1],

@@ -3,7 +3,8 @@ import Tensors
 
 /// A shape of computation to look for: an expression over operators, captured values and numbers.
 ///
-/// Commutative operators match either way round. Written with the usual signs: `x * rsqrt(mean(x * x) + number("eps"))`.
+/// Commutative operators match either way round. Written with the usual signs: `x * rsqrt(mean(x * x) +
+/// number("eps"))`.
 indirect enum Pattern: Sendable {
   /// Any value, captured; the same name must be the same value wherever it stands.
   case value(String)
@@ -46,7 +47,11 @@ extension Graph {
   /// Matches `pattern` against the computation of `value`.
   func match(_ pattern: Pattern, _ value: ValueID) -> Match? {
     var match = Match()
-    return find(pattern, value, &match) ? match : nil
+    guard find(pattern, value, &match) else { return nil }
+    // Captured leaves belong to their makers, not to the pattern.
+    let inside = Set(match.nodes)
+    match.interior.removeAll { producer(of: $0).map { !inside.contains($0) } ?? true }
+    return match
   }
 
   /// Whether everything between root and leaves of the match is read by the match alone.
@@ -110,9 +115,6 @@ extension Graph {
     let entered = match
     for order in orders {
       if zip(order, node.operands).allSatisfy({ find(operands[$0], $1, &match) }) {
-        // Captured leaves belong to their makers, not to the pattern.
-        let inside = Set(match.nodes)
-        match.interior.removeAll { producer(of: $0).map { !inside.contains($0) } ?? true }
         return true
       }
       match = entered

@@ -14,7 +14,8 @@ public struct RunOptions: Sendable {
 
   public var threads: Int
   public var compute: Compute
-  /// Weights are packed into memory at most up to this many bytes; beyond, kernels read them as they lie in the mapping.
+  /// Weights are packed into memory at most up to this many bytes; beyond, kernels read them as they lie in the
+  /// mapping.
   public var packLimit: Int
 
   public init(threads: Int, compute: Compute = .float32, packLimit: Int = .max) {
@@ -24,8 +25,8 @@ public struct RunOptions: Sendable {
   }
 }
 
-/// A graph with its weights, ready to run: parameter expressions are evaluated, weights of matrix products packed, once and
-/// when they are first needed.
+/// A graph with its weights, ready to run: parameter expressions are evaluated, weights of matrix products packed, once
+/// and when they are first needed.
 public final class Model {
   public let graph: Graph
   public let options: RunOptions

@@ -57,6 +57,9 @@ struct Planner {
 
   mutating func define(_ value: ValueID, _ view: View) { views[value.ordinal] = view }
 
+  /// Where a value lies, if it has been defined by now.
+  func known(_ value: ValueID) -> View? { views[value.ordinal] }
+
   /// Where a value lies; a parameter is evaluated in its own type.
   mutating func view(_ value: ValueID) throws -> View {
     if let view = views[value.ordinal] { return view }

@@ -1,7 +1,8 @@
 import IR
 public import Tensors
 
-/// A model being run: its states, such as a key-value cache, live here between runs. Not for use from several threads at once.
+/// A model being run: its states, such as a key-value cache, live here between runs. Not for use from several threads
+/// at once.
 public final class Session {
   public let model: Model
   private var buffers: [ValueID: StateBuffer] = [:]

@@ -47,7 +47,8 @@ struct View {
   /// Whether neighbours in the last dimension are neighbours in memory.
   var isDense: Bool { (shape.last ?? 1) == 1 || strides[rank - 1] == 1 }
 
-  /// The view as [rows, last dimension] with one stride between rows, or nil when the leading dimensions do not collapse.
+  /// The view as [rows, last dimension] with one stride between rows, or nil when the leading dimensions do not
+  /// collapse.
   var rows: (count: Int, width: Int, stride: Int)? {
     guard rank > 0, isDense else { return rank == 0 ? (1, 1, 1) : nil }
     let count = shape.dropLast().reduce(1, *)

@@ -2,12 +2,12 @@ public import Tensors
 
 /// The header of a safetensors file: which tensor stands where, and the text metadata.
 ///
-/// A header can only be had validated: data ranges start at zero, follow each other without hole or overlap, end with the
-/// file, and are exactly as long as type and shape say. The same check serves reading and writing.
+/// A header can only be had validated: data ranges start at zero, follow each other without hole or overlap, end with
+/// the file, and are exactly as long as type and shape say. The same check serves reading and writing.
 ///
-/// What safetensors 0.8.0 accepts is accepted, but for: duplicate keys, members of an entry other than the three, entries
-/// written as arrays, a null `__metadata__`, more than ``maxRank`` dimensions, and shapes whose dimensions other than zero
-/// multiply to more than 2^48.
+/// What safetensors 0.8.0 accepts is accepted, but for: duplicate keys, members of an entry other than the three,
+/// entries written as arrays, a null `__metadata__`, more than ``maxRank`` dimensions, and shapes whose dimensions
+/// other than zero multiply to more than 2^48.
 public struct SafetensorsHeader: Sendable, Equatable {
   /// A tensor of the file.
   public struct Entry: Sendable, Equatable {

@@ -43,12 +43,12 @@ public struct SafetensorsWriter: Sendable {
 
   /// How tensors follow each other. The format allows no padding between them.
   public enum Order: Sendable {
-    /// As the reference writer has them: by type, the widest first, then by name. Data starts at a multiple of 8, and each
-    /// tensor at a multiple of its element's size.
+    /// As the reference writer has them: by type, the widest first, then by name. Data starts at a multiple of 8, and
+    /// each tensor at a multiple of its element's size.
     case reference
-    /// For running from the mapping: by the largest power of two, up to 64, that divides the tensor's size, greatest first,
-    /// then by name. Data starts at a multiple of 64. So a tensor whose size is a multiple of 64 bytes starts at a multiple of
-    /// 64 bytes, and every other at least at the power of two that divides its size.
+    /// For running from the mapping: by the largest power of two, up to 64, that divides the tensor's size, greatest
+    /// first, then by name. Data starts at a multiple of 64. So a tensor whose size is a multiple of 64 bytes starts at
+    /// a multiple of 64 bytes, and every other at least at the power of two that divides its size.
     case aligned
     /// As given. Data starts at a multiple of 8; tensors may be misaligned.
     case given
@@ -58,8 +58,8 @@ public struct SafetensorsWriter: Sendable {
   private let text: [UInt8]
   private let entries: [Entry]
 
-  /// Lays the file out. Throws ``ErrorCode/unsupportedType`` for a type that the format lacks, ``ErrorCode/duplicateName``,
-  /// ``ErrorCode/tensorLayout`` or ``ErrorCode/limit``, with the tensor's name.
+  /// Lays the file out. Throws ``ErrorCode/unsupportedType`` for a type that the format lacks,
+  /// ``ErrorCode/duplicateName``, ``ErrorCode/tensorLayout`` or ``ErrorCode/limit``, with the tensor's name.
   public init(_ entries: [Entry], metadata: [TensorName: String] = [:], order: Order = .reference) throws {
     let sized = try entries.map { (entry: $0, byteCount: try SafetensorsWriter.byteCount($0)) }
     self.entries = SafetensorsWriter.sorted(sized, order)

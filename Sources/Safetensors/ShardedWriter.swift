@@ -2,9 +2,9 @@ public import Tensors
 
 /// Writes tensors to several safetensors files with an index, as Hugging Face lays out large models.
 ///
-/// Tensors are dealt to shards in the given order; a shard is closed before it would exceed the limit, so only a single larger
-/// tensor makes a larger shard. Files are `model-00001-of-0000N.safetensors` and `model.safetensors.index.json`, written last;
-/// when all fits into one shard, only `model.safetensors` is written.
+/// Tensors are dealt to shards in the given order; a shard is closed before it would exceed the limit, so only a single
+/// larger tensor makes a larger shard. Files are `model-00001-of-0000N.safetensors` and `model.safetensors.index.json`,
+/// written last; when all fits into one shard, only `model.safetensors` is written.
 public struct ShardedWriter: Sendable {
   private let shards: [(name: String, writer: SafetensorsWriter)]
   private let index: (name: String, text: [UInt8])?

@@ -72,7 +72,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     switch self {
     case .usage: "The command line is wrong. `bessemer help COMMAND` shows what it takes."
     case .outputExists:
-      "Something already stands where the output should go. Nothing was touched. Choose another path or pass --overwrite."
+      "Something stands where the output should go. Nothing was touched. Choose another path or pass --overwrite."
     case .outputIsInput: "The output path names one of the inputs, directly or through a link. Choose another path."
     case .fileMissing:
       "A file that is needed does not exist. Check the path; a sharded model needs every shard its index names."
@@ -84,7 +84,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .truncated: "The file ends before its contents do, as after a broken download. Fetch it again."
     case .header: "The length or layout fields at the start of the file contradict the file itself."
     case .json:
-      "The text is not strict JSON (RFC 8259, UTF-8, no duplicate keys), or a member has another type than the format demands."
+      "The text is not strict JSON (RFC 8259, UTF-8, no duplicate keys), or a member has another type than called for."
     case .duplicateName: "A name occurs twice. Readers differ in which one they would take, so none is taken."
     case .tensorEntry: "A tensor's entry lacks a field, has a surplus one, or one of the wrong kind."
     case .tensorLayout:

@@ -62,7 +62,8 @@ struct FloatFormat {
     return negative ? -magnitude : magnitude
   }
 
-  /// The nearest bit pattern, ties to even. Beyond the largest number: infinity, else NaN, else (``Specials/none``) the largest.
+  /// The nearest bit pattern, ties to even. Beyond the largest number: infinity, else NaN, else (``Specials/none``) the
+  /// largest.
   func encode(_ value: Double) -> UInt16 {
     let sign: UInt16 = value.sign == .minus ? signBit : 0
     if value.isNaN { return notANumber | (specials == .ieee ? sign : 0) }
@@ -110,7 +111,8 @@ struct FloatFormat {
   private func power(_ exponent: Int) -> Double { Double(sign: .plus, exponent: exponent, significand: 1) }
 }
 
-/// Huawei HiFloat8, read by decoding its tapered fields: sign, prefix code of the exponent's width ("dot"), exponent, fraction.
+/// Huawei HiFloat8, read by decoding its tapered fields: sign, prefix code of the exponent's width ("dot"), exponent,
+/// fraction.
 ///
 /// Source: the HiFloat8 format description (arXiv 2409.16626).
 enum HiFloat8 {

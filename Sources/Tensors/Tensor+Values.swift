@@ -1,4 +1,5 @@
-/// Element access by value: the plain, readable meaning of every type. Bulk work uses ``Tensor/cast(to:)`` and the kernels.
+/// Element access by value: the plain, readable meaning of every type. Bulk work uses ``Tensor/cast(to:)`` and the
+/// kernels.
 extension Tensor {
   /// The elements in row-major order as doubles; exact for every real type but 64-bit integers beyond 2^53.
   public var doubles: [Double] {
@@ -31,7 +32,8 @@ extension Tensor {
     }
   }
 
-  /// The elements of an integer or bool tensor in row-major order. `uint64` beyond `Int64.max` wraps; booleans are 0 and 1.
+  /// The elements of an integer or bool tensor in row-major order. `uint64` beyond `Int64.max` wraps; booleans are 0
+  /// and 1.
   public var integers: [Int64] {
     let count = elementCount
     return bytes.withUnsafeBytes { raw in
@@ -66,7 +68,8 @@ extension Tensor {
     return UInt8(truncatingIfNeeded: window >> UInt16(offset % 8)) & UInt8(truncatingIfNeeded: (1 << bits) - 1)
   }
 
-  /// A tensor of the given values, each rounded once, ties to even. Integers saturate, NaN becomes zero; booleans are `!= 0`.
+  /// A tensor of the given values, each rounded once, ties to even. Integers saturate, NaN becomes zero; booleans are
+  /// `!= 0`.
   public init(_ dtype: DType, shape: [Int], doubles values: [Double]) throws {
     let bytes: Bytes
     switch dtype {

@@ -2,7 +2,8 @@ import Glibc
 
 /// The name of a tensor: compared and hashed by its UTF-8 bytes.
 ///
-/// Swift's `String` holds canonically equivalent spellings equal; checkpoints do not, and merging two tensors would lose one.
+/// Swift's `String` holds canonically equivalent spellings equal; checkpoints do not, and merging two tensors would
+/// lose one.
 public struct TensorName: Hashable, Comparable, Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
   public let string: String
 

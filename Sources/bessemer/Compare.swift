@@ -67,7 +67,8 @@ struct Compare: Command {
     let failed = results.filter { !$0.passes }
     guard failed.isEmpty else {
       let list = failed.map {
-        "\($0.name) by \(significant($0.largestRelativeError)) of its largest value, cosine \(significant($0.cosine, 6))"
+        "\($0.name) by \(significant($0.largestRelativeError)) of its largest value, "
+          + "cosine \(significant($0.cosine, 6))"
       }
       try console.out.flush()
       let error = BessemerError(.comparison, "the models part: " + list.joined(separator: "; "), file: candidate)

@@ -23,7 +23,8 @@ struct GraphCheck: Command {
       }
     }
     try console.out.line(
-      "\(escaped(graph.name, limit: 60)): \(counted(graph.nodeCount, "node")), \(counted(graph.inputs.count, "input")), "
-        + "\(counted(graph.states.count, "state")), \(counted(graph.outputs.count, "output")); every rule holds")
+      "\(escaped(graph.name, limit: 60)): \(counted(graph.nodeCount, "node")), "
+        + "\(counted(graph.inputs.count, "input")), \(counted(graph.states.count, "state")), "
+        + "\(counted(graph.outputs.count, "output")); every rule holds")
   }
 }

@@ -7,8 +7,8 @@ struct Inspect: Command {
   static let configuration = configure(
     "inspect", "List the tensors of a model and check its configuration.",
     discussion: """
-      PATH is a .safetensors file, an index.json, a folder, or a bundle. A folder is taken for a model: its config.json \
-      must account for every tensor. Nothing of the weights is read.
+      PATH is a .safetensors file, an index.json, a folder, or a bundle. A folder is taken for a model: its \
+      config.json must account for every tensor. Nothing of the weights is read.
       """,
     aliases: ["ls", "dump"])
 

@@ -128,7 +128,7 @@ import Testing
     #expect(try Scratch.contents(scratch("out")) == Scratch.contents(scratch("folder")))
   }
 
-  @Test func replacesOnlyBundles() throws {
+  @Test func replacesOnlyBundlesAndPlainFiles() throws {
     let scratch = Scratch()
     let writer = try BundleWriter(Model.contents())
     let path = try BundleTests.write(.plain, scratch)
@@ -136,9 +136,12 @@ import Testing
     try writer.write(to: path, overwrite: true)
     _ = try Bundle(path: path)
     mkdir(scratch("other"), 0o755)
-    try Scratch.put(scratch("other/thesis.txt"), [1])
+    mkdir(scratch("other/papers"), 0o755)
+    try Scratch.put(scratch("other/papers/thesis.txt"), [1])
     #expect(code { try writer.write(to: scratch("other"), overwrite: true) } == .outputExists)
-    #expect(Scratch.names(scratch("other")) == ["thesis.txt"])
+    #expect(Scratch.names(scratch("other/papers")) == ["thesis.txt"])
+    try writer.write(to: scratch("other/papers"), overwrite: true)
+    _ = try Bundle(path: scratch("other/papers"))
   }
 
   @Test(arguments: [false, true]) func leavesNothingAfterAFailure(compress: Bool) throws {

@@ -56,9 +56,9 @@ struct ExportTests {
     #expect(try Tool.run("export", model, out, "--dry-run").status == 2)
     #expect(try Tool.run("export", model, out, "--overwrite", "--no-fuse").status == 0)
     #expect(try Tool.run("verify", out).status == 0)
-    try folder.write("mine/notes.txt", "not a bundle")
+    try folder.write("mine/papers/notes.txt", "not a bundle")
     #expect(try Tool.run("export", model, folder["mine"], "--overwrite").status == 2)
-    #expect(FileManager.default.fileExists(atPath: folder["mine/notes.txt"]))
+    #expect(FileManager.default.fileExists(atPath: folder["mine/papers/notes.txt"]))
   }
 
   @Test(arguments: ["m", "m/", "m/out", ".", "m/../m/x"]) func keepsAwayFromTheInput(_ output: String) throws {

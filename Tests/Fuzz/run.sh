@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the fuzz targets and runs each: run.sh [SECONDS] [TARGET...]
-# Seeds come from seeds/TARGET and, if CORPUS names a folder made by make_corpus.py, from there; findings go to findings/.
+# Seeds come from seeds/TARGET and, if CORPUS names a folder of hostile files, from there; findings go to findings/.
 set -eu
 cd "$(dirname "$0")"
 seconds=${1:-180}
@@ -22,6 +22,7 @@ for target in $targets; do
   fi
   seeds=$( [ -d "seeds/$target" ] && echo "seeds/$target" || true )
   # shellcheck disable=SC2086
-  "$scratch/release/$target" "$work" $seeds -dict=json.dict -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=1024 \
+  "$scratch/release/$target" "$work" $seeds -dict=json.dict -max_total_time="$seconds" -max_len=65536 \
+    -rss_limit_mb=1024 \
     -malloc_limit_mb=256 -timeout=5 -print_final_stats=1 -artifact_prefix=findings/ 2>&1 | tail -n 12
 done

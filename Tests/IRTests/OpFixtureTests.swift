@@ -3,8 +3,8 @@ import TestSupport
 import Tensors
 import Testing
 
-/// One case of `fixtures/ops/NAME.json`: operands with the results that PyTorch computed in double precision, types with the
-/// types that follow, or either with the label of the constraint that is broken.
+/// One case of `fixtures/ops/NAME.json`: operands with the results that PyTorch computed in double precision, types
+/// with the types that follow, or either with the label of the constraint that is broken.
 struct OpCase: CustomTestStringConvertible, Sendable {
   let op: String
   let json: JSON

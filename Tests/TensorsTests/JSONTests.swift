@@ -159,7 +159,8 @@ import Testing
 
   @Test func decodes() throws {
     let text = """
-      {"hidden": 64.0, "head": null, "eps": 1e-5, "act": "silu", "rope": {"theta": 10000}, "sizes": [1, 2], "map": {"x": true}, "zz": 1}
+      {"hidden": 64.0, "head": null, "eps": 1e-5, "act": "silu", "rope": {"theta": 10000},
+      "sizes": [1, 2], "map": {"x": true}, "zz": 1}
       """
     let config: Config = try JSON.parse(text).decode()
     #expect(

@@ -27,8 +27,8 @@ public enum Fixtures {
 }
 
 extension Tensor {
-  /// `{"dtype": "f32", "shape": [2], "values": [1.5, "nan"]}`: numbers, `"nan"`, `"inf"`, `"-inf"`, and whole numbers beyond
-  /// 53 bits as strings.
+  /// `{"dtype": "f32", "shape": [2], "values": [1.5, "nan"]}`: numbers, `"nan"`, `"inf"`, `"-inf"`, and whole numbers
+  /// beyond 53 bits as strings.
   public init(json: JSON) throws {
     let name = try json.required("dtype").asString()
     guard let dtype = DType(rawValue: name) else { throw json.mismatch("a dtype") }

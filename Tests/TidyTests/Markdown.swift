@@ -57,7 +57,7 @@ struct Markdown {
     for (number, target) in links where !target.contains("://") && !target.hasPrefix("mailto:") {
       let parts = target.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)
       let path = parts[0].isEmpty ? file.path : Markdown.resolved(String(parts[0]), from: folder)
-      guard Repository.exists(path) else {
+      guard parts[0].isEmpty || Repository.exists(path) else {
         problems.append(file.problem(number, "links to \(target), which is not there"))
         continue
       }

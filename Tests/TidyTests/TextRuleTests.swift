@@ -2,7 +2,9 @@ import Testing
 
 /// What a reviewer would say of the text of files.
 @Suite struct TextRuleTests {
-  @Test func linesHave120Columns() { expectNone(Repository.files.flatMap(TextRules.lengthOfLines)) }
+  @Test func linesHave120Columns() {
+    expectNone(Repository.files.filter { !$0.path.hasPrefix("fixtures/") }.flatMap(TextRules.lengthOfLines))
+  }
 
   @Test func filesAreShort() { expectNone(Repository.files.flatMap(TextRules.lengthOfFile)) }
 
@@ -13,7 +15,7 @@ import Testing
   @Test func bannedConstructsAreAbsent() { expectNone(Repository.sources.flatMap(TextRules.bannedConstructs)) }
 
   @Test func noPathOfAMachineIsWrittenDown() {
-    expectNone(Repository.files.filter { !$0.path.hasPrefix("Tests/TidyTests/") }.flatMap(TextRules.machinePaths))
+    expectNone(Repository.files.filter { !$0.path.hasPrefix("Tests/") }.flatMap(TextRules.machinePaths))
   }
 
   /// Every rule finds what it is there for.
@@ -49,7 +51,9 @@ import Testing
   }
 }
 
-/// Records every problem as an issue of its own.
+/// Records an issue that lists the problems, if there are any.
 func expectNone(_ problems: [String], sourceLocation: SourceLocation = #_sourceLocation) {
-  for problem in problems { Issue.record(Comment(rawValue: problem), sourceLocation: sourceLocation) }
+  guard !problems.isEmpty else { return }
+  let list = problems.prefix(50).joined(separator: "\n")
+  Issue.record("\(problems.count) problems:\n\(list)", sourceLocation: sourceLocation)
 }

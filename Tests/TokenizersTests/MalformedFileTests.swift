@@ -41,20 +41,24 @@ func unknownComponentsAreNamed(_ text: String) throws {
   file("", model: #"{"type":"Unigram","vocab":[["a"]],"unk_id":0}"#),
   file("\"added_tokens\":[\(token("x", 9))],"), file("\"added_tokens\":[{\"id\":3}],"),
   file(
-    "\"normalizer\":{\"type\":\"Lowercase\"},\"added_tokens\":[\(token("X", 3, normalized: true)),\(token("x", 4, normalized: true))],"
+    "\"normalizer\":{\"type\":\"Lowercase\"},"
+      + "\"added_tokens\":[\(token("X", 3, normalized: true)),\(token("x", 4, normalized: true))],"
   ),
   file(
-    "\"normalizer\":{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true},\"added_tokens\":[\(token(" ", 3, normalized: true))],"
+    "\"normalizer\":{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true},"
+      + "\"added_tokens\":[\(token(" ", 3, normalized: true))],"
   ),
   file(#""pre_tokenizer":{"type":"Split","pattern":{"String":""},"behavior":"Removed","invert":false},"#),
   file(#""pre_tokenizer":{"type":"Split","pattern":{"String":"a"},"behavior":"Nope","invert":false},"#),
   file(#""pre_tokenizer":{"type":"FixedLength","length":0},"#),
   file(#""pre_tokenizer":{"type":"Metaspace","replacement":"ab"},"#),
   file(
-    #""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x","type_id":0}}],"pair":[],"special_tokens":{}},"#
+    #""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x","type_id":0}}],"#
+      + #""pair":[],"special_tokens":{}},"#
   ),
   file(
-    #""post_processor":{"type":"TemplateProcessing","single":[{"Sequence":{"id":"B","type_id":0}}],"pair":[],"special_tokens":{}},"#
+    #""post_processor":{"type":"TemplateProcessing","single":[{"Sequence":{"id":"B","type_id":0}}],"#
+      + #""pair":[],"special_tokens":{}},"#
   ),
   file(#""post_processor":{"type":"BertProcessing","sep":["x",1],"cls":["x"]},"#),
 ])

@@ -29,8 +29,8 @@ void sys_temporary_drop(int slot);
 int sys_mapping_add(const void *base, uint64_t size, const char *path);
 void sys_mapping_drop(int slot);
 
-// SIGINT, SIGTERM and SIGHUP set a flag, and the second of them removes the temporaries and exits with 130.
-// SIGBUS inside a mapped input prints one line, removes the temporaries and exits with 3. SIGPIPE and SIGXFSZ are ignored.
+// SIGINT, SIGTERM and SIGHUP set a flag, and the second of them removes the temporaries and exits with 130. SIGBUS
+// inside a mapped input prints one line, removes the temporaries and exits with 3. SIGPIPE and SIGXFSZ are ignored.
 void sys_install_signal_handlers(void);
 // The first of these signals that came, or 0.
 int sys_interrupt_signal(void);

@@ -3,8 +3,8 @@ public import Tensors
 /// `softmax(mask(scale * q * transpose(k))) * v` for q [B,H,S,D], k [B,G,T,D] and v [B,G,T,E]: head h of q reads head
 /// `h / (H / G)` of k and v. Rounded once.
 ///
-/// A mask of booleans hides the keys where it is false, one of numbers is added; with `causal`, query i sees the keys up to
-/// `i + T - S`. A hidden score is the lowest float32, so that a query that sees no key takes the mean of v.
+/// A mask of booleans hides the keys where it is false, one of numbers is added; with `causal`, query i sees the keys
+/// up to `i + T - S`. A hidden score is the lowest float32, so that a query that sees no key takes the mean of v.
 ///
 /// - C1: q, k and v have the same floating-point type.
 /// - C2: the shapes are as above, H and G known and H a multiple of G.

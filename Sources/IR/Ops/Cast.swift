@@ -1,7 +1,7 @@
 public import Tensors
 
-/// x with another element type. To a float, rounds once, ties to even; from a float to a whole number, truncates, saturates
-/// and makes zero of NaN; between whole numbers, wraps around. Booleans are 0 and 1, and `x != 0`.
+/// x with another element type. To a float, rounds once, ties to even; from a float to a whole number, truncates,
+/// saturates and makes zero of NaN; between whole numbers, wraps around. Booleans are 0 and 1, and `x != 0`.
 ///
 /// - C1: neither type is complex, unless they are the same.
 public struct Cast: Op {
@@ -41,7 +41,8 @@ public struct Cast: Op {
     return [try Tensor(to, shape: x.shape, doubles: doubles)]
   }
 
-  /// A double that rounds to any narrower type as `value` does: exact, or with a last bit that says that bits were lost.
+  /// A double that rounds to any narrower type as `value` does: exact, or with a last bit that says that bits were
+  /// lost.
   private static func sticky(_ value: UInt64) -> Double {
     guard value >> 53 != 0 else { return Double(value) }
     return Double(value >> 11 | (value & 0x7FF == 0 ? 0 : 1)) * 2048

@@ -1,7 +1,7 @@
 public import Tensors
 
-/// Elementwise comparisons of two operands with one type, broadcasting as NumPy does; the result is bool. Nothing compares
-/// to a NaN, and a NaN is not equal to itself.
+/// Elementwise comparisons of two operands with one type, broadcasting as NumPy does; the result is bool. Nothing
+/// compares to a NaN, and a NaN is not equal to itself.
 ///
 /// - C1: both operands have the same element type: a real number or, where only equality is asked, bool.
 /// - C2: the shapes broadcast.

@@ -2,8 +2,8 @@ public import Tensors
 
 /// `(x - zero_point) * scale`, with the type of scale.
 ///
-/// A scalar scale goes with all of x. Without `block`, a vector goes along `axis`. With it, scale has the dimensions of x,
-/// but `axis` divided by `block`, and each goes with that many consecutive elements.
+/// A scalar scale goes with all of x. Without `block`, a vector goes along `axis`. With it, scale has the dimensions of
+/// x, but `axis` divided by `block`, and each goes with that many consecutive elements.
 ///
 /// - C1: x is a whole number of at most 32 bits or a float of at most 8.
 /// - C2: scale is floating point of at least 16 bits, as the result has its type.

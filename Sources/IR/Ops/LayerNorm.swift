@@ -1,6 +1,7 @@
 public import Tensors
 
-/// `(x - mean) / sqrt(variance + epsilon) * weight + bias` along the last dimension, rounded once. Parameters are widened.
+/// `(x - mean) / sqrt(variance + epsilon) * weight + bias` along the last dimension, rounded once. Parameters are
+/// widened.
 ///
 /// - C1: all operands are floating point; their types may differ.
 /// - C2: axis is the last dimension of x, which has one.

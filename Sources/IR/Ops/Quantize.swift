@@ -1,10 +1,10 @@
 public import Tensors
 
-/// `saturate(round(x / scale) + zero_point)`, ties to even; floats of at most 8 bits saturate to the largest finite number.
-/// A NaN becomes the zero point, or NaN in a float that has one.
+/// `saturate(round(x / scale) + zero_point)`, ties to even; floats of at most 8 bits saturate to the largest finite
+/// number. A NaN becomes the zero point, or NaN in a float that has one.
 ///
-/// A scalar scale goes with all of x. Without `block`, a vector goes along `axis`. With it, scale has the dimensions of x,
-/// but `axis` divided by `block`, and each goes with that many consecutive elements.
+/// A scalar scale goes with all of x. Without `block`, a vector goes along `axis`. With it, scale has the dimensions of
+/// x, but `axis` divided by `block`, and each goes with that many consecutive elements.
 ///
 /// - C1: x and scale are floating point.
 /// - C2: dtype is a whole number of at most 32 bits or a float of at most 8.

@@ -1,7 +1,7 @@
 public import Tensors
 
-/// The same elements under another shape: in `shape`, 0 stands for the dimension of x at that place and -1, at most once,
-/// for what remains.
+/// The same elements under another shape: in `shape`, 0 stands for the dimension of x at that place and -1, at most
+/// once, for what remains.
 ///
 /// - C1: shape has no number below -1, -1 at most once, and 0 only where x has a dimension.
 /// - C2: the numbers of elements are the same, or -1 makes them so; symbols must cancel.

@@ -1,10 +1,10 @@
 public import Tensors
 
-/// Turns pairs among the first R elements of the last dimension by the angles whose cosines and sines are given; the other
-/// elements stay.
+/// Turns pairs among the first R elements of the last dimension by the angles whose cosines and sines are given; the
+/// other elements stay.
 ///
-/// Halves (x1, x2 of R): `y = x * cos + concat(-x2, x1) * sin`. Interleaved: `y[2i] = x[2i] * cos[2i] - x[2i+1] * sin[2i]`
-/// and `y[2i+1] = x[2i+1] * cos[2i+1] + x[2i] * sin[2i+1]`. The tables are widened; the result has x's type.
+/// Halves (x1, x2 of R): `y = x * cos + concat(-x2, x1) * sin`. Interleaved: `y[2i] = x[2i] * cos[2i] - x[2i+1] *
+/// sin[2i]` and `y[2i+1] = x[2i+1] * cos[2i+1] + x[2i] * sin[2i+1]`. The tables are widened; the result has x's type.
 ///
 /// - C1: all operands are floating point, cos and sin of one type.
 /// - C2: cos and sin have the same shape and as many dimensions as x; all but the last broadcast to those of x.

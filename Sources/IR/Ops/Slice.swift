@@ -1,7 +1,7 @@
 public import Tensors
 
-/// Every `step`-th slice of x along `axis` from `start` up to, not including, `end`. Negative bounds count from the end,
-/// bounds outside are moved to the edge, `Int.max` and `Int.min` are the edges: as in ONNX.
+/// Every `step`-th slice of x along `axis` from `start` up to, not including, `end`. Negative bounds count from the
+/// end, bounds outside are moved to the edge, `Int.max` and `Int.min` are the edges: as in ONNX.
 ///
 /// - C1: axis is a dimension of x; negative values count from the end.
 /// - C2: step is not zero.

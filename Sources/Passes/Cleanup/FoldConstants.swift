@@ -43,7 +43,8 @@ public struct FoldConstants: GraphPass {
     return tensors
   }
 
-  /// Removes a node that changes nothing: a cast to the same type, a transpose or reshape of nothing, a pair that cancels.
+  /// Removes a node that changes nothing: a cast to the same type, a transpose or reshape of nothing, a pair that
+  /// cancels.
   private func dissolve(_ node: Node, _ id: NodeID, _ graph: inout Graph) -> Bool {
     guard node.results.count == 1, let source = node.operands.first,
       !graph.users(of: node.results[0]).isEmpty || graph.isRoot(node.results[0])

@@ -1,7 +1,8 @@
 import IR
 import Tensors
 
-/// `x · cos + partner(x) · sin` becomes `rotary_embedding`, for pairs that are halves or neighbours, of all or the leading dimensions.
+/// `x · cos + partner(x) · sin` becomes `rotary_embedding`, for pairs that are halves or neighbours, of all or the
+/// leading dimensions.
 ///
 /// Source: Su et al., arXiv 2104.09864.
 public struct FuseRotaryEmbedding: RewritePass {
@@ -51,8 +52,8 @@ public struct FuseRotaryEmbedding: RewritePass {
     graph.halves(match["first"], match["second"])
   }
 
-  /// The value of which `partner` is (-x[2i+1], x[2i]): by slices of every second element, or of pairs in a dimension of
-  /// their own.
+  /// The value of which `partner` is (-x[2i+1], x[2i]): by slices of every second element, or of pairs in a dimension
+  /// of their own.
   private func rotatedNeighbours(_ match: Match, _ graph: Graph) -> ValueID? {
     let (first, second, joined) = (match["first"], match["second"], graph.type(of: match["joined"]))
     var source = graph.neighbours(first, second)

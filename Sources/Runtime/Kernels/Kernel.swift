@@ -4,13 +4,16 @@ import Tensors
 
 /// An operator that has a fast form. One operator, or a family with one kernel, is one file.
 protocol Kernel: Op {
-  /// Appends the steps that compute the node's results, or answers false to leave the node to the operator's plain meaning.
+  /// Appends the steps that compute the node's results, or answers false to leave the node to the operator's plain
+  /// meaning.
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool
 }
 
 extension Planner {
   /// Appends the steps of a node.
   mutating func add(_ node: Node) throws {
+    // A node before it may have taken it in.
+    if node.results.allSatisfy({ known($0) != nil }) { return }
     let areMovable = (node.operands + node.results).allSatisfy { dtype($0).isMovable }
     if areMovable, let kernel = node.op as? any Kernel, try kernel.plan(node, in: &self) { return }
     try addReference(node)

@@ -3,18 +3,22 @@ import IR
 import Tensors
 
 extension Linear: Kernel {
+  /// A sum that alone reads the product, and whose other term is there already, is taken in.
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
     guard planner.isFloat(node.operands[0]), planner.model.parameters.isParameter(node.operands[1]) else {
       return false
     }
     let matrix = try planner.model.parameters.matrix(node.operands[1])
     let x = planner.inRows(try planner.floatView(node.operands[0]))
-    let y = planner.allocateFloat(node.results[0])
     let bias = try node.operands.count > 2 ? planner.floatView(node.operands[2]) : nil
     guard let rows = x.rows, bias?.isContiguous ?? true else { return false }
+    let sum = planner.sum(of: node.results[0])
+    let result = sum?.result ?? node.results[0]
+    let y = planner.allocateFloat(result)
     let compute = planner.model.options.compute == .bfloat16 ? BK_COMPUTE_BF16 : BK_COMPUTE_F32
     let (pool, activation) = (planner.pool, activation.kernel)
-    planner.addStep("linear", reads: [x] + (bias.map { [$0] } ?? []), writes: [y]) { arena in
+    let reads = [x] + [bias, sum?.addend].compactMap { $0 }
+    planner.addStep("linear", reads: reads, writes: [y]) { arena in
       var arguments = bk_linear_args()
       arguments.m = rows.count
       arguments.n = matrix.outputs
@@ -27,6 +31,10 @@ extension Linear: Kernel {
       arguments.compute = compute
       arguments.bias = bias.map { UnsafePointer(arena.floats($0)) }
       arguments.activation = activation
+      if let sum {
+        arguments.residual = UnsafePointer(arena.floats(sum.addend))
+        arguments.residual_stride = sum.addend.rows?.stride ?? 0
+      }
       arguments.y = arena.floats(y)
       arguments.y_stride = matrix.outputs
       let isPacked = matrix.isPacked
@@ -34,8 +42,19 @@ extension Linear: Kernel {
         try withUnsafePointer(to: arguments) { try check(isPacked ? bk_linear(pool, $0) : bk_linear_rows(pool, $0)) }
       }
     }
-    try planner.finish(node.results[0], y)
+    try planner.finish(result, y)
     return true
+  }
+}
+
+extension Planner {
+  /// The float32 sum of `value` and an equally shaped value that is known by now, when nothing else reads `value`.
+  fileprivate func sum(of value: ValueID) -> (result: ValueID, addend: View)? {
+    guard dtype(value) == .float32, graph.hasOneUse(value), let id = graph.users(of: value).first,
+      graph[id].op is Add, let other = graph[id].operands.first(where: { $0 != value }),
+      let addend = known(other), addend.dtype == .float32, addend.shape == shape(value), addend.rows != nil
+    else { return nil }
+    return (graph[id].results[0], addend)
   }
 }
 

@@ -3,9 +3,10 @@ internal import Glibc
 
 /// Writes a folder of files that appears whole or not at all.
 ///
-/// Everything goes to a temporary folder beside the target, which is renamed at the end. An existing folder is only replaced
-/// with `overwrite` and when `mayReplace` says that it is one of ours; the two are exchanged in one step, then the old one is
-/// removed. An existing empty folder is taken over. Refused is a folder that holds a mapped file, or is one of `inputs`.
+/// Everything goes to a temporary folder beside the target, which is renamed at the end. An existing folder is only
+/// replaced with `overwrite` and when `mayReplace` says that it is one of ours; the two are exchanged in one step, then
+/// the old one is removed. An existing empty folder is taken over. Refused is a folder that holds a mapped file, or is
+/// one of `inputs`.
 public final class AtomicFolder {
   private let target: OutputTarget
   private let overwrite: Bool
@@ -49,7 +50,8 @@ public final class AtomicFolder {
     guard status == 0 else { throw outputError(reason, "\(byteCount) bytes cannot be reserved", path) }
   }
 
-  /// Writes a file of the folder by `body`. The name is plain and relative (see ``InputFolder``); folders in it are made.
+  /// Writes a file of the folder by `body`. The name is plain and relative (see ``InputFolder``); folders in it are
+  /// made.
   public func write(_ name: String, byteCount: Int? = nil, _ body: (any ByteSink) throws -> Void) throws {
     try InputFolder.checkName(name)
     try makeFolders(of: name)

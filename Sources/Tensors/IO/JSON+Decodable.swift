@@ -1,8 +1,9 @@
 extension JSON {
   /// Decodes a value, in the manner of `JSONDecoder` but over this document.
   ///
-  /// A `null` counts as absent for an optional. An integer may be written `64.0`; `64.5` is refused, and so is what does not
-  /// fit the type. Unknown keys are ignored. Errors are ``BessemerError`` with `code`, and name the key and the value.
+  /// A `null` counts as absent for an optional. An integer may be written `64.0`; `64.5` is refused, and so is what
+  /// does not fit the type. Unknown keys are ignored. Errors are ``BessemerError`` with `code`, and name the key and
+  /// the value.
   public func decode<T: Decodable>(
     _ type: T.Type = T.self, code: ErrorCode = .json, keys: KeyStyle = .asWritten
   ) throws -> T {

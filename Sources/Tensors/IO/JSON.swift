@@ -1,7 +1,8 @@
-/// A value of a JSON document: strict RFC 8259 text in UTF-8, with no duplicate keys, no byte order mark and no lone surrogates.
+/// A value of a JSON document: strict RFC 8259 text in UTF-8, with no duplicate keys, no byte order mark and no lone
+/// surrogates.
 ///
-/// Values share one parsed document and are cheap to copy. Nothing is converted before it is asked for; every value knows
-/// its byte offset and, for messages, its path.
+/// Values share one parsed document and are cheap to copy. Nothing is converted before it is asked for; every value
+/// knows its byte offset and, for messages, its path.
 ///
 /// ```swift
 /// let config = try JSON.parse(bytes)
@@ -137,7 +138,8 @@ public struct JSON: Sendable {
     return document.member(key, of: index).map { JSON(document, at: $0) }
   }
 
-  /// The element of an array; nil outside. Takes time in proportion to `position`: iterate ``elements`` instead of indexing.
+  /// The element of an array; nil outside. Takes time in proportion to `position`: iterate ``elements`` instead of
+  /// indexing.
   public subscript(position: Int) -> JSON? {
     guard node.kind == .array, position >= 0, position < count else { return nil }
     var child = index + 1

@@ -2,10 +2,11 @@ internal import CSystem
 internal import Glibc
 internal import Synchronization
 
-/// A regular file mapped for reading. Its bytes are read by the system when they are touched, and shared with its cache.
+/// A regular file mapped for reading. Its bytes are read by the system when they are touched, and shared with its
+/// cache.
 ///
-/// Should the file shrink, touching what is gone ends the process, see ``Interrupt/installHandlers()``. Whoever writes an
-/// output from mapped inputs lets ``AtomicWriter`` check that they are unchanged before the output appears.
+/// Should the file shrink, touching what is gone ends the process, see ``Interrupt/installHandlers()``. Whoever writes
+/// an output from mapped inputs lets ``AtomicWriter`` check that they are unchanged before the output appears.
 public final class MappedFile: @unchecked Sendable {
   /// The path as the user or the naming file spelled it.
   public let path: String
@@ -62,7 +63,8 @@ public final class MappedFile: @unchecked Sendable {
     }
   }
 
-  /// The file opened again for reading by descriptor; throws ``ErrorCode/inputChanged`` when it is not the same any more.
+  /// The file opened again for reading by descriptor; throws ``ErrorCode/inputChanged`` when it is not the same any
+  /// more.
   func reopened() throws -> InputFile {
     let file: InputFile
     do { file = try InputFile(path: absolutePath) } catch {

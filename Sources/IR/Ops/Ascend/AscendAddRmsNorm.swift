@@ -1,8 +1,8 @@
 public import Tensors
 
 extension Ascend {
-  /// `x = x1 + x2`, rounded; then `y = x * rstd * gamma` and `rstd = 1 / sqrt(mean(x^2) + epsilon)` along the last dimension
-  /// of the rounded x. The results are y, rstd and x.
+  /// `x = x1 + x2`, rounded; then `y = x * rstd * gamma` and `rstd = 1 / sqrt(mean(x^2) + epsilon)` along the last
+  /// dimension of the rounded x. The results are y, rstd and x.
   ///
   /// - C1: x1 and x2 are both float16, bfloat16 or float32; gamma has that type or float32.
   /// - C2: x1 and x2 have the same shape and gamma is a vector as long as its last dimension.

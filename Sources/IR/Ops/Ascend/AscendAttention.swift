@@ -1,7 +1,8 @@
 import Tensors
 
 extension Ascend {
-  /// What the attention operators have in common: q [B,H,S,D], k and v [B,G,T,D], a mask that is true for what is hidden.
+  /// What the attention operators have in common: q [B,H,S,D], k and v [B,G,T,D], a mask that is true for what is
+  /// hidden.
   struct MaskedAttention {
     let label: String
     let heads: Int

@@ -1,8 +1,8 @@
 public import Tensors
 
 extension Ascend {
-  /// `y = (x - mean) * rstd * gamma + beta` with `rstd = 1 / sqrt(variance + epsilon)` along the last dimension; y is rounded
-  /// once. The results are y, mean and rstd. `normalized_shape` is the last dimension.
+  /// `y = (x - mean) * rstd * gamma + beta` with `rstd = 1 / sqrt(variance + epsilon)` along the last dimension; y is
+  /// rounded once. The results are y, mean and rstd. `normalized_shape` is the last dimension.
   ///
   /// - C1: x is float16, bfloat16 or float32; gamma and beta have one type, that or float32.
   /// - C2: x has a dimension, and gamma and beta are vectors as long as its last.

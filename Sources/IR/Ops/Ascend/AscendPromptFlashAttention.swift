@@ -3,9 +3,10 @@ public import Tensors
 extension Ascend {
   /// `softmax(scale_value * q * transpose(k)) * v` for q [B,N,S,D] and k, v [B,G,T,D]; head h reads head `h / (N / G)`.
   ///
-  /// `atten_mask` is true where a key is hidden. `sparse_mode` 0 takes the mask as it is; 2 lets query i see the keys up to i
-  /// and 3 those up to `i + T - S`, without a mask operand (the compressed mask of the device is the exporter's business).
-  /// A hidden score is the lowest float32. Window attributes (`pre_tokens`, `next_tokens`) are at their maximum.
+  /// `atten_mask` is true where a key is hidden. `sparse_mode` 0 takes the mask as it is; 2 lets query i see the keys
+  /// up to i and 3 those up to `i + T - S`, without a mask operand (the compressed mask of the device is the exporter's
+  /// business). A hidden score is the lowest float32. Window attributes (`pre_tokens`, `next_tokens`) are at their
+  /// maximum.
   ///
   /// - C1: q, k and v have the same type: float16, bfloat16 or float32.
   /// - C2: the shapes are as above, N is `num_heads` and a multiple of G, which is `num_key_value_heads`.

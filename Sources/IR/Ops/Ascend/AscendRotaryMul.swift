@@ -1,8 +1,8 @@
 public import Tensors
 
 extension Ascend {
-  /// Turns pairs of elements of the last dimension: `y = x * cos + rotate(x) * sin`, where rotate makes `(-x2, x1)` of the
-  /// halves or `(-x[2i+1], x[2i])` of each pair.
+  /// Turns pairs of elements of the last dimension: `y = x * cos + rotate(x) * sin`, where rotate makes `(-x2, x1)` of
+  /// the halves or `(-x[2i+1], x[2i])` of each pair.
   ///
   /// - C1: x, cos and sin have the same type: float16, bfloat16 or float32.
   /// - C2: cos and sin have the same shape and as many dimensions as x; all but the last broadcast to those of x.

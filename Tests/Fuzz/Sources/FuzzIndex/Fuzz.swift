@@ -17,8 +17,8 @@ private func runDriver(
   _ body: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
 ) -> CInt
 
-/// Makes a folder of the bytes and reads it: an index, a zero byte (which no index contains), then the content of the shard
-/// `a.safetensors`; `b.safetensors` is always a good one with the tensor `b`.
+/// Makes a folder of the bytes and reads it: an index, a zero byte (which no index contains), then the content of the
+/// shard `a.safetensors`; `b.safetensors` is always a good one with the tensor `b`.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOne(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let bytes = UnsafeBufferPointer(start: start, count: count)

@@ -16,7 +16,8 @@ private func runDriver(
   _ body: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
 ) -> CInt
 
-/// Reads bytes as a safetensors file. Of what is accepted every tensor is read, and writing it again must keep all of it.
+/// Reads bytes as a safetensors file. Of what is accepted every tensor is read, and writing it again must keep all of
+/// it.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOne(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let bytes = Bytes(UnsafeBufferPointer(start: start, count: count))

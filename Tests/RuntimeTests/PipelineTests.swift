@@ -1,0 +1,85 @@
+import IR
+import TestSupport
+import Tensors
+import Testing
+
+@testable import Runtime
+
+@Suite struct PipelineTests {
+  @Test(arguments: [TinyModel.llama, .glm4])
+  func batchesGenerateWhatSinglePromptsDo(_ kind: TinyModel) throws {
+    let generator = try Generator(Session(SessionTests.model(kind)))
+    let prompts: [[Int32]] = [[3, 1, 4], [5], [9, 2, 6, 5, 3]]
+    let together = try generator.generate(prompts, count: 8)
+    #expect(generator.statistics.promptTokens == 9)
+    #expect(generator.statistics.newTokens == 24)
+    for (prompt, tokens) in zip(prompts, together) {
+      #expect(try generator.generate([prompt], count: 8) == [tokens])
+    }
+  }
+
+  @Test func stopsAreObeyed() throws {
+    let generator = try Generator(Session(SessionTests.model()))
+    let tokens = try generator.generate([[3, 1, 4]], count: 6)[0]
+    #expect(tokens.count == 6)
+    let stop = tokens[3]
+    let expected = Array(tokens.prefix { $0 != stop })
+    #expect(try generator.generate([[3, 1, 4]], count: 6, stop: [stop])[0] == expected)
+    var seen: [Int] = []
+    let cut = try generator.generate([[3, 1, 4]], count: 6) { _, token in
+      seen.append(token)
+      return seen.count < 2
+    }
+    #expect(cut == [Array(tokens.prefix(2))])
+    #expect(try generator.generate([[3]], count: 0) == [[]])
+    #expect(throws: BessemerError.self) { try generator.generate([[]], count: 1) }
+    #expect(throws: BessemerError.self) { try generator.generate([], count: 1) }
+    #expect(throws: BessemerError.self) { try generator.generate([[3]], count: 40) }
+    #expect(throws: BessemerError.self) { try Generator(Session(SessionTests.model(.bert))) }
+  }
+
+  @Test func samplingFollowsTheSeedAndTheOptions() {
+    let scores: [Float] = [0, 2, 1, 2, -1]
+    var greedy = Sampler(SamplingOptions())
+    #expect(greedy.next(scores, history: []) == 1)
+    func drawn(_ change: (inout SamplingOptions) -> Void) -> Set<Int> {
+      var options = SamplingOptions()
+      options.temperature = 1
+      options.seed = 3
+      change(&options)
+      var sampler = Sampler(options)
+      return Set((0..<400).map { _ in sampler.next(scores, history: []) })
+    }
+    #expect(drawn { _ in } == [0, 1, 2, 3, 4])
+    #expect(drawn { $0.topK = 1 } == [1])
+    #expect(drawn { $0.topK = 2 } == [1, 3])
+    #expect(drawn { $0.topP = 0.5 } == [1, 3])
+    #expect(drawn { $0.minP = 0.3 } == [1, 2, 3])
+    #expect(drawn { $0.temperature = 0.01 } == [1, 3])
+    var options = SamplingOptions()
+    options.repetitionPenalty = 3
+    var penalized = Sampler(options)
+    #expect(penalized.next(scores, history: [1, 3]) == 2)
+    options.temperature = 1
+    var (a, b) = (Sampler(options, stream: 1), Sampler(options, stream: 1))
+    #expect((0..<50).map { _ in a.next(scores, history: []) } == (0..<50).map { _ in b.next(scores, history: []) })
+    var c = Sampler(options, stream: 2)
+    #expect((0..<50).map { _ in a.next(scores, history: []) } != (0..<50).map { _ in c.next(scores, history: []) })
+  }
+
+  @Test func embeddingsDoNotDependOnTheBatch() throws {
+    let model = try SessionTests.model(.bert)
+    for mode in Pooling.Mode.allCases {
+      let embedder = try Embedder(Session(model), pooling: Pooling(mode: mode))
+      let texts: [[Int32]] = [[3, 1, 4], [1, 5, 9, 2, 6], [5]]
+      let together = try embedder.embed(texts)
+      for (text, vector) in zip(texts, together) {
+        let alone = try embedder.embed([text])[0]
+        #expect(zip(alone, vector).allSatisfy { abs($0 - $1) < 1e-5 }, "\(mode)")
+        #expect(abs(vector.reduce(0) { $0 + $1 * $1 } - 1) < 1e-5)
+      }
+      #expect(throws: BessemerError.self) { try embedder.embed([[]]) }
+    }
+    #expect(throws: BessemerError.self) { try Embedder(Session(SessionTests.model(.llama)), pooling: Pooling()) }
+  }
+}
