@@ -25,11 +25,12 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CKernels"),
     .target(name: "CSystem"),
     .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
     .target(name: "Safetensors", dependencies: ["Tensors"], swiftSettings: settings),
-    .target(name: "Checkpoints", dependencies: ["Tensors"], swiftSettings: settings),
+    .target(name: "Checkpoints", dependencies: ["CZlib", "Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
@@ -55,6 +56,8 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(
+      name: "CheckpointsTests", dependencies: ["Checkpoints", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "IRTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "TokenizersTests", dependencies: ["Tokenizers", "Tensors", "TestSupport"], swiftSettings: settings),

@@ -1,4 +1,5 @@
 internal import Architectures
+internal import Checkpoints
 internal import Passes
 internal import Safetensors
 public import Tensors
@@ -13,11 +14,10 @@ public enum Catalog {
     public let summary: String
   }
 
-  public static let containers = [
-    Container(
-      name: "safetensors", access: "read", summary: "a file, an index.json with its shards, or a folder of them"),
-    Container(name: "bundle", access: "read, write", summary: "a folder with manifest.json, or one packed file"),
-  ]
+  public static let containers =
+    CheckpointFormats.all.map { Container(name: $0.name, access: "read, write", summary: $0.describedSummary) } + [
+      Container(name: "bundle", access: "read, write", summary: "a folder with manifest.json, or one packed file")
+    ]
 
   /// Values of `model_type` in config.json.
   public static var modelTypes: [String] { architectures.flatMap { $0.modelTypes } }
@@ -29,4 +29,9 @@ public enum Catalog {
 
   /// How safetensors spells a type; nil when it lacks it.
   public static func safetensorsName(of type: DType) -> String? { type.safetensorsName }
+}
+
+extension CheckpointFormat {
+  /// What the format is, and how its files end.
+  fileprivate var describedSummary: String { "\(suffixes.joined(separator: ", ")): \(summary)" }
 }

@@ -1,4 +1,3 @@
-internal import Safetensors
 public import Tensors
 
 /// What a checkpoint or bundle holds, by headers alone.
@@ -31,7 +30,7 @@ public struct Inspection: Sendable {
   public init(_ location: ModelLocation, selector: NamePattern? = nil) throws {
     self.location = location
     switch location {
-    case .folder(let path), .weights(let path): weights = try SafetensorsCheckpoint.read(path)
+    case .folder(let path), .weights(let path): weights = try CheckpointFormats.read(path)
     case .bundle(let path): weights = try Bundles.open(path).weights
     }
     if let selector {

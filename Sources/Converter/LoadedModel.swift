@@ -1,7 +1,6 @@
 internal import Architectures
 public import IR
 public import Passes
-internal import Safetensors
 public import Tensors
 
 /// A model made ready for work: the graph with its weights and the files beside them, from a checkpoint's folder or a
@@ -62,7 +61,7 @@ public struct LoadedModel: Sendable {
     config = configuration
     let configPath = files["config.json"]?.path ?? location.path
     modelType = try inFile(configPath) { try configuration.modelType }
-    let weights = try opened ?? SafetensorsCheckpoint.read(location.path)
+    let weights = try opened ?? CheckpointFormats.read(location.path)
     self.weights = weights
     var graph = try inFile(configPath) {
       try buildGraph(config: configuration, weights: weights, options: BuildOptions(activation: options.activation))

@@ -68,6 +68,10 @@ public struct TensorStore: Sendable {
     /// How the bytes lie in the file; type and shape are those of the tensor all the same.
     public let layout: WeightLayout
     private let load: @Sendable () throws -> Bytes
+    private let stream: Stream?
+
+    /// Gives the bytes of a tensor piece by piece, in order.
+    public typealias Stream = @Sendable (_ body: (Bytes) throws -> Void) throws -> Void
 
     /// `load` gives the bytes in the given layout.
     public init(
@@ -80,6 +84,22 @@ public struct TensorStore: Sendable {
       self.file = file
       self.layout = layout
       self.load = load
+      stream = nil
+    }
+
+    /// A row-major tensor whose bytes do not lie together: `stream` gives windows of mapped files of any size, or at
+    /// most 1 MB at a time, where an element may be cut in two.
+    public init(
+      _ name: TensorName, _ dtype: DType, shape: [Int], file: String, stream: @escaping Stream
+    ) {
+      self.name = name
+      self.dtype = dtype
+      self.shape = shape
+      self.file = file
+      layout = .rowMajor
+      let size = Tensor.byteCount(dtype, shape: shape) ?? 0
+      load = { try Bytes(byteCount: size) { try collect(stream, into: $0) } }
+      self.stream = stream
     }
 
     public var type: TensorType { TensorType(dtype, shape: shape) }
@@ -90,6 +110,20 @@ public struct TensorStore: Sendable {
       switch layout {
       case .rowMajor: try Tensor(dtype, shape: shape, bytes: load())
       case .panels: try Tensor(dtype, shape: shape, panels: load())
+      }
+    }
+
+    /// Gives the bytes in row-major order to `body`: at once where they lie together, else piece by piece. Only then
+    /// does a large tensor take no memory.
+    public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
+      guard let stream else { return try body(tensor().bytes) }
+      var count = 0
+      try stream {
+        count += $0.count
+        try body($0)
+      }
+      guard count == byteCount else {
+        throw BessemerError(.tensorLayout, "\(type) does not take \(count) bytes", file: file)
       }
     }
 
@@ -139,4 +173,19 @@ public struct TensorStore: Sendable {
 
   /// Bytes of all tensors together.
   public var byteCount: Int { entries.reduce(0) { $0 + $1.byteCount } }
+}
+
+/// Copies the pieces of a stream one after the other into `target`, which they fill.
+private func collect(_ stream: TensorStore.Entry.Stream, into target: UnsafeMutableRawBufferPointer) throws {
+  var position = 0
+  try stream { piece in
+    guard piece.count <= target.count - position else {
+      throw BessemerError(.tensorLayout, "a tensor of \(target.count) bytes has more")
+    }
+    piece.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: target[position...]).copyMemory(from: $0) }
+    position += piece.count
+  }
+  guard position == target.count else {
+    throw BessemerError(.tensorLayout, "a tensor of \(target.count) bytes has \(position)")
+  }
 }

@@ -100,6 +100,7 @@ struct Bessemer: ParsableCommand {
   /// All commands, by alphabet.
   static let commands: [any ParsableCommand.Type] = [
     Compare.self,
+    Convert.self,
     Doctor.self,
     Embed.self,
     Eval.self,

@@ -14,10 +14,27 @@ public enum NPY {
     try inFile(path) { try parse(MappedFile(path: path).bytes) }
   }
 
-  /// The array of a whole file.
-  public static func parse(_ bytes: Bytes) throws -> Tensor {
-    var reader = ByteReader(bytes)
-    guard bytes.count >= 10, bytes[0..<6].array == magic else { throw BessemerError(.wrongFormat, "not a .npy file") }
+  /// What the header of a `.npy` file says.
+  struct Description {
+    let dtype: DType
+    let isBigEndian: Bool
+    let isFortran: Bool
+    let shape: [Int]
+    /// Where the data starts.
+    let dataOffset: Int
+    /// The bytes that the data takes.
+    let byteCount: Int
+
+    /// Whether the data is as ``Tensor/bytes`` has it.
+    var isPlain: Bool { !isBigEndian && !isFortran }
+  }
+
+  /// Bytes from the start of a file that hold its header, told by the first ``shortestByteCount``.
+  static func headerByteCount(_ start: Bytes) throws -> Int {
+    var reader = ByteReader(start)
+    guard start.count >= shortestByteCount, start[0..<6].array == magic else {
+      throw BessemerError(.wrongFormat, "not a .npy file")
+    }
     try reader.skip(6, "the magic")
     let version: UInt8 = try reader.integer(UInt8.self, "the version")
     try reader.skip(1, "the version")
@@ -29,16 +46,36 @@ public enum NPY {
       ? Int(try reader.integer(UInt16.self, "the header length"))
       : Int(try reader.integer(UInt32.self, "the header length"))
     guard length <= maximumHeaderByteCount else { throw BessemerError(.limit, "a header of \(length) bytes") }
-    var header = NPYHeader(try reader.take(length, "the header").array)
-    let description = try header.parse()
-    guard description.shape.count <= maximumRank, let count = Tensor.elementCount(of: description.shape),
-      let byteCount = description.dtype.byteCount(of: count), byteCount == reader.remaining
+    return reader.byteOffset + length
+  }
+
+  /// No file is shorter, whose header describes anything.
+  static let shortestByteCount = 12
+
+  /// Reads the header at the start of a file of `fileByteCount` bytes, which its data must fill.
+  static func describe(_ start: Bytes, fileByteCount: Int) throws -> Description {
+    let end = try headerByteCount(start)
+    guard end <= start.count else {
+      throw BessemerError(.truncated, "truncated: a .npy header of \(end) bytes, \(start.count) are there")
+    }
+    var header = NPYHeader(start[(start[6..<7].array == [1] ? 10 : 12)..<end].array)
+    let (dtype, isBigEndian, isFortran, shape) = try header.parse()
+    guard shape.count <= maximumRank, let count = Tensor.elementCount(of: shape),
+      let byteCount = dtype.byteCount(of: count), byteCount == fileByteCount - end
     else {
       throw BessemerError(
-        .tensorLayout,
-        "\(description.dtype)\(description.shape) does not take the \(reader.remaining) bytes that the file has")
+        .tensorLayout, "\(dtype)\(shape) does not take the \(fileByteCount - end) bytes that the file has")
     }
-    let raw = try reader.take(byteCount, "the data")
+    return Description(
+      dtype: dtype, isBigEndian: isBigEndian, isFortran: isFortran, shape: shape, dataOffset: end,
+      byteCount: byteCount)
+  }
+
+  /// The array of a whole file.
+  public static func parse(_ bytes: Bytes) throws -> Tensor {
+    let description = try describe(bytes, fileByteCount: bytes.count)
+    let byteCount = description.byteCount
+    let raw = bytes[description.dataOffset..<bytes.count]
     let size = description.dtype.bits / 8
     let order = description.isFortran ? fortranOrder(description.shape) : nil
     let data = try Bytes(byteCount: byteCount) { target in
@@ -62,20 +99,26 @@ public enum NPY {
 
   /// Writes an array as version 1.0, row-major. Types that NumPy lacks are refused.
   public static func write(_ tensor: Tensor, to path: String, overwrite: Bool) throws {
-    guard let code = NPYHeader.codes.first(where: { $0.dtype == tensor.dtype })?.code else {
+    guard let header = header(tensor.dtype, shape: tensor.shape) else {
       throw BessemerError(.unsupportedType, "NumPy has no type \(tensor.dtype)", file: path)
     }
-    let shape = tensor.shape.map { String($0) }.joined(separator: ", ") + (tensor.rank == 1 ? "," : "")
-    let endian = tensor.dtype.bits == 8 ? "|" : "<"
-    var header = "{'descr': '\(endian)\(code)', 'fortran_order': False, 'shape': (\(shape)), }"
-    header += String(repeating: " ", count: 63 - (10 + header.utf8.count) % 64) + "\n"
-    let count = UInt16(header.utf8.count)
-    try AtomicWriter.write(to: path, overwrite: overwrite, byteCount: 10 + header.utf8.count + tensor.bytes.count) {
-      sink in
-      try sink.write(magic + [1, 0, UInt8(count & 0xFF), UInt8(count >> 8)])
+    try AtomicWriter.write(to: path, overwrite: overwrite, byteCount: header.count + tensor.bytes.count) { sink in
       try sink.write(header)
       try sink.write(tensor.bytes)
     }
+  }
+
+  /// What stands before the data, a multiple of 64 bytes; nil for a type that NumPy lacks, or too many dimensions.
+  static func header(_ dtype: DType, shape: [Int]) -> [UInt8]? {
+    guard let code = NPYHeader.codes.first(where: { $0.dtype == dtype })?.code, shape.count <= maximumRank else {
+      return nil
+    }
+    let dims = shape.map { String($0) }.joined(separator: ", ") + (shape.count == 1 ? "," : "")
+    let endian = dtype.bits == 8 ? "|" : "<"
+    var header = "{'descr': '\(endian)\(code)', 'fortran_order': False, 'shape': (\(dims)), }"
+    header += String(repeating: " ", count: 63 - (10 + header.utf8.count) % 64) + "\n"
+    let count = header.utf8.count
+    return magic + [1, 0, UInt8(truncatingIfNeeded: count), UInt8(truncatingIfNeeded: count >> 8)] + header.utf8
   }
 
   private static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)

@@ -1,0 +1,78 @@
+public import Tensors
+
+/// A kind of file that holds named tensors: one folder of this target, and one line in the list that joins all formats.
+public protocol CheckpointFormat: Sendable {
+  /// The word that a person names the format by: `npz`.
+  var name: String { get }
+  /// Endings of file names, with the dot; the first is the usual one.
+  var suffixes: [String] { get }
+  /// One line on what it is.
+  var summary: String { get }
+  /// Whether files keep text metadata.
+  var keepsMetadata: Bool { get }
+
+  /// Whether a file that starts with these bytes, some hundreds if there are as many, is of this format.
+  func recognizes(_ start: [UInt8]) -> Bool
+
+  /// Reads what describes the tensors; a byte of one is read only when it is needed, or where a checksum covers it.
+  func read(_ path: String) throws -> TensorStore
+
+  /// What keeps the format from holding these tensors and texts, one line each; empty when nothing does.
+  func problems(_ entries: [CheckpointEntry], metadata: [TensorName: String]) -> [String]
+
+  /// Writes a file, complete or not at all, in an order that depends on nothing but the arguments. Metadata is left out
+  /// where the format keeps none.
+  func write(_ entries: [CheckpointEntry], metadata: [TensorName: String], to path: String, overwrite: Bool) throws
+}
+
+/// A tensor to write: type and shape, and a way to produce its bytes.
+public struct CheckpointEntry: Sendable {
+  public let name: TensorName
+  public let dtype: DType
+  public let shape: [Int]
+  private let produce: @Sendable (any ByteSink) throws -> Void
+
+  /// `produce` writes exactly the bytes that type and shape take, in pieces of at most 1 MB to keep memory small, or as
+  /// windows of mapped files. It may be called more than once.
+  public init(
+    _ name: TensorName, _ dtype: DType, shape: [Int], produce: @escaping @Sendable (any ByteSink) throws -> Void
+  ) {
+    self.name = name
+    self.dtype = dtype
+    self.shape = shape
+    self.produce = produce
+  }
+
+  /// A tensor of a checkpoint, unchanged.
+  public init(_ entry: TensorStore.Entry) {
+    self.init(entry.name, entry.dtype, shape: entry.shape) { sink in try entry.forEachPiece { try sink.write($0) } }
+  }
+
+  /// The bytes that the tensor takes; nil when the shape is out of limits.
+  public var byteCount: Int? { Tensor.byteCount(dtype, shape: shape) }
+
+  /// Writes the bytes; throws ``ErrorCode/outputFailed`` when they are not as many as type and shape say.
+  public func write(to sink: any ByteSink) throws {
+    let start = sink.position
+    try produce(sink)
+    guard sink.position - start == byteCount else {
+      throw BessemerError(
+        .outputFailed,
+        "tensor \(quoted(name.string)) got \(sink.position - start) bytes, it takes \(byteCount ?? 0)")
+    }
+  }
+}
+
+extension CheckpointFormat {
+  /// Throws ``ErrorCode/unsupportedType`` when the format cannot hold these tensors, with all reasons.
+  public func check(_ entries: [CheckpointEntry], metadata: [TensorName: String]) throws {
+    var problems = problems(entries, metadata: metadata)
+    var names: Set<TensorName> = []
+    for entry in entries where !names.insert(entry.name).inserted {
+      problems.append("tensor \(quoted(entry.name.string)) occurs twice")
+    }
+    guard let first = problems.first else { return }
+    let others = problems.count > 1 ? " and \(problems.count - 1) more" : ""
+    throw BessemerError(.unsupportedType, "\(name) files cannot hold \(first)\(others)", details: problems)
+  }
+}

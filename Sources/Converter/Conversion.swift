@@ -1,0 +1,221 @@
+internal import Checkpoints
+internal import Safetensors
+internal import Synchronization
+public import Tensors
+
+/// How a checkpoint is converted.
+public struct ConversionOptions: Sendable {
+  /// The format to write, by name; nil for the one that the output's name ends like.
+  public var format: String?
+  /// The type that floating-point tensors of 16 bits and more get; nil leaves all as they are.
+  public var dtype: DType?
+  /// The most bytes of tensors in a file; the output is then a folder.
+  public var shardByteCount: Int?
+  /// Whether a cast that changes a value is an error.
+  public var isLossless = false
+  /// Whether a MindSpore checkpoint gets a checksum.
+  public var writesChecksum = false
+  public var overwrite = false
+
+  public init() {}
+}
+
+/// Writes a checkpoint in another format, tensor by tensor, names unchanged.
+public struct Conversion: Sendable {
+  /// A tensor of the output.
+  public struct Item: Sendable {
+    public let name: TensorName
+    public let from: DType
+    public let to: DType
+    public let shape: [Int]
+    public let byteCount: Int
+    /// What the cast did; nil for a tensor that is not cast.
+    public fileprivate(set) var report: CastReport?
+  }
+
+  public let input: String
+  public let output: String
+  public let sourceFormat: String
+  public let targetFormat: String
+  /// Bytes of all tensors of the input.
+  public let sourceByteCount: Int
+  /// Texts that the target's format does not keep.
+  public let droppedMetadataCount: Int
+  /// The tensors, as far as it is known before they are written.
+  public let items: [Item]
+
+  private let options: ConversionOptions
+  private let format: any CheckpointFormat
+  private let store: TensorStore
+
+  /// The types that `dtype` may be, and that are cast.
+  public static let castTypes: [DType] = [.float64, .float32, .float16, .bfloat16]
+
+  /// Reads the headers of the input and checks everything but values: the output's place, types, names.
+  public init(_ input: String, to output: String, options: ConversionOptions) throws {
+    self.input = input
+    self.output = output
+    self.options = options
+    if let dtype = options.dtype, !Conversion.castTypes.contains(dtype) {
+      throw BessemerError(
+        .unsupportedType, "tensors are not cast to \(dtype.longName); expected float64, float32, float16 or bfloat16")
+    }
+    format = try Conversion.target(output, options)
+    targetFormat = format.name
+    if case .bundle = try ModelLocation(input) {
+      throw BessemerError(.wrongFormat, "is a bundle; convert takes a checkpoint", file: input)
+    }
+    try Conversion.checkOutput(output, input, options)
+    let source = try CheckpointFormats.format(at: input)
+    sourceFormat = source.name
+    store = try source.read(input)
+    sourceByteCount = store.byteCount
+    droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
+    items = store.entries.map { entry in
+      let dtype = Conversion.target(of: entry.dtype, options)
+      let byteCount = Tensor.byteCount(dtype, shape: entry.shape) ?? 0
+      return Item(name: entry.name, from: entry.dtype, to: dtype, shape: entry.shape, byteCount: byteCount)
+    }
+    let planned = items.map { item in CheckpointEntry(item.name, item.to, shape: item.shape) { _ in } }
+    try inFile(output) { try format.check(planned, metadata: store.metadata) }
+  }
+
+  /// Bytes of all tensors of the output.
+  public var byteCount: Int { items.reduce(0) { $0 + $1.byteCount } }
+
+  /// Finds out what the casts do without writing anything. Throws ``ErrorCode/comparison`` when a value would change
+  /// and none may. `progress` gets the bytes done and the bytes in all.
+  public func measure(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
+    var items = items
+    var done = 0
+    for (index, entry) in store.entries.enumerated() where items[index].to != entry.dtype {
+      items[index].report = try CastReport.cast(entry, to: items[index].to) { piece in
+        done += piece.count
+        progress(done, byteCount)
+      }
+    }
+    let lossy = items.filter { $0.report?.isLossy ?? false }
+    guard options.isLossless, let first = lossy.first else { return items }
+    let lines = lossy.map { item in
+      "\(quoted(item.name.string)): \(item.report?.changed ?? 0) of \(item.report?.examined ?? 0) values as \(item.to)"
+    }
+    throw BessemerError(
+      .comparison,
+      "casting to \(first.to.longName) changes values of \(lossy.count) tensors: \(lines[0]); nothing is written",
+      file: input, details: lines)
+  }
+
+  /// Writes the output, whole or not at all, and returns what became of each tensor. With
+  /// ``ConversionOptions/isLossless`` everything is measured first.
+  public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
+    if options.isLossless { _ = try measure(progress: progress) }
+    let work = Work(total: byteCount, progress: progress)
+    let entries = zip(store.entries, items).enumerated().map { index, pair in
+      let (entry, item) = pair
+      return CheckpointEntry(item.name, item.to, shape: item.shape) { sink in
+        guard item.to != item.from else {
+          return try entry.forEachPiece { piece in
+            try sink.write(piece)
+            work.add(piece.count)
+          }
+        }
+        let report = try CastReport.cast(entry, to: item.to) { piece in
+          try sink.write(piece)
+          work.add(piece.count)
+        }
+        work.note(report, at: index)
+      }
+    }
+    if let limit = options.shardByteCount {
+      let writer = try ShardedWriter(
+        entries.map(\.safetensors), metadata: store.metadata, maxShardByteCount: limit)
+      try AtomicFolder.write(to: output, overwrite: options.overwrite, mayReplace: Conversion.mayReplace) {
+        try writer.write(to: $0)
+      }
+    } else {
+      try format.write(entries, metadata: store.metadata, to: output, overwrite: options.overwrite)
+    }
+    var items = items
+    for (index, report) in work.reports { items[index].report = report }
+    return items
+  }
+
+  /// Progress and results of writing.
+  private final class Work: Sendable {
+    private let state = Mutex<(done: Int, reports: [Int: CastReport])>((0, [:]))
+    private let total: Int
+    private let progress: @Sendable (Int, Int) -> Void
+
+    init(total: Int, progress: @escaping @Sendable (Int, Int) -> Void) {
+      self.total = total
+      self.progress = progress
+    }
+
+    var reports: [Int: CastReport] { state.withLock { $0.reports } }
+
+    func add(_ count: Int) {
+      let done = state.withLock { state in
+        state.done += count
+        return state.done
+      }
+      progress(done, total)
+    }
+
+    func note(_ report: CastReport, at index: Int) { state.withLock { $0.reports[index] = report } }
+  }
+}
+
+extension Conversion {
+  /// The type that a tensor gets: numbers of 8 bits and fewer carry scales beside them and stay as they are.
+  private static func target(of dtype: DType, _ options: ConversionOptions) -> DType {
+    castTypes.contains(dtype) ? options.dtype ?? dtype : dtype
+  }
+
+  /// The format to write.
+  private static func target(_ output: String, _ options: ConversionOptions) throws -> any CheckpointFormat {
+    let format: (any CheckpointFormat)?
+    if let word = options.format {
+      format = try CheckpointFormats.format(word: word)
+    } else {
+      format = options.shardByteCount != nil ? SafetensorsFormat() : CheckpointFormats.format(named: output)
+    }
+    guard let format else {
+      let suffixes = CheckpointFormats.all.flatMap(\.suffixes).joined(separator: ", ")
+      throw BessemerError(.usage, "no format ends like \(quoted(output)) (\(suffixes)); pass --to")
+    }
+    guard options.shardByteCount == nil || format is SafetensorsFormat else {
+      throw BessemerError(.usage, "only safetensors are written in shards, not \(format.name)")
+    }
+    guard options.writesChecksum else { return format }
+    guard format is MindSporeCheckpoint else {
+      throw BessemerError(.usage, "--crc is for MindSpore checkpoints, not for \(format.name)")
+    }
+    return MindSporeCheckpoint(writesChecksum: true)
+  }
+
+  /// Says before any work what writing would say in the end.
+  private static func checkOutput(_ output: String, _ input: String, _ options: ConversionOptions) throws {
+    if let target = realPath(output), target == realPath(input) {
+      throw BessemerError(.outputIsInput, "is the input itself", file: output)
+    }
+    guard options.shardByteCount != nil, exists(output), try isFolder(output) else {
+      return try Bundles.checkOutput(
+        output, overwrite: options.overwrite, kind: options.shardByteCount == nil ? .file : .folder)
+    }
+    if try InputFolder(path: output).names(limit: 1 << 20).isEmpty { return }
+    guard options.overwrite else {
+      throw BessemerError(
+        .outputExists, "exists already; nothing was touched (pass --overwrite to replace it)", file: output)
+    }
+    guard try mayReplace(output) else {
+      throw BessemerError(.outputExists, "holds more than shards and their index; it is left alone", file: output)
+    }
+  }
+
+  /// Whether a folder holds nothing but shards and their index.
+  private static func mayReplace(_ path: String) throws -> Bool {
+    let folder = try InputFolder(path: path)
+    return try folder.holdsOnlyFiles()
+      && folder.names().allSatisfy { $0.hasSuffix(".safetensors") || $0.hasSuffix(".safetensors.index.json") }
+  }
+}

@@ -1,0 +1,144 @@
+import ArgumentParser
+import Converter
+import Tensors
+
+/// Writes a checkpoint in another format or type.
+struct Convert: Command {
+  static let configuration = configure(
+    "convert", "Write a checkpoint in another format or element type.",
+    discussion: """
+      The format is told by the ending of OUT: .safetensors, .ckpt (MindSpore) or .npz (NumPy). Names stay as they \
+      are, and metadata where the format keeps any. What a cast changed is counted and shown.
+      """)
+
+  @Argument(help: "A checkpoint: a file of any format, an index.json, or a folder of safetensors.")
+  var input: String
+
+  @Argument(help: "The file to write; a folder with --shard-size.")
+  var output: String
+
+  @Option(help: ArgumentHelp("The format to write: safetensors, mindspore or npz.", valueName: "format"))
+  var to: String?
+
+  @Option(help: ArgumentHelp("The type to cast floating-point tensors of 16 bits and more to.", valueName: "type"))
+  var dtype: String?
+
+  @Option(
+    help: ArgumentHelp("Write safetensors shards of at most this size, such as 5G, and an index.", valueName: "size"))
+  var shardSize: ByteSize?
+
+  @Flag(help: "Write nothing and end with exit code 1 if a cast changes a value.")
+  var lossless = false
+
+  @Flag(help: "Put a checksum at the end of a MindSpore checkpoint.")
+  var crc = false
+
+  @OptionGroup var dry: DryRunOption
+  @OptionGroup var common: CommonOptions
+
+  func execute(_ console: Console) throws {
+    var options = ConversionOptions()
+    options.format = to
+    options.dtype = try dtype.map { text in
+      guard let type = DType(spelling: text) else {
+        throw BessemerError(.usage, "--dtype \(quoted(text)) is no element type; expected float32, float16 or bfloat16")
+      }
+      return type
+    }
+    options.shardByteCount = shardSize?.byteCount
+    options.isLossless = lossless
+    options.writesChecksum = crc
+    options.overwrite = common.overwrite
+    let conversion = try Conversion(input, to: output, options: options)
+    let progress = console.progress("convert", unit: .bytes)
+    defer { progress.finish() }
+    let items =
+      dry.dryRun
+      ? try conversion.measure { progress.update($0, of: $1) } : try conversion.write { progress.update($0, of: $1) }
+    progress.finish()
+    let listing = ConvertListing(conversion: conversion, items: items, isDryRun: dry.dryRun)
+    if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
+  }
+}
+
+/// What `convert` says of its work.
+struct ConvertListing {
+  let conversion: Conversion
+  let items: [Conversion.Item]
+  let isDryRun: Bool
+
+  /// One aligned line for each tensor that was cast, or for every tensor when verbose, and two lines to sum up.
+  func writeText(_ console: Console) throws {
+    var table = Table([("", .left), ("", .left), ("", .left), ("", .right), ("", .left)])
+    for item in items where item.from != item.to || console.isVerbose {
+      table.add(name: item.name.string)
+      table.add(item.from == item.to ? item.to.rawValue : "\(item.from) -> \(item.to)")
+      table.add(shape: item.shape)
+      table.add(ByteSize(item.byteCount).text)
+      table.add(words(item))
+    }
+    try table.write(to: console.out)
+    if conversion.droppedMetadataCount > 0 {
+      console.note(
+        "warning: \(conversion.targetFormat) files keep no metadata; "
+          + "left out \(counted(conversion.droppedMetadataCount, "text"))")
+    }
+    let overflowed = items.reduce(0) { $0 + ($1.report?.overflowed ?? 0) }
+    if overflowed > 0 { console.note("warning: \(counted(overflowed, "value")) became infinite") }
+    try console.out.line(
+      "\(isDryRun ? "would write" : "wrote") \(escaped(conversion.output, limit: 240)): \(conversion.targetFormat), "
+        + "\(counted(items.count, "tensor")), \(ByteSize(conversion.byteCount).text)")
+    let cast = items.filter { $0.from != $0.to }
+    let lossy = cast.filter { $0.report?.isLossy ?? false }
+    try console.out.line(
+      "\(ByteSize(conversion.sourceByteCount).text) of \(conversion.sourceFormat) in; \(grouped(cast.count)) cast, "
+        + "\(grouped(lossy.count)) of them with changed values, \(grouped(items.count - cast.count)) unchanged")
+  }
+
+  /// `3 of 8 rounded, 1 overflowed, 1 to zero, 2 NaN, error at most 0.0012`
+  private func words(_ item: Conversion.Item) -> String {
+    guard let report = item.report else { return "unchanged" }
+    guard report.isLossy || report.nanCount > 0 else { return "exact" }
+    var parts: [String] = []
+    if report.isLossy { parts.append("\(grouped(report.changed)) of \(grouped(report.examined)) changed") }
+    if report.overflowed > 0 { parts.append("\(grouped(report.overflowed)) overflowed") }
+    if report.underflowed > 0 { parts.append("\(grouped(report.underflowed)) to zero") }
+    if report.nanCount > 0 { parts.append("\(grouped(report.nanCount)) NaN") }
+    if report.largestError > 0 { parts.append("error at most \(significant(report.largestError, 3))") }
+    return parts.joined(separator: ", ")
+  }
+
+  func writeJSON(_ console: Console) throws {
+    try console.json("convert") { json in
+      json.member("input", conversion.input)
+      json.member("output", conversion.output)
+      json.member("dry_run", isDryRun)
+      json.member("from", conversion.sourceFormat)
+      json.member("to", conversion.targetFormat)
+      json.array("tensors") { json in
+        for item in items {
+          json.object { json in
+            json.member("name", item.name.string)
+            json.member("from", item.from.rawValue)
+            json.member("to", item.to.rawValue)
+            json.array("shape", item.shape)
+            json.member("bytes", item.byteCount)
+            guard let report = item.report else { return json.null("cast") }
+            json.object("cast") { json in
+              json.member("examined", report.examined)
+              json.member("changed", report.changed)
+              json.member("overflowed", report.overflowed)
+              json.member("underflowed", report.underflowed)
+              json.member("nan", report.nanCount)
+              json.member("largest_error", report.largestError)
+            }
+          }
+        }
+      }
+      json.member("metadata_dropped", conversion.droppedMetadataCount)
+      json.member("bytes_in", conversion.sourceByteCount)
+      json.member("bytes_out", conversion.byteCount)
+      json.member("memory_peak_bytes", Machine.peakByteCount)
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import Foundation
+import Tensors
+import Testing
+
+/// `convert` between all formats.
+struct ConvertTests {
+  let folder: Scratch
+  static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .appendingPathComponent("../../fixtures/checkpoints").standardized.path
+
+  init() throws { folder = try Scratch() }
+
+  private func fixture(_ name: String) -> String { ConvertTests.fixtures + "/" + name }
+
+  /// A safetensors file of one float32 tensor.
+  private func weights(_ values: [Float], _ name: String = "in.safetensors") throws -> String {
+    let header =
+      #"{"__metadata__":{"by":"test"},"w":{"dtype":"F32","shape":[\#(values.count)],"data_offsets":[0,"#
+      + "\(4 * values.count)]}}"
+    var bytes = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) }
+    bytes += Data(header.utf8) + values.withUnsafeBytes { Data($0) }
+    try bytes.write(to: URL(fileURLWithPath: folder[name]))
+    return folder[name]
+  }
+
+  private func contents(_ path: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path)) }
+
+  @Test func keepsEverythingOnTheWayToSafetensorsAndBack() throws {
+    let (there, back) = (folder["a.safetensors"], folder["b.ckpt"])
+    let result = try Tool.run("convert", fixture("types.ckpt"), there)
+    #expect(result.status == 0, "\(result.error)")
+    #expect(result.out.contains("wrote \(there): safetensors, 21 tensors"))
+    #expect(try Tool.run("convert", there, back).status == 0)
+    let (before, after) = (
+      try Tool.run("inspect", fixture("types.ckpt"), "--json").json, try Tool.run("inspect", back, "--json").json
+    )
+    #expect(after["tensors"]?.count == 21 && after["metadata"]?["note"]?.string == "héllo")
+    #expect(before["total"]?["bytes"]?.int == after["total"]?["bytes"]?.int)
+    #expect(try Tool.run("convert", back, folder["c.safetensors"]).status == 0)
+    #expect(try contents(there) == contents(folder["c.safetensors"]))
+  }
+
+  @Test func copiesACheckpointWithItsChecksum() throws {
+    #expect(try Tool.run("convert", fixture("crc.ckpt"), folder["a.ckpt"], "--crc").status == 0)
+    #expect(try contents(folder["a.ckpt"]) == contents(fixture("crc.ckpt")))
+  }
+
+  @Test func readsArchivesAlikePackedOrNot() throws {
+    for name in ["stored", "deflated"] {
+      #expect(try Tool.run("convert", fixture(name + ".npz"), folder[name + ".safetensors"]).status == 0)
+    }
+    #expect(try contents(folder["stored.safetensors"]) == contents(folder["deflated.safetensors"]))
+    #expect(try Tool.run("convert", folder["stored.safetensors"], folder["out.npz"]).status == 0)
+    #expect(try Tool.run("convert", folder["out.npz"], folder["again.safetensors"]).status == 0)
+    #expect(try contents(folder["again.safetensors"]) == contents(folder["stored.safetensors"]))
+    #expect(folder.names.count == 4)
+  }
+
+  @Test func countsWhatACastDoes() throws {
+    let values: [Float] = [1, 1.0001, 70000, 1e-9, .nan, .infinity, -0.0, 2]
+    let result = try Tool.run(
+      "convert", weights(values), folder["out.safetensors"], "--dtype", "fp16", "--json")
+    let cast = try #require(try result.json["tensors"]?[0]?["cast"])
+    #expect(try result.json["schema"]?.string == "bessemer.convert/1")
+    #expect(cast["examined"]?.int == 8 && cast["changed"]?.int == 3 && cast["overflowed"]?.int == 1)
+    #expect(cast["underflowed"]?.int == 1 && cast["nan"]?.int == 1)
+    #expect(abs((cast["largest_error"]?.double ?? 0) - 0.0001) < 1e-6)
+    let text = try Tool.run("convert", weights(values), folder["b.safetensors"], "--dtype", "fp16")
+    #expect(text.out.contains("f32 -> f16") && text.out.contains("3 of 8 changed, 1 overflowed, 1 to zero, 1 NaN"))
+    #expect(text.error == "warning: 1 value became infinite\n")
+  }
+
+  @Test func losslessWritesNothingThatChanged() throws {
+    let lossy = try Tool.run(
+      "convert", weights([1.0001]), folder["out.ckpt"], "--dtype", "bfloat16", "--lossless")
+    #expect(lossy.status == 1 && lossy.error.contains("\"w\": 1 of 1 values") && folder.names == ["in.safetensors"])
+    let exact = try Tool.run("convert", weights([1.5]), folder["out.ckpt"], "--dtype", "bfloat16", "--lossless")
+    #expect(exact.status == 0 && exact.out.contains("exact"))
+  }
+
+  @Test func dryRunWritesNothing() throws {
+    let result = try Tool.run("convert", fixture("types.ckpt"), folder["a.npz"], "--dtype", "f32", "--dry-run")
+    #expect(result.status == 0 && result.out.contains("would write") && folder.names.isEmpty)
+    #expect(result.error.contains("npz files keep no metadata; left out 2 texts"))
+  }
+
+  @Test func writesShards() throws {
+    let out = folder["shards"]
+    #expect(try Tool.run("convert", fixture("types.ckpt"), out, "--shard-size", "100").status == 0)
+    let listed = try Tool.run("inspect", out, "--weights-only", "--json").json
+    #expect(listed["tensors"]?.count == 21 && (listed["files"]?.count ?? 0) > 2)
+    #expect(try Tool.run("convert", fixture("types.ckpt"), out, "--shard-size", "100").status == 2)
+    #expect(try Tool.run("convert", fixture("types.ckpt"), out, "--shard-size", "1k", "--overwrite").status == 0)
+    #expect(try Tool.run("convert", out, folder["whole.safetensors"]).status == 0)
+    try folder.write("shards/notes.txt", "mine")
+    #expect(try Tool.run("convert", fixture("types.ckpt"), out, "--shard-size", "1k", "--overwrite").status == 2)
+    #expect(
+      try Tool.run("convert", fixture("crc.ckpt"), folder["x.npz"], "--shard-size", "1k", "--to", "npz").status == 2)
+  }
+
+  @Test func formatsAreToldByContent() throws {
+    for name in ["types.ckpt", "stored.npz"] {
+      try FileManager.default.copyItem(atPath: fixture(name), toPath: folder[name + ".bin"])
+      #expect(try Tool.run("inspect", folder[name + ".bin"]).out == Tool.run("inspect", fixture(name)).out)
+    }
+    let list = try Tool.run("formats").out
+    for word in ["mindspore", ".ckpt", "npz", "safetensors"] { #expect(list.contains(word)) }
+  }
+
+  // MARK: What goes wrong
+
+  @Test func refusesWhatItCannotDo() throws {
+    let input = try weights([1])
+    let cases: [([String], Int32, String)] = [
+      ([input, folder["out.bin"]], 2, "pass --to"),
+      ([input, folder["out.bin"], "--to", "keras"], 2, "safetensors"),
+      ([input, input, "--overwrite"], 2, "is the input itself"),
+      ([input, folder["out.npz"], "--dtype", "int8"], 4, "float16"),
+      ([input, folder["out.npz"], "--dtype", "nonsense"], 2, "no element type"),
+      ([input, folder["out.npz"], "--crc"], 2, "--crc"),
+      ([input, folder["out.npz"], "--dtype", "bf16"], 4, "npz files cannot hold bf16[1]"),
+      ([input, folder["no/out.npz"]], 5, "does not exist"),
+      ([folder["none.ckpt"], folder["out.npz"]], 3, "no such file"),
+      ([fixture("bad-crc.npz"), folder["out.safetensors"]], 3, "checksum"),
+      ([fixture("bad-checksum.ckpt"), folder["out.safetensors"]], 3, "checksum"),
+      ([fixture("bad-table.ckpt"), folder["out.safetensors"]], 4, "hash table"),
+    ]
+    for (arguments, status, words) in cases {
+      let result = try Tool.run(["convert"] + arguments)
+      #expect(result.status == status && result.error.contains(words), "\(arguments): \(result.error)")
+      #expect(folder.names == ["in.safetensors"], "\(arguments)")
+    }
+    try folder.write("old.npz", "old")
+    #expect(try Tool.run("convert", input, folder["old.npz"]).status == 2)
+    #expect(try Tool.run("convert", input, folder["old.npz"], "--overwrite").status == 0)
+  }
+}
