@@ -251,7 +251,7 @@ public struct Graph: Sendable {
   /// Removes a node that nothing reads.
   public mutating func erase(_ id: NodeID) {
     let node = self[id]
-    for operand in node.operands { values[Int(operand.index)].users.removeFirst(id) }
+    for operand in node.operands { values[Int(operand.index)].users.removeOne(id) }
     nodes[Int(id.index)] = nil
     kinds[Int(id.index)] = nil
     nodeCount -= 1
@@ -325,7 +325,17 @@ public struct Graph: Sendable {
 }
 
 extension Array where Element == NodeID {
-  fileprivate mutating func removeFirst(_ id: NodeID) {
-    if let index = firstIndex(of: id) { remove(at: index) }
+  /// Removes one occurrence, looking from both ends: most often the oldest or the newest reader goes.
+  fileprivate mutating func removeOne(_ id: NodeID) {
+    for k in 0..<(count + 1) / 2 {
+      if self[k] == id {
+        remove(at: k)
+        return
+      }
+      if self[count - 1 - k] == id {
+        remove(at: count - 1 - k)
+        return
+      }
+    }
   }
 }
