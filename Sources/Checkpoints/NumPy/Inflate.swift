@@ -39,6 +39,7 @@ enum Inflate {
           .tensorLayout, "packed data is damaged or ends early, at byte \(consumed + taken) of \(input.count)")
       }
       consumed += taken
+      input[(consumed - taken)..<consumed].releasePages()
       produced += made
       guard produced <= byteCount else {
         throw BessemerError(.tensorLayout, "packed data unpacks to more than the \(byteCount) bytes it should")
