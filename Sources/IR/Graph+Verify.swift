@@ -3,8 +3,8 @@ public import Tensors
 extension Graph {
   /// Checks every rule that rewriting could break: order, uses, single assignment, types. Throws ``ErrorCode/graph``.
   ///
-  /// - Parameter made: infer types only of nodes made since ``madeNodeCount`` was this. Those of earlier nodes stay right,
-  ///   as only values of one type take each other's place.
+  /// - Parameter made: infer types only of nodes made since ``madeNodeCount`` was this. Those of earlier nodes stay
+  ///   right, as only values of one type take each other's place.
   public func verify(madeSince made: Int = 0) throws {
     var defined = [Bool](repeating: false, count: valueCount)
     for input in inputs { defined[input.value.ordinal] = true }

@@ -125,9 +125,8 @@ let pipeline = try best {
   let report = try PassRunner(defaultPasses()).run(on: &fused)
   return (fused: fused, report: report)
 }
-print(
-  "\(graph.nodeCount) nodes, \(text.result.utf8.count) bytes of text; \(pipeline.result.fused.nodeCount) after the passes"
-)
+let fusedCount = pipeline.result.fused.nodeCount
+print("\(graph.nodeCount) nodes, \(text.result.utf8.count) bytes of text; \(fusedCount) after the passes")
 line("build", build.seconds)
 line("print", text.seconds)
 line("parse", parse.seconds)
