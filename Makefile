@@ -23,7 +23,8 @@ setup: ## check the toolchain and install the system packages that are missing
 
 build: setup ## build bin/bessemer, which needs no Swift where it runs
 	@scripts/quietly.sh "building" $(SWIFT) build $(STATIC_FLAGS) --product bessemer
-	@mkdir -p bin && cp $(STATIC)/release/bessemer bin/bessemer && ls -l bin/bessemer
+	@mkdir -p bin && cp $(STATIC)/release/bessemer bin/bessemer && strip bin/bessemer
+	@ls -l bin/bessemer
 
 demo: setup ## take a small trained model the whole way and check the results
 	@scripts/quietly.sh "building" $(SWIFT) build $(FLAGS) --product bessemer
