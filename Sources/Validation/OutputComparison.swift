@@ -10,7 +10,8 @@ public struct OutputComparison: Sendable {
   public let largestError: Double
   /// ``largestError`` as a part of the reference's largest magnitude.
   public let largestRelativeError: Double
-  /// For scores over a vocabulary, the part of positions where both have the same first choice.
+  /// The part of rows along the last dimension in which both have their largest element at the same place; nil where
+  /// there are no rows to speak of.
   public let topOneAgreement: Double?
   /// Elements that are not a finite number in exactly one of the two.
   public let nonFiniteMismatches: Int
@@ -47,13 +48,13 @@ public struct OutputComparison: Sendable {
     cosine = xx == 0 && yy == 0 ? 1 : xx == 0 || yy == 0 ? 0 : max(-1, min(1, dot / (xx * yy).squareRoot()))
     largestError = largest
     largestRelativeError = largest == 0 ? 0 : scale == 0 ? .infinity : largest / scale
-    topOneAgreement = name == "logits" ? OutputComparison.agreement(x, y, width: reference.shape.last ?? 1) : nil
+    topOneAgreement = OutputComparison.agreement(x, y, width: reference.shape.last ?? 1)
     nonFiniteMismatches = mismatches
     self.thresholds = thresholds
   }
 
   private static func agreement(_ x: [Float], _ y: [Float], width: Int) -> Double? {
-    guard width > 0, !x.isEmpty else { return nil }
+    guard width > 1, !x.isEmpty else { return nil }
     var same = 0
     for start in stride(from: 0, to: x.count, by: width) {
       func first(_ values: [Float]) -> Int {

@@ -14,7 +14,7 @@ import Validation
   @Test func equalOutputs() throws {
     let result = try compare([1, -2, 3], [1, -2, 3])
     #expect(abs(result.cosine - 1) < 1e-15 && result.largestError == 0 && result.largestRelativeError == 0)
-    #expect(result.passes && result.nonFiniteMismatches == 0 && result.topOneAgreement == nil)
+    #expect(result.passes && result.nonFiniteMismatches == 0 && result.topOneAgreement == 1)
     #expect(result.name == "y" && result.shape == [3])
   }
 

@@ -38,7 +38,7 @@ struct RunOptionGroup: ParsableArguments {
 extension Console {
   /// Says how much memory a run took.
   func noteMemory(_ session: Session) {
-    detail(
+    note(
       "memory  \(ByteSize(session.peakByteCount).text) activations and states at most, "
         + "\(ByteSize(session.model.parameterByteCount).text) prepared weights")
   }
