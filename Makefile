@@ -48,8 +48,9 @@ minilm: setup ## download MiniLM and compare its embeddings with the reference (
 	@scripts/quietly.sh "building" $(SWIFT) build $(FLAGS) --product bessemer
 	@scripts/minilm.sh $(BESSEMER) $(CACHE)
 
-bench: ## time the kernels against the machine's limits
+bench: setup ## time the kernels against the machine's limits, and graphs of 100,000 nodes
 	@$(MAKE) --no-print-directory -C Benchmarks/kernels run ARGS="$(ARGS)"
+	@$(SWIFT) run -c release --package-path Benchmarks/graph --quiet graph
 
 fuzz: setup ## fuzz what reads untrusted bytes, SECONDS each
 	@Tests/Fuzz/run.sh $(or $(SECONDS),60)

@@ -64,8 +64,9 @@ enum TextRules {
 
   /// Paths that exist on one machine only.
   static func machinePaths(_ file: SourceFile) -> [String] {
-    lines(of: file, with: ["/work/", "/root/", "/tmp/", "/home/"]) { line in
-      ["/work/", "/root/", "/tmp/", "/home/"].contains { path in
+    let paths = ["home", "root", "tmp", "work"].map { "/\($0)/" }
+    return lines(of: file, with: paths) { line in
+      paths.contains { path in
         guard let place = line.firstRange(of: path) else { return false }
         let before = line[..<place.lowerBound].last
         return before.map { " \t\"'`(=:,[".contains($0) } ?? true
