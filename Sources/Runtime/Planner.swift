@@ -33,8 +33,6 @@ struct Planner {
   private(set) var steps: [Step] = []
   private(set) var slots: [MemoryPlan.Slot] = []
   private var views: [View?]
-  /// What keeps fixed memory alive as long as the plan.
-  private(set) var retained: [AnyObject] = []
 
   init(_ model: Model, types: [TensorType]) {
     graph = model.graph

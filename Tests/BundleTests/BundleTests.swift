@@ -2,6 +2,7 @@ import Glibc
 import IR
 import Safetensors
 import Tensors
+import TestSupport
 import Testing
 
 @testable import Bundle

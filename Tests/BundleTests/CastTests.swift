@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Tensors
+import TestSupport
 
 @Suite struct CastTests {
   static let short: [DType] = [.float16, .bfloat16]
@@ -54,7 +55,7 @@ import Testing
   @Test(arguments: all, [1, 2, 15, 16, 17, 33, 48])
   func panels(dtype: DType, n: Int) throws {
     for k in [1, 2, 5, 16] {
-      var random = SplitMix64(state: UInt64(n * 100 + k))
+      var random = SplitMix64(seed: UInt64(n * 100 + k))
       let matrix = try random.tensor(dtype, [n, k])
       let panels = try #require(try matrix.packedPanels())
       #expect(panels.count == WeightLayout.panels.byteCount(dtype, shape: [n, k]))

@@ -1,6 +1,7 @@
 import Glibc
 import IR
 import Tensors
+import TestSupport
 import Testing
 
 @testable import Bundle
@@ -19,7 +20,7 @@ import Testing
     let scratch = Scratch()
     let path = try BundleTests.write(form, scratch)
     try DamageTests.use(path)
-    var random = SplitMix64(state: 1)
+    var random = SplitMix64(seed: 1)
     let isFolder = form == .plain || form == .sharded || form == .compressed
     let files = isFolder ? Scratch.names(path).map { path + "/" + $0 } : [path]
     for file in files {
@@ -210,7 +211,7 @@ import Testing
     let end = try #require(String(decoding: manifest, as: UTF8.self).ranges(of: "\"sha256\": ").last).upperBound
     let body = Array(String(decoding: manifest, as: UTF8.self)[..<end].utf8)
     for seed in UInt64(0)..<400 {
-      var random = SplitMix64(state: seed)
+      var random = SplitMix64(seed: seed)
       DamageTests.expectTyped(seed) {
         let text = DamageTests.mutated(body, &random)
         _ = try BundleManifest(text: Bytes(text + Array("\"\(try SHA256.digest(of: Bytes(text)))\"\n}\n".utf8)))

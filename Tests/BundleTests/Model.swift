@@ -1,12 +1,13 @@
 import Bundle
 import IR
 import Tensors
+import TestSupport
 
 /// A small model with every kind of parameter, and what is stored of it.
 enum Model {
   /// `floats` times as many rows make tensors of several pieces.
   static func contents(rows: Int = 1) throws -> BundleContents {
-    var random = SplitMix64(state: 11)
+    var random = SplitMix64(seed: 11)
     var store = TensorStore()
     func weight(_ name: String, _ dtype: DType, _ shape: [Int]) throws {
       try store.append(TensorName(name), random.tensor(dtype, shape))

@@ -1,5 +1,6 @@
 import IR
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct ParameterReaderTests {
@@ -90,7 +91,7 @@ import Testing
   ]
 
   static func weights() throws -> TensorStore {
-    var random = SplitMix64(state: 7)
+    var random = SplitMix64(seed: 7)
     var store = TensorStore()
     for (name, dtype, shape) in [
       ("a", DType.float32, [6, 4]), ("b", .float32, [6, 4]), ("c", .float32, [3, 4]), ("d", .bfloat16, [2, 3, 4]),
@@ -135,7 +136,7 @@ import Testing
   }
 
   @Test func largePieces() throws {
-    var random = SplitMix64(state: 3)
+    var random = SplitMix64(seed: 3)
     let source = try random.tensor(.float32, [700, 900])
     var store = TensorStore()
     try store.append("w", source)

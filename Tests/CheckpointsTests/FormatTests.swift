@@ -13,13 +13,6 @@ func format(of name: String) throws -> any CheckpointFormat {
 
 func path(_ name: String) -> String { Fixtures.folder + "/checkpoints/" + name }
 
-func code(_ body: () throws -> Void) -> ErrorCode? {
-  do {
-    try body()
-    return nil
-  } catch { return (error as? BessemerError)?.code }
-}
-
 /// A file that is removed when nothing needs it any more.
 final class ScratchFile {
   let path = NSTemporaryDirectory() + "/bessemer-checkpoints-" + UUID().uuidString

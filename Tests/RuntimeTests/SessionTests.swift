@@ -31,13 +31,6 @@ import Testing
     return zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) } / a.reduce(1e-9) { max($0, abs($1)) }
   }
 
-  private func code(_ body: () throws -> Void) -> ErrorCode? {
-    do {
-      try body()
-      return nil
-    } catch { return (error as? BessemerError)?.code }
-  }
-
   private func graph(_ lines: String) throws -> Graph { try Graph(text: "graph \"g\" {\n\(lines)\n}\n") }
 
   private func session(_ lines: String, capacity: Int = 0) throws -> Session {

@@ -20,13 +20,6 @@ final class MemorySink: ByteSink {
   }
 }
 
-func code(_ body: () throws -> Void) -> ErrorCode? {
-  do {
-    try body()
-    return nil
-  } catch { return (error as? BessemerError)?.code }
-}
-
 /// A file of this header and these bytes.
 func file(_ header: String, _ data: [UInt8] = []) -> Bytes {
   let count = header.utf8.count

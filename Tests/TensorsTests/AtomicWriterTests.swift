@@ -1,51 +1,7 @@
 import Glibc
 import Tensors
+import TestSupport
 import Testing
-
-/// A folder that goes away with its owner.
-final class Scratch {
-  let path: String
-
-  init() {
-    var template = Array("/tmp/bessemer-test-XXXXXX".utf8CString)
-    path = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }
-  }
-
-  deinit {
-    chmod(path, 0o755)
-    for name in names { _ = try? InputFolder(path: path + "/" + name).names().map { unlink(path + "/\(name)/" + $0) } }
-    for name in names where unlink(path + "/" + name) != 0 { rmdir(path + "/" + name) }
-    rmdir(path)
-  }
-
-  func callAsFunction(_ name: String) -> String { path + "/" + name }
-
-  /// Everything in the folder, hidden files too.
-  var names: [String] {
-    guard let folder = opendir(path) else { return [] }
-    defer { closedir(folder) }
-    var names: [String] = []
-    while let entry = readdir(folder) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names.sorted()
-  }
-
-  func put(_ name: String, _ text: String) throws { try AtomicWriter.write(to: self(name)) { try $0.write(text) } }
-  func text(_ name: String) throws -> String {
-    String(decoding: try InputFile.contents(of: self(name)).array, as: UTF8.self)
-  }
-}
-
-func code(_ body: () throws -> Void) -> ErrorCode? {
-  do {
-    try body()
-    return nil
-  } catch { return (error as? BessemerError)?.code }
-}
 
 @Suite struct AtomicWriterTests {
   struct Failure: Error {}
