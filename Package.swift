@@ -64,7 +64,7 @@ let package = Package(
     .testTarget(
       name: "TokenizersTests", dependencies: ["Tokenizers", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
-      name: "BundleTests", dependencies: ["Bundle", "IR", "Safetensors", "Tensors", "TestSupport"],
+      name: "BundleTests", dependencies: ["Bundle", "Digests", "IR", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "PassesTests", dependencies: ["Architectures", "IR", "Passes", "Tensors", "TestSupport"],
