@@ -10,20 +10,21 @@ public struct GraphBuilder {
   /// The type of activations.
   public let activation: DType
   private let weights: TensorStore
-  private var account = WeightAccount()
+  /// What was asked for so far, by the graphs of the model that were built before this one too.
+  private(set) var account: WeightAccount
   private var weightValues: [TensorName: ValueID] = [:]
   private var scalars: [TensorAttribute: ValueID] = [:]
   private var scope: [String] = []
 
-  init(name: String, weights: TensorStore, options: BuildOptions) {
+  init(name: String, weights: TensorStore, options: BuildOptions, account: WeightAccount = WeightAccount()) {
     graph = Graph(name: name)
     self.weights = weights
+    self.account = account
     activation = options.activation
   }
 
-  /// The graph, once every weight of the checkpoint is accounted for.
-  mutating func finish() throws -> Graph {
-    try account.settle(against: weights)
+  /// The graph, sorted.
+  mutating func finish() -> Graph {
     graph.sortTopologically()
     return graph
   }

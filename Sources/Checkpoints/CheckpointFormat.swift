@@ -8,14 +8,25 @@ public protocol CheckpointFormat: Sendable {
   var suffixes: [String] { get }
   /// One line on what it is.
   var summary: String { get }
-  /// Whether files keep text metadata.
-  var keepsMetadata: Bool { get }
 
   /// Whether a file that starts with these bytes, some hundreds if there are as many, is of this format.
   func recognizes(_ start: [UInt8]) -> Bool
 
+  /// Whether a folder with files and folders of these names is a checkpoint of this format; none is by default.
+  func recognizes(folder names: [String]) -> Bool
+
   /// Reads what describes the tensors; a byte of one is read only when it is needed, or where a checksum covers it.
   func read(_ path: String) throws -> TensorStore
+}
+
+extension CheckpointFormat {
+  public func recognizes(folder names: [String]) -> Bool { false }
+}
+
+/// A format that is written too.
+public protocol WritableCheckpointFormat: CheckpointFormat {
+  /// Whether files keep text metadata.
+  var keepsMetadata: Bool { get }
 
   /// What keeps the format from holding these tensors and texts, one line each; empty when nothing does.
   func problems(_ entries: [CheckpointEntry], metadata: [TensorName: String]) -> [String]
@@ -63,7 +74,7 @@ public struct CheckpointEntry: Sendable {
   }
 }
 
-extension CheckpointFormat {
+extension WritableCheckpointFormat {
   /// Throws ``ErrorCode/unsupportedType`` when the format cannot hold these tensors, with all reasons.
   public func check(_ entries: [CheckpointEntry], metadata: [TensorName: String]) throws {
     var problems = problems(entries, metadata: metadata)
