@@ -1,4 +1,4 @@
-public import IR
+import IR
 public import Tensors
 
 /// What a bundle holds and where it comes from: `manifest.json`.

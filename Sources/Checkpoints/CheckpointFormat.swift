@@ -48,6 +48,15 @@ public struct CheckpointEntry: Sendable {
     self.init(entry.name, entry.dtype, shape: entry.shape) { sink in try entry.forEachPiece { try sink.write($0) } }
   }
 
+  /// A tensor computed from tensors of a checkpoint. `note` gets what casts did each time when the last byte is written.
+  public init(
+    _ name: TensorName, _ expression: TensorExpression, note: @escaping @Sendable (CastLosses) -> Void = { _ in }
+  ) {
+    self.init(name, expression.dtype, shape: expression.shape) { sink in
+      note(try expression.forEachPiece { try sink.write($0) })
+    }
+  }
+
   /// The bytes that the tensor takes; nil when the shape is out of limits.
   public var byteCount: Int? { Tensor.byteCount(dtype, shape: shape) }
 
