@@ -1,3 +1,4 @@
+public import Digests
 import IR
 public import Tensors
 

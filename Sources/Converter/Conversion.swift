@@ -45,7 +45,7 @@ public struct Conversion: Sendable {
   public let items: [Item]
 
   private let options: ConversionOptions
-  private let format: any CheckpointFormat
+  private let format: any WritableCheckpointFormat
   private let store: TensorStore
   private let expressions: [TensorExpression]
 
@@ -177,7 +177,9 @@ extension Conversion {
   }
 
   /// The format to write.
-  private static func target(_ output: String, _ options: ConversionOptions) throws -> any CheckpointFormat {
+  private static func target(_ output: String, _ options: ConversionOptions) throws
+    -> any WritableCheckpointFormat
+  {
     let format: (any CheckpointFormat)?
     if let word = options.format {
       format = try CheckpointFormats.format(word: word)
@@ -185,8 +187,12 @@ extension Conversion {
       format = options.shardByteCount != nil ? SafetensorsFormat() : CheckpointFormats.format(named: output)
     }
     guard let format else {
-      let suffixes = CheckpointFormats.all.flatMap(\.suffixes).joined(separator: ", ")
+      let writable = CheckpointFormats.all.filter { $0 is any WritableCheckpointFormat }
+      let suffixes = writable.flatMap { $0.suffixes }.joined(separator: ", ")
       throw BessemerError(.usage, "no format ends like \(quoted(output)) (\(suffixes)); pass --to")
+    }
+    guard let format = format as? any WritableCheckpointFormat else {
+      throw BessemerError(.usage, "\(format.name) files are read, not written; pass another format with --to")
     }
     guard options.shardByteCount == nil || format is SafetensorsFormat else {
       throw BessemerError(.usage, "only safetensors are written in shards, not \(format.name)")

@@ -5,7 +5,7 @@ public import Tensors
 /// Texts of `append_dict` are the metadata, its numbers are scalars. A checksum at the end is verified when there is
 /// one. Refused are encrypted files and hash tables, and, where MindSpore loads something arbitrary: sizes that do
 /// not fit, parameters that occur twice, slices that disagree.
-public struct MindSporeCheckpoint: CheckpointFormat {
+public struct MindSporeCheckpoint: WritableCheckpointFormat {
   /// Whether a checksum is written at the end, as `save_checkpoint(crc_check=True)` does.
   public var writesChecksum: Bool
   let sliceByteCount: Int

@@ -4,7 +4,7 @@ public import Tensors
 ///
 /// Written as `numpy.savez` does, uncompressed, with data at multiples of 64 bytes. Checksums are verified whenever the
 /// data of an array is read.
-public struct NPZ: CheckpointFormat {
+public struct NPZ: WritableCheckpointFormat {
   public init() {}
 
   public var name: String { "npz" }
