@@ -1,3 +1,4 @@
+public import Digests
 public import IR
 public import Tensors
 

@@ -14,7 +14,8 @@ import Testing
     "Tokenizers": ["Tensors"],
     "Passes": ["IR", "Tensors"],
     "Architectures": ["IR", "Tensors"],
-    "Bundle": ["CCrypto", "CSystem", "CZstd", "IR", "Safetensors", "Tensors"],
+    "Digests": ["CCrypto", "Tensors"],
+    "Bundle": ["CSystem", "CZstd", "Digests", "IR", "Safetensors", "Tensors"],
     "Runtime": ["CKernels", "IR", "Tensors", "Tokenizers"],
     "Validation": ["IR", "Runtime", "Tensors", "Tokenizers"],
   ]
