@@ -40,7 +40,8 @@ struct Convert: Command {
 
   @Option(
     help: ArgumentHelp(
-      "The file of the key to encrypt with; without it BESSEMER_ENC_KEY, else the key of the input.", valueName: "file"))
+      "The file of the key to encrypt with; without it BESSEMER_ENC_KEY, else the key of the input.", valueName: "file")
+  )
   var encKeyFile: String?
 
   @OptionGroup var reading: ReadOptionGroup

@@ -67,8 +67,9 @@ import Testing
   }
 
   @Test func readsKeys() throws {
-    for text in ["sixteen letters!", "sixteen letters!\n", "sixteen letters!\r\n", "hex:7369787465656e206c65747465727321\n"]
-    {
+    for text in [
+      "sixteen letters!", "sixteen letters!\n", "sixteen letters!\r\n", "hex:7369787465656e206c65747465727321\n",
+    ] {
       #expect(try CipherKey(text: Array(text.utf8)).bytes == Array("sixteen letters!".utf8), "\(text)")
     }
     for text in ["", "short", "fifteen letters", "hex:0g112233445566778899aabbccddeeff", "hex:00"] {

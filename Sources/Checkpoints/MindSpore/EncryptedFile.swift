@@ -205,8 +205,8 @@ extension EncryptedFile {
       let start = offset + before + fieldsByteCount
       guard byteCount <= file.byteCount - start else {
         throw BessemerError(
-          .truncated, "truncated: a block claims \(byteCount) bytes at byte \(start), \(file.byteCount - start) are left"
-        )
+          .truncated,
+          "truncated: a block claims \(byteCount) bytes at byte \(start), \(file.byteCount - start) are left")
       }
       let plainByteCount = byteCount - (kind == .gcm ? 0 : try padding(file, start, byteCount, kind, key))
       blocks.append(Block(offset: start, byteCount: byteCount, plain: plain..<(plain + plainByteCount)))
