@@ -1,4 +1,4 @@
-internal import Checkpoints
+public import Checkpoints
 internal import Safetensors
 internal import Synchronization
 public import Tensors
@@ -15,6 +15,10 @@ public struct ConversionOptions: Sendable {
   public var isLossless = false
   /// Whether a MindSpore checkpoint gets a checksum.
   public var writesChecksum = false
+  /// What a MindSpore checkpoint is encrypted with.
+  public var encryption: Encryption?
+  /// How the input is read.
+  public var reading = ReadOptions()
   public var overwrite = false
 
   public init() {}
@@ -69,7 +73,7 @@ public struct Conversion: Sendable {
     try Conversion.checkOutput(output, input, options)
     let source = try CheckpointFormats.format(at: input)
     sourceFormat = source.name
-    store = try source.read(input)
+    store = try options.reading.applied(to: source).read(input)
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
     let options = options
@@ -197,11 +201,15 @@ extension Conversion {
     guard options.shardByteCount == nil || format is SafetensorsFormat else {
       throw BessemerError(.usage, "only safetensors are written in shards, not \(format.name)")
     }
-    guard options.writesChecksum else { return format }
+    guard options.writesChecksum || options.encryption != nil else { return format }
     guard format is MindSporeCheckpoint else {
-      throw BessemerError(.usage, "--crc is for MindSpore checkpoints, not for \(format.name)")
+      let option = options.writesChecksum ? "--crc" : "--enc-mode"
+      throw BessemerError(.usage, "\(option) is for MindSpore checkpoints, not for \(format.name)")
     }
-    return MindSporeCheckpoint(writesChecksum: true)
+    guard !options.writesChecksum || options.encryption == nil else {
+      throw BessemerError(.usage, "MindSpore does not load encrypted checkpoints with a checksum; leave out --crc")
+    }
+    return MindSporeCheckpoint(writesChecksum: options.writesChecksum, encryption: options.encryption)
   }
 
   /// Says before any work what writing would say in the end.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Converter
 import Tensors
 
@@ -33,6 +34,17 @@ struct Convert: Command {
   @Flag(help: "Put a checksum at the end of a MindSpore checkpoint.")
   var crc = false
 
+  @Option(
+    help: ArgumentHelp("Encrypt a MindSpore checkpoint: AES-GCM, AES-CBC or SM4-CBC.", valueName: "mode"))
+  var encMode: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The file of the key to encrypt with; without it BESSEMER_ENC_KEY, else the key of the input.", valueName: "file")
+  )
+  var encKeyFile: String?
+
+  @OptionGroup var reading: ReadOptionGroup
   @OptionGroup var dry: DryRunOption
   @OptionGroup var common: CommonOptions
 
@@ -48,6 +60,8 @@ struct Convert: Command {
     options.shardByteCount = shardSize?.byteCount
     options.isLossless = lossless
     options.writesChecksum = crc
+    options.reading = try reading.options(isKeyOptional: encMode != nil)
+    options.encryption = try encryption(options.reading)
     options.overwrite = common.overwrite
     let conversion = try Conversion(input, to: output, options: options)
     let progress = console.progress("convert", unit: .bytes)
@@ -58,6 +72,23 @@ struct Convert: Command {
     progress.finish()
     let listing = ConvertListing(conversion: conversion, items: items, isDryRun: dry.dryRun)
     if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
+  }
+}
+
+extension Convert {
+  /// What the output is encrypted with.
+  private func encryption(_ reading: ReadOptions) throws -> Encryption? {
+    guard let encMode else {
+      guard encKeyFile == nil else { throw BessemerError(.usage, "--enc-key-file needs --enc-mode") }
+      return nil
+    }
+    guard let mode = CipherMode(word: encMode) else {
+      throw BessemerError(.usage, "--enc-mode \(quoted(encMode)) is none of AES-GCM, AES-CBC and SM4-CBC")
+    }
+    guard let key = try CipherKey(file: encKeyFile, variable: "BESSEMER_ENC_KEY") ?? reading.key else {
+      throw BessemerError(.key, "no key to encrypt with; pass --enc-key-file or --key-file, or set BESSEMER_ENC_KEY")
+    }
+    return try Encryption(mode, key)
   }
 }
 
