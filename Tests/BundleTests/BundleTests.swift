@@ -96,7 +96,7 @@ import Testing
   @Test(arguments: [false, true]) func sameBytesForAnyThreads(compress: Bool) throws {
     // Tensors of several pieces each.
     let contents = try Model.contents(rows: 700)
-    let expected = try contents.weights.tensor("model.layers.0.mlp.up.weight").cast(to: .bfloat16)
+    let expected = try contents.parts[0].weights.tensor("model.layers.0.mlp.up.weight").cast(to: .bfloat16)
     let writer = try BundleWriter(contents)
     var first: [String: [UInt8]]?
     for threads in [1, 2, 3, 8] {
@@ -151,14 +151,14 @@ import Testing
     let scratch = Scratch()
     var contents = try Model.contents()
     var store = TensorStore()
-    for entry in contents.weights.entries {
+    for entry in contents.parts[0].weights.entries {
       try store.append(
         TensorStore.Entry(entry.name, entry.dtype, shape: entry.shape, file: "") {
           guard entry.name != "model.layers.0.mlp.up.weight" else { throw BessemerError(.inputChanged, "gone") }
           return try entry.tensor().bytes
         })
     }
-    contents.weights = store
+    contents.parts[0].weights = store
     let writer = try BundleWriter(contents)
     for threads in [1, 2] {
       #expect(code { try writer.write(to: scratch("b"), compress: compress, threads: threads) } == .inputChanged)
@@ -168,7 +168,7 @@ import Testing
     #expect(code { _ = try BundleWriter(contents) } == .usage)
     contents.files = [("../x", Bytes([]))]
     #expect(code { _ = try BundleWriter(contents) } == .pathEscape)
-    contents.weights = TensorStore()
+    contents.parts[0].weights = TensorStore()
     #expect(code { _ = try BundleWriter(contents) } == .weights)
   }
 }

@@ -114,7 +114,8 @@ import Testing
   }
 
   static let forgeries: [(old: String, new: String, code: ErrorCode)] = [
-    ("\"format_version\": 1", "\"format_version\": 2", .unsupportedFeature),
+    ("\"format_version\": 1", "\"format_version\": 3", .unsupportedFeature),
+    ("\"format_version\": 1", "\"format_version\": 2", .bundle),
     ("\"bessemer-bundle\"", "\"other\"", .wrongFormat),
     ("\"model_type\"", "\"model_typo\"", .bundle),
     ("\"name\": \"config.json\"", "\"name\": \"../config.json\"", .pathEscape),
