@@ -1,14 +1,15 @@
 import IR
 import Tensors
 
-/// GLM-Image's diffusion transformer: what to change in a noisy image's latents, given a text's glyphs and visual tokens.
+/// GLM-Image's diffusion transformer: what to change in a noisy image's latents, given a text's glyphs and visual
+/// tokens.
 ///
-/// Inputs: `hidden_states` [batch, channels, 2·height, 2·width] (for patches of 2), `encoder_hidden_states` [batch, text,
-/// width], `prior_token_id` [batch, height·width] and `prior_token_drop`, true where a token counts as none, `timestep`
-/// [batch], `target_size` and `crop_coords` [batch, 2] in pixels. Output: `sample`, like `hidden_states`.
+/// Inputs: `hidden_states` [batch, channels, 2·height, 2·width] (for patches of 2), `encoder_hidden_states` [batch,
+/// text, width], `prior_token_id` [batch, height·width] and `prior_token_drop`, true where a token counts as none,
+/// `timestep` [batch], `target_size` and `crop_coords` [batch, 2] in pixels. Output: `sample`, like `hidden_states`.
 ///
-/// The states hold keys and values of condition images: a run with no text appends an image's, runs that keep the states
-/// as they are look at them, and a session of its own whose states are empty ignores them.
+/// The states hold keys and values of condition images: a run with no text appends an image's, runs that leave the
+/// states as they are look at them, and a session whose states are empty ignores them.
 /// Source: `transformer_glm_image.py` of diffusers.
 enum GlmImageTransformer: Architecture {
   static let modelTypes = ["GlmImageTransformer2DModel"]

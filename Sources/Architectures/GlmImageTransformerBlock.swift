@@ -128,7 +128,9 @@ extension GlmImageTransformer.Sizes {
         return norm ? try rotary?.apply(result, &b) ?? result : result
       }
     }
-    return (try project("to_q", norm: true, &b), try project("to_k", norm: true, &b), try project("to_v", norm: false, &b))
+    return (
+      try project("to_q", norm: true, &b), try project("to_k", norm: true, &b), try project("to_v", norm: false, &b)
+    )
   }
 
   /// What a state holds and these, [batch, heads, past + length, size].

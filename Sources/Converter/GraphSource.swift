@@ -6,8 +6,8 @@ public enum GraphSource {
   /// Bytes of graph text that are read.
   public static let maximumTextByteCount = 1 << 30
 
-  /// The graph at `path`: that of a model or a bundle, where `component` names one of several, or one written as text in
-  /// a `.txt` file.
+  /// The graph at `path`: that of a model or a bundle, where `component` names one of several, or one written as text
+  /// in a `.txt` file.
   public static func graph(
     at path: String, component: String? = nil, options: ModelOptions = ModelOptions()
   ) throws -> Graph {

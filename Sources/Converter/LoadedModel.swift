@@ -6,8 +6,9 @@ public import Tensors
 /// A model made ready for work: one graph with its weights and the files beside them, from a checkpoint's folder or a
 /// bundle.
 ///
-/// This is how every command opens a model; ``ModelSet`` opens all graphs of a path. Nothing of the weights is read; the graph of a checkpoint is built from
-/// config.json, with every weight accounted for, and rewritten as the options say; a bundle's graph is taken as it is.
+/// This is how every command opens a model; ``ModelSet`` opens all graphs of a path. Nothing of the weights is read;
+/// the graph of a checkpoint is built from config.json, with every weight accounted for, and rewritten as the options
+/// say; a bundle's graph is taken as it is.
 ///
 /// ```swift
 /// let model = try LoadedModel(path: path, options: ModelOptions(passes: PassOptions()))

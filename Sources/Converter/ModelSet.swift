@@ -141,8 +141,12 @@ struct Pipeline {
   /// The folders that hold a model.
   var models: [(name: String, path: String)] {
     get throws {
-      let models = try folders.map { ($0, path + "/" + $0) }.filter { try InputFolder(path: $0.1).contains("config.json") }
-      guard !models.isEmpty else { throw BessemerError(.config, "names no component that is a model", file: index.path) }
+      let models = try folders.map { ($0, path + "/" + $0) }.filter {
+        try InputFolder(path: $0.1).contains("config.json")
+      }
+      guard !models.isEmpty else {
+        throw BessemerError(.config, "names no component that is a model", file: index.path)
+      }
       return models
     }
   }

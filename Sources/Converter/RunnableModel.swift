@@ -19,8 +19,8 @@ public struct RunnableModel {
     capacity: Int = 0
   ) throws {
     loaded = try LoadedModel(
-      path: path, component: component, options: ModelOptions(passes: PassOptions(fuse: fuse), resources: Resources(threads: options.threads))
-    )
+      path: path, component: component,
+      options: ModelOptions(passes: PassOptions(fuse: fuse), resources: Resources(threads: options.threads)))
     var graph = loaded.graph
     if lastPositionOnly { _ = try PassRunner([KeepLastPosition()]).run(on: &graph) }
     session = Session(Model(graph, weights: loaded.weights, options: options), capacity: capacity)

@@ -113,7 +113,8 @@ extension Graph {
       case .none:
         guard let (symbol, factor) = dim.unknown(in: symbols) else { continue }
         guard factor > 0, n % factor == 0 else {
-          throw BessemerError(.modelInput, "\(quoted(name)) is \(tensor.type), expected \(type): no multiple of \(factor)")
+          throw BessemerError(
+            .modelInput, "\(quoted(name)) is \(tensor.type), expected \(type): no multiple of \(factor)")
         }
         symbols[symbol] = n / factor
       }

@@ -122,7 +122,8 @@ final class Parameters {
       try check(status)
     }
     let matrix = try pack(
-      Tensor(source.dtype, shape: [shape[0], target.dropFirst().reduce(1, *)], bytes: bytes), as: packedType(of: source))
+      Tensor(source.dtype, shape: [shape[0], target.dropFirst().reduce(1, *)], bytes: bytes), as: packedType(of: source)
+    )
     matrices[value] = matrix
     return matrix
   }

@@ -13,9 +13,9 @@ public enum SafetensorsCheckpoint {
   /// Opens a checkpoint without touching a byte of its tensors.
   ///
   /// `path` is a `.safetensors` file, an index (`*.json`, with its shards beside it), or a folder. Of a folder,
-  /// `model.safetensors` or `diffusion_pytorch_model.safetensors` is taken if it is there, else the one `*.safetensors.index.json`, else all `*.safetensors`
-  /// files, which must not share a name. An index must name every tensor of its shards, each in the shard that holds
-  /// it.
+  /// `model.safetensors` or `diffusion_pytorch_model.safetensors` is taken if it is there, else the one
+  /// `*.safetensors.index.json`, else all `*.safetensors` files, which must not share a name. An index must name every
+  /// tensor of its shards, each in the shard that holds it.
   public static func read(_ path: String) throws -> TensorStore {
     var status = stat()
     if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return try readFolder(path) }

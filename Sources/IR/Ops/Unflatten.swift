@@ -1,7 +1,7 @@
 public import Tensors
 
-/// x with dimension `axis` cut into two, which are those of `like` at `start` and after it: undoes a reshape that joined
-/// them. Nothing of `like` is read but its shape.
+/// x with dimension `axis` cut into two, which are those of `like` at `start` and after it: undoes a reshape that
+/// joined them. Nothing of `like` is read but its shape.
 ///
 /// - C1: axis is a dimension of x, start one of `like` that is not the last; negative values count from the end.
 /// - C2: the dimension of x is the product of the two.

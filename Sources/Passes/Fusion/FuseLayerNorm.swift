@@ -1,8 +1,8 @@
 import IR
 import Tensors
 
-/// `(x - mean(x)) / sqrt(mean((x - mean(x))²) + ε) · weight + bias` becomes `layer_norm`; so does what is without weight
-/// and bias.
+/// `(x - mean(x)) / sqrt(mean((x - mean(x))²) + ε) · weight + bias` becomes `layer_norm`; so does what is without
+/// weight and bias.
 public struct FuseLayerNorm: FusionPass {
   public let name: String
   let result = "layer_norm"

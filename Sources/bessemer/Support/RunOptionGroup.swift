@@ -33,7 +33,8 @@ struct RunOptionGroup: ParsableArguments {
     _ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false, capacity: Int = 0
   ) throws -> RunnableModel {
     try RunnableModel(
-      path: path, component: choice.component, options: options(common), fuse: !noFuse, lastPositionOnly: lastPositionOnly, capacity: capacity)
+      path: path, component: choice.component, options: options(common), fuse: !noFuse,
+      lastPositionOnly: lastPositionOnly, capacity: capacity)
   }
 }
 
