@@ -36,6 +36,7 @@ let package = Package(
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
+    .target(name: "Quantization", dependencies: ["CKernels", "Tensors"], swiftSettings: settings),
     .target(
       name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
@@ -72,6 +73,9 @@ let package = Package(
     .testTarget(
       name: "ArchitecturesTests",
       dependencies: ["Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "QuantizationTests", dependencies: ["Quantization", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "RuntimeTests", dependencies: ["Architectures", "IR", "Passes", "Runtime", "Tensors", "TestSupport"],
