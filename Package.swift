@@ -31,7 +31,8 @@ let package = Package(
     .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
     .target(name: "Digests", dependencies: ["CCrypto", "Tensors"], swiftSettings: settings),
     .target(name: "Safetensors", dependencies: ["Tensors"], swiftSettings: settings),
-    .target(name: "Checkpoints", dependencies: ["CZlib", "Tensors"], swiftSettings: settings),
+    .target(
+      name: "Checkpoints", dependencies: ["CCrypto", "CZlib", "Safetensors", "Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
@@ -72,7 +73,9 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "ArchitecturesTests",
-      dependencies: ["Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport"],
+      dependencies: [
+        "Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "QuantizationTests", dependencies: ["Quantization", "Safetensors", "Tensors", "TestSupport"],
