@@ -1,3 +1,4 @@
+import Digests
 public import IR
 internal import Safetensors
 public import Tensors

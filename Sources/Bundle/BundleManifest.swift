@@ -1,4 +1,5 @@
-public import IR
+public import Digests
+import IR
 public import Tensors
 
 /// What a bundle holds and where it comes from: `manifest.json`.

@@ -1,4 +1,5 @@
 internal import Bundle
+internal import Digests
 internal import IR
 internal import Passes
 public import Tensors
