@@ -38,6 +38,7 @@ let package = Package(
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
+    .target(name: "Quantization", dependencies: ["CKernels", "Tensors"], swiftSettings: settings),
     .target(
       name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
@@ -74,7 +75,12 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "ArchitecturesTests",
-      dependencies: ["Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport"],
+      dependencies: [
+        "Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
+      ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "QuantizationTests", dependencies: ["Quantization", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "RuntimeTests", dependencies: ["Architectures", "IR", "Passes", "Runtime", "Tensors", "TestSupport"],
