@@ -28,6 +28,7 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CKernels"),
+    .target(name: "CPNG", linkerSettings: [.linkedLibrary("png")]),
     .target(name: "CSystem"),
     .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
     .target(name: "Digests", dependencies: ["CCrypto", "Tensors"], swiftSettings: settings),
@@ -36,19 +37,21 @@ let package = Package(
       name: "Checkpoints", dependencies: ["CCrypto", "CZlib", "Safetensors", "Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
+    .target(name: "Images", dependencies: ["CPNG", "Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Quantization", dependencies: ["CKernels", "Tensors"], swiftSettings: settings),
     .target(
       name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
-    .target(name: "Runtime", dependencies: ["CKernels", "IR", "Tensors", "Tokenizers"], swiftSettings: settings),
+    .target(
+      name: "Runtime", dependencies: ["CKernels", "IR", "Images", "Tensors", "Tokenizers"], swiftSettings: settings),
     .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors", "Tokenizers"], swiftSettings: settings),
     .target(
       name: "Converter",
       dependencies: [
-        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Passes", "Runtime",
-        "Safetensors", "Tensors", "Tokenizers", "Validation",
+        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Images", "Passes",
+        "Runtime", "Safetensors", "Tensors", "Tokenizers", "Validation",
       ], swiftSettings: settings),
     .executableTarget(
       name: "bessemer",
@@ -70,13 +73,14 @@ let package = Package(
     .testTarget(
       name: "BundleTests", dependencies: ["Bundle", "Digests", "IR", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "PassesTests", dependencies: ["Architectures", "IR", "Passes", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "ArchitecturesTests",
       dependencies: [
-        "Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
+        "Architectures", "IR", "Images", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
       ],
       swiftSettings: settings),
     .testTarget(

@@ -12,12 +12,13 @@ import Testing
     "Safetensors": ["Tensors"],
     "Checkpoints": ["CCrypto", "CZlib", "Safetensors", "Tensors"],
     "Tokenizers": ["Tensors"],
+    "Images": ["CPNG", "Tensors"],
     "Passes": ["IR", "Tensors"],
     "Architectures": ["IR", "Tensors"],
     "Digests": ["CCrypto", "Tensors"],
     "Quantization": ["CKernels", "Tensors"],
     "Bundle": ["CSystem", "CZstd", "Digests", "IR", "Safetensors", "Tensors"],
-    "Runtime": ["CKernels", "IR", "Tensors", "Tokenizers"],
+    "Runtime": ["CKernels", "IR", "Images", "Tensors", "Tokenizers"],
     "Validation": ["IR", "Runtime", "Tensors", "Tokenizers"],
   ]
 
