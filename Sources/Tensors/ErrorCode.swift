@@ -31,6 +31,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case tensorEntry = "tensor-entry"
   case tensorLayout = "tensor-layout"
   case shardIndex = "shard-index"
+  case pickle
   case pathEscape = "path-escape"
   case config
   case weights
@@ -78,8 +79,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
       "Something stands where the output should go. Nothing was touched. Choose another path or pass --overwrite."
     case .outputIsInput: "The output path names one of the inputs, directly or through a link. Choose another path."
     case .weightMap:
-      "The rules of a map and the checkpoint do not fit: a rule that matches nothing, names that collide, shapes that do "
-        + "not fit, or with --strict a tensor that no rule names. --verbose lists all; docs/MAPS.md explains the rules."
+      "The rules of a map and the checkpoint do not fit: a rule that matches nothing, names that collide, shapes that "
+        + "do not fit, or with --strict a tensor that no rule names. --verbose lists all; docs/MAPS.md has the rules."
     case .fileMissing:
       "A file that is needed does not exist. Check the path; a sharded model needs every shard its index names."
     case .fileUnreadable: "The operating system refused to read the file. Check its permissions and the disk."
@@ -98,6 +99,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .tensorLayout:
       "Tensor data overlaps, leaves a hole, lies outside the file, or has another size than type and shape say."
     case .shardIndex: "The index and its shards disagree, or the index is malformed."
+    case .pickle:
+      "The pickle in a PyTorch file is damaged, or does not say what torch.save says. Nothing in it is ever run."
     case .pathEscape: "A file names another file outside its own folder. Such references are never followed."
     case .config: "config.json lacks a value, or has one that cannot be right; the message names it."
     case .weights:
