@@ -20,6 +20,7 @@ import Testing
     "Bundle": ["CSystem", "CZstd", "Digests", "IR", "Safetensors", "Tensors"],
     "Runtime": ["CKernels", "IR", "Images", "Tensors", "Tokenizers"],
     "Validation": ["IR", "Runtime", "Tensors", "Tokenizers"],
+    "YAML": ["CYaml", "Tensors"],
   ]
 
   /// Layers that only compute do not talk to the system.
