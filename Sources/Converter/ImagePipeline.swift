@@ -42,6 +42,16 @@ public struct ImagePipeline {
     public var width: Int { image.width }
     public var height: Int { image.height }
 
+    /// The largest and the mean difference from the picture in a PNG file, of 255.
+    public func differences(from path: String) throws -> (largest: Int, mean: Double) {
+      let other = try RGBImage(pngAt: path)
+      guard let differences = image.differences(from: other) else {
+        throw BessemerError(
+          .comparison, "is \(other.width) × \(other.height) pixels, the picture \(width) × \(height)", file: path)
+      }
+      return differences
+    }
+
     /// Writes the picture as PNG.
     public func write(to path: String, overwrite: Bool) throws { try image.write(pngTo: path, overwrite: overwrite) }
   }
@@ -58,13 +68,13 @@ public struct ImagePipeline {
     self.options = options
     guard set.kind == .imageGeneration else {
       throw BessemerError(
-        .unsupportedModel, "\(quoted(set.modelType)) makes no pictures; expected a folder or bundle of GlmImagePipeline",
-        file: path)
+        .unsupportedModel,
+        "\(quoted(set.modelType)) makes no pictures; expected a folder or bundle of GlmImagePipeline", file: path)
     }
   }
 
-  /// Says before any work what writing would say: that something stands at `output` which may not be replaced, or that it
-  /// is one of the files to read.
+  /// Says before any work what writing would say: that something stands at `output` which may not be replaced, or that
+  /// it is one of the files to read.
   public static func checkOutput(_ output: String, inputs: [String], overwrite: Bool) throws {
     if let target = realPath(output), let input = inputs.first(where: { realPath($0) == target }) {
       throw BessemerError(.outputIsInput, "is the input \(quoted(input)) itself", file: output)

@@ -20,8 +20,8 @@ extension RGBImage {
     self = try inFile(path) { try RGBImage(png: bytes) }
   }
 
-  /// Decodes the content of a file. Throws ``ErrorCode/wrongFormat`` for what is no PNG, ``ErrorCode/image`` for a damaged
-  /// one, ``ErrorCode/limit`` for one that is too large, or larger than its bytes can say.
+  /// Decodes the content of a file. Throws ``ErrorCode/wrongFormat`` for what is no PNG, ``ErrorCode/image`` for a
+  /// damaged one, ``ErrorCode/limit`` for one that is too large, or larger than its bytes can say.
   public init(png bytes: Bytes) throws {
     var (width, height) = (UInt32(0), UInt32(0))
     let isPNG = bytes.withUnsafeBytes { cpng_size($0.baseAddress, $0.count, &width, &height) }

@@ -21,9 +21,7 @@ struct Image: Command {
   @Option(name: [.short, .long], help: ArgumentHelp("The PNG file to write.", valueName: "file"))
   var output: String
 
-  @Option(
-    help: ArgumentHelp("A PNG file of a picture to edit, in the order of the prompt; may be repeated.", valueName: "file")
-  )
+  @Option(help: ArgumentHelp("A PNG file of a picture to edit; may be repeated.", valueName: "file"))
   var image: [String] = []
 
   @Option(help: ArgumentHelp("Steps from noise to picture.", valueName: "n"))
@@ -49,6 +47,11 @@ struct Image: Command {
     help: ArgumentHelp("A folder that gets the tensors between the stages as .npy files.", valueName: "folder"))
   var saveStages: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "A PNG file to hold the picture against; exit code 1 when a value is off by more than 1.", valueName: "file"))
+  var reference: String?
+
   @OptionGroup var computing: ComputeOptionGroup
   @OptionGroup var common: CommonOptions
 
@@ -61,7 +64,8 @@ struct Image: Command {
   }
 
   func execute(_ console: Console) throws {
-    try ImagePipeline.checkOutput(output, inputs: image + [latents].compactMap { $0 }, overwrite: common.overwrite)
+    let inputs = image + [latents, reference].compactMap { $0 }
+    try ImagePipeline.checkOutput(output, inputs: inputs, overwrite: common.overwrite)
     var request = ImageRequest(prompt: prompt)
     (request.width, request.height, request.steps, request.guidance) = (width, height, steps, guidance)
     (request.seed, request.images) = (seed, image)
@@ -76,11 +80,30 @@ struct Image: Command {
     }
     display.finish()
     try result.write(to: output, overwrite: common.overwrite)
+    let differences = try reference.map { try result.differences(from: $0) }
+    try print(result, differences, console)
+    if let differences, differences.largest > 1 {
+      try console.out.flush()
+      let error = BessemerError(
+        .comparison, "the picture is not that of the reference: a value is off by \(differences.largest)", file: output)
+      // The object on standard output already has the verdict.
+      guard console.isJSON else { throw error }
+      throw ExitCode(error.code.exitStatus.rawValue)
+    }
+  }
+
+  private func print(
+    _ result: ImagePipeline.Result, _ differences: (largest: Int, mean: Double)?, _ console: Console
+  ) throws {
     guard console.isJSON else {
       let stages = result.seconds.map { "\($0.stage.rawValue) \(duration($0.seconds))" }.joined(separator: ", ")
       console.note(stages)
       console.note("memory  \(ByteSize(result.byteCount).text) at most beside the mapped weights")
-      return try console.out.line("wrote \(escaped(output, limit: 240)): \(result.width) × \(result.height) pixels")
+      try console.out.line("wrote \(escaped(output, limit: 240)): \(result.width) × \(result.height) pixels")
+      guard let differences else { return }
+      return try console.out.line(
+        "against the reference: off by at most \(differences.largest) of 255, on average \(significant(differences.mean))"
+      )
     }
     try console.json("image") { json in
       json.member("model", model)
@@ -99,6 +122,11 @@ struct Image: Command {
         }
       }
       json.member("peak_bytes", result.byteCount)
+      guard let differences else { return }
+      json.object("reference") { json in
+        json.member("largest_difference", differences.largest)
+        json.member("mean_difference", differences.mean)
+      }
     }
   }
 }

@@ -12,8 +12,8 @@ enum { CPNG_MESSAGE = 128 };
 bool cpng_size(const uint8_t *data, size_t count, uint32_t *width, uint32_t *height);
 
 /// Decodes a file into 8-bit red, green and blue, row by row: palettes, gray and few bits are widened, 16 bits rounded
-/// to 8, transparency dropped. `pixels` has room for width * height * 3 bytes, with the numbers of cpng_size. False with
-/// a message of what is wrong, cut to CPNG_MESSAGE bytes with the zero at its end.
+/// to 8, transparency dropped. `pixels` has room for width * height * 3 bytes, with the numbers of cpng_size. False
+/// with a message of what is wrong, cut to CPNG_MESSAGE bytes with the zero at its end.
 bool cpng_read(const uint8_t *data, size_t count, uint32_t width, uint32_t height, uint8_t *pixels, char *message);
 
 /// Gets bytes of a file in order; false stops.

@@ -52,8 +52,8 @@ public final class LatentDenoiser {
       memory, latents, text: nothing, tokens: tokens, drops: false, timestep: 0, height: height, width: width)
   }
 
-  /// The latents after all steps of a schedule from `latents`, which are noise, on. `onStep` gets those after each step,
-  /// and the model's answers to the prompt and to no text.
+  /// The latents after all steps of a schedule from `latents`, which are noise, on. `onStep` gets those after each
+  /// step, and the model's answers to the prompt and to no text.
   public func denoise(
     _ latents: Tensor, _ target: Target, _ schedule: FlowMatchSchedule,
     onStep: (_ index: Int, _ latents: Tensor, _ answers: [Tensor]) throws -> Void = { _, _, _ in }
