@@ -37,7 +37,7 @@ let package = Package(
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
-    .target(name: "Quantization", dependencies: ["CKernels", "Tensors"], swiftSettings: settings),
+    .target(name: "Quantization", dependencies: ["CKernels", "IR", "Tensors"], swiftSettings: settings),
     .target(
       name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
@@ -46,8 +46,8 @@ let package = Package(
     .target(
       name: "Converter",
       dependencies: [
-        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Passes", "Runtime",
-        "Safetensors", "Tensors", "Tokenizers", "Validation",
+        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Passes",
+        "Quantization", "Runtime", "Safetensors", "Tensors", "Tokenizers", "Validation",
       ], swiftSettings: settings),
     .executableTarget(
       name: "bessemer",
