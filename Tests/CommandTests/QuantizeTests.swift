@@ -16,7 +16,7 @@ struct QuantizeTests {
     for threads in ["1", "2"] {
       let result = try Tool.run("quantize", Self.model, folder[threads], "w8a8-dynamic", "--threads", threads)
       #expect(result.status == 0, "\(result.error)")
-      #expect(result.out.contains("28 layers quantized"))
+      #expect(result.out.contains("24 layers quantized"))
     }
     let names = try FileManager.default.contentsOfDirectory(atPath: folder["1"]).sorted()
     #expect(names.contains("quant_model_description.json") && names.contains("config.json"))
@@ -41,7 +41,7 @@ struct QuantizeTests {
     for tensor in try result.json.required("tensors").asArray() {
       schemes[tensor["scheme"]?.string ?? "kept", default: 0] += 1
     }
-    #expect(schemes["mxfp4"] == 6 && schemes["w8a16"] == 15)
+    #expect(schemes["mxfp4"] == 6 && schemes["w8a16"] == 12)
   }
 
   @Test(arguments: [
