@@ -56,7 +56,7 @@ public struct Quantizer: Sendable {
     input = path
     self.output = output
     self.options = options
-    let model = try LoadedModel(location)
+    let model = try LoadedModel(path: path)
     self.model = model
     sourceByteCount = model.weights.byteCount
     let choice = try SchemeChoice(options, layers: LinearFinder(model.graph).layers(), weights: model.weights)
