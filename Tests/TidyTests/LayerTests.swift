@@ -19,6 +19,7 @@ import Testing
     "Bundle": ["CSystem", "CZstd", "Digests", "IR", "Safetensors", "Tensors"],
     "Runtime": ["CKernels", "IR", "Tensors", "Tokenizers"],
     "Validation": ["IR", "Runtime", "Tensors", "Tokenizers"],
+    "YAML": ["CYaml", "Tensors"],
   ]
 
   /// Layers that only compute do not talk to the system.
