@@ -59,6 +59,7 @@ public struct Conversion: Sendable {
   private let format: any WritableCheckpointFormat
   private let store: TensorStore
   private let expressions: [TensorExpression]
+  private let evaluator: TensorEvaluator
 
   /// Reads the headers of the input and checks everything but values: the output's place, types, names.
   public init(_ input: String, to output: String, options: ConversionOptions) throws {
@@ -76,6 +77,7 @@ public struct Conversion: Sendable {
     store = try options.reading.applied(to: source).read(input)
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
+    evaluator = TensorEvaluator(threads: Machine.processorCount, spoolFolder: folderPath(of: output))
     let mapped = try Conversion.mapped(store, input, options)
     expressions = try Conversion.typed(mapped, options.types, input)
     items = zip(mapped, expressions).map { tensor, expression in
@@ -97,7 +99,7 @@ public struct Conversion: Sendable {
     var items = items
     var done = 0
     for (index, expression) in expressions.enumerated() where items[index].to != items[index].from {
-      let losses = try expression.forEachPiece { piece in
+      let losses = try evaluator.forEachPiece(expression) { piece in
         done += piece.count
         progress(done, byteCount)
       }
@@ -122,7 +124,7 @@ public struct Conversion: Sendable {
     let entries = zip(items, expressions).enumerated().map { index, pair in
       let (item, expression) = pair
       return CheckpointEntry(item.name, expression) { sink in
-        let losses = try expression.forEachPiece { piece in
+        let losses = try evaluator.forEachPiece(expression) { piece in
           try sink.write(piece)
           work.add(piece.count)
         }
