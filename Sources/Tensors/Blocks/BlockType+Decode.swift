@@ -44,6 +44,7 @@ extension BlockType {
     let block = BlockBytes(base: block)
     switch self {
     case .q10: block.decodeQ10(to: y)
+    case .q20: block.decodeQ20(to: y)
     case .q40: block.decodeQ40(to: y)
     case .q41: block.decodeQ41(to: y)
     case .q50: block.decodeQ50(to: y)
