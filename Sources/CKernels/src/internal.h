@@ -50,6 +50,7 @@ typedef struct {
   /// what was accumulated before.
   float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
   void (*scale)(float *y, const float *x, float factor, size_t n);
+  size_t (*encode_blocks)(bk_blocks type, uint8_t *dst, const float *src, size_t count);
   float (*probe_read)(const void *data, size_t bytes);
   double (*probe_fma)(size_t iterations);
 } bk_table;

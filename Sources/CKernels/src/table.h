@@ -26,6 +26,7 @@ const bk_table BK_TABLE = {
     .mask = mask_row,
     .softmax_step = softmax_step,
     .scale = scale_row,
+    .encode_blocks = encode_blocks,
     .probe_read = probe_read,
     .probe_fma = probe_fma,
 };
