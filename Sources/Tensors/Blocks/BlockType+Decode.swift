@@ -27,12 +27,11 @@ extension BlockType {
     }
   }
 
-  /// Decodes all blocks of a tensor, a piece of at most 1 MB at a time.
-  func forEachPiece(of blocks: Bytes, _ body: (Bytes) throws -> Void) throws {
-    let count = blocks.count / byteCount * elementCount
-    for start in stride(from: 0, to: count, by: BlockType.pieceElementCount) {
+  /// Decodes a range of the numbers of `blocks`, a piece of at most 1 MB at a time.
+  func forEachPiece(_ elements: Range<Int>, of blocks: Bytes, _ body: (Bytes) throws -> Void) throws {
+    for start in stride(from: elements.lowerBound, to: elements.upperBound, by: BlockType.pieceElementCount) {
       try Interrupt.check()
-      let range = start..<min(count, start + BlockType.pieceElementCount)
+      let range = start..<min(elements.upperBound, start + BlockType.pieceElementCount)
       try body(Bytes(byteCount: range.count * 4) { decode(range, of: blocks, to: $0) })
       let (first, last) = (range.lowerBound / elementCount, range.upperBound / elementCount)
       blocks[(first * byteCount)..<(last * byteCount)].releasePages()
