@@ -66,22 +66,43 @@ public struct CheckpointEntry: Sendable {
     name = entry.name
     dtype = entry.dtype
     shape = entry.shape
-    if case .blocks(let type) = entry.layout { encoding = type } else { encoding = nil }
     produce = { sink in try entry.forEachPiece { try sink.write($0) } }
-    storedBlocks = { try entry.blocks()?.bytes }
-  }
-
-  /// A tensor computed from tensors of a checkpoint. `note` gets what casts did each time when the last byte is written.
-  public init(
-    _ name: TensorName, _ expression: TensorExpression, note: @escaping @Sendable (CastLosses) -> Void = { _ in }
-  ) {
-    self.init(name, expression.dtype, shape: expression.shape) { sink in
-      note(try expression.forEachPiece { try sink.write($0) })
+    if case .blocks(let type) = entry.layout {
+      encoding = type
+      storedBlocks = { try entry.blocks()?.bytes }
+    } else {
+      (encoding, storedBlocks) = (nil, nil)
     }
   }
 
+  /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with the blocks that it is stored
+  /// in if they stay as they are. `note` gets what casts did each time when the last byte is written.
+  public init(
+    _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil,
+    note: @escaping @Sendable (CastLosses) -> Void = { _ in }
+  ) {
+    self.name = name
+    dtype = expression.dtype
+    shape = expression.shape
+    produce = { sink in note(try expression.forEachPiece { try sink.write($0) }) }
+    if let entry = expression.identity, case .blocks(let type) = entry.layout, entry.shape.last == expression.shape.last,
+      encoding == nil || encoding == type
+    {
+      self.encoding = type
+      storedBlocks = { try entry.blocks()?.bytes }
+    } else {
+      self.encoding = encoding
+      storedBlocks = nil
+    }
+  }
+
+  /// Whether blocks of ``encoding`` exist already.
+  var isEncoded: Bool { encoding != nil && storedBlocks != nil }
+  /// The bytes that the tensor takes in its encoding.
+  var storedByteCount: Int? { encoding.map { $0.byteCount(shape: shape) } ?? byteCount }
+
   /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.
-  public func blocks() throws -> Bytes? { try encoding == nil ? nil : storedBlocks?() }
+  public func blocks() throws -> Bytes? { try storedBlocks?() }
 
   /// The bytes that the tensor takes; nil when the shape is out of limits.
   public var byteCount: Int? { Tensor.byteCount(dtype, shape: shape) }
