@@ -9,6 +9,7 @@ enum CheckpointFormats {
     GGUF(),
     MindSporeCheckpoint(),
     NPZ(),
+    PyTorch(),
     SafetensorsFormat(),
   ]
 
