@@ -85,7 +85,8 @@ public struct CheckpointEntry: Sendable {
     dtype = expression.dtype
     shape = expression.shape
     produce = { sink in note(try expression.forEachPiece { try sink.write($0) }) }
-    if let entry = expression.identity, case .blocks(let type) = entry.layout, entry.shape.last == expression.shape.last,
+    if let entry = expression.identity, case .blocks(let type) = entry.layout,
+      entry.shape.last == expression.shape.last,
       encoding == nil || encoding == type
     {
       self.encoding = type
