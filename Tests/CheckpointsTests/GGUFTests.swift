@@ -77,7 +77,7 @@ import Testing
     let numbers = try expected.tensor("numbers")
     #expect(BlockType.writable.count == 11)
     for type in BlockType.writable {
-      let entry = CheckpointEntry("x", .float32, shape: [2, numbers.elementCount / 2], encoding: type) { sink in
+      let entry = CheckpointEntry("x", .float32, shape: [numbers.elementCount / 256, 256], encoding: type) { sink in
         // Pieces of any size, cut anywhere.
         for start in stride(from: 0, to: numbers.bytes.count, by: 1001) {
           try sink.write(numbers.bytes[start..<min(start + 1001, numbers.bytes.count)])

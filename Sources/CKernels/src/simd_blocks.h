@@ -28,10 +28,10 @@ FN float from_half(uint16_t h) { return widen_f16_portable((vh)h)[0]; }
 FN void put_half(uint8_t *p, uint16_t h) { memcpy(p, &h, sizeof h); }
 FN bool is_infinite_half(uint16_t h) { return (h & 0x7fffu) == 0x7c00u; }
 
-/// Whether all n numbers, a multiple of VW, are finite.
-static bool all_finite(const float *x, size_t n) {
+/// Whether all n numbers, a multiple of VW, are finite and below the limit, a power of two.
+static bool all_below(float limit, const float *x, size_t n) {
   vi odd = (vi)0;
-  for (size_t i = 0; i < n; i += VW) odd |= (loadu(x + i) & 0x7f800000u) == 0x7f800000u;
+  for (size_t i = 0; i < n; i += VW) odd |= ~(abs_v(load(x + i)) < splat(limit));
   return max_of(int_to_float(-odd)) == 0;
 }
 

@@ -220,6 +220,9 @@ FN bool encode_one(bk_blocks type, uint8_t *p, const float *x) {
   return false;
 }
 
+/// Far beyond what scales of float16 hold, and low enough for the sums of all searches.
+#define MOST 0x1p36f
+
 /// Encodes `count` blocks, whose number it returns less those that hold a number that is not finite, or whose scales do
 /// not fit.
 static size_t encode_blocks(bk_blocks type, uint8_t *dst, const float *src, size_t count) {
@@ -232,11 +235,13 @@ static size_t encode_blocks(bk_blocks type, uint8_t *dst, const float *src, size
       const float *x = src + b * n;
       if (here < K_PAIR) x = memcpy(padded, x, here * n * sizeof(float));
       size_t fitting = encode_k8(dst + b * size, x, here, bits);
-      for (size_t i = 0; i < here; i++) finite += all_finite(x + i * n, n);
+      for (size_t i = 0; i < here; i++) finite += all_below(MOST, x + i * n, n);
       good += bk_min(fitting, finite);
     }
     return good;
   }
-  for (size_t b = 0; b < count; b++) good += encode_one(type, dst + b * size, src + b * n) && all_finite(src + b * n, n);
+  float limit = type == BK_Q8_K ? INFINITY : MOST;
+  for (size_t b = 0; b < count; b++)
+    good += encode_one(type, dst + b * size, src + b * n) && all_below(limit, src + b * n, n);
   return good;
 }

@@ -15,7 +15,11 @@ extension GGUFText {
     }
     guard let type = GGUFValueType(word: word) else { return nil }
     switch type {
-    case .string: return (type, string(Array(rest.utf8)))
+    case .string:
+      // Only a text that could be taken for a value has this in front, any number of times.
+      var inner = rest
+      while let (word, rest) = split(inner), word == "string" { inner = rest }
+      return inner.isEmpty || value(String(inner)) == nil ? nil : (type, string(Array(rest.utf8)))
     case .array: return array(rest).map { (type, $0) }
     default: return scalar(type, rest).map { (type, $0) }
     }
