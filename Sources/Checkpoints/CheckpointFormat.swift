@@ -75,26 +75,24 @@ public struct CheckpointEntry: Sendable {
     }
   }
 
-  /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with the blocks that it is stored
-  /// in if they stay as they are. `note` gets what casts did each time when the last byte is written.
+  /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with its blocks if it is one that
+  /// is stored so and stays as it is. `produce` writes the bytes of the expression.
   public init(
     _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil,
-    note: @escaping @Sendable (CastLosses) -> Void = { _ in }
+    produce: @escaping @Sendable (any ByteSink) throws -> Void
   ) {
     self.name = name
     dtype = expression.dtype
     shape = expression.shape
-    produce = { sink in note(try expression.forEachPiece { try sink.write($0) }) }
-    if let entry = expression.identity, case .blocks(let type) = entry.layout,
-      entry.shape.last == expression.shape.last,
-      encoding == nil || encoding == type
-    {
-      self.encoding = type
-      storedBlocks = { try entry.blocks()?.bytes }
-    } else {
-      self.encoding = encoding
-      storedBlocks = nil
+    self.produce = produce
+    guard let entry = expression.identity, case .blocks(let type) = entry.layout, encoding ?? type == type,
+      entry.shape.last == expression.shape.last
+    else {
+      (self.encoding, storedBlocks) = (encoding, nil)
+      return
     }
+    self.encoding = type
+    storedBlocks = { try entry.blocks()?.bytes }
   }
 
   /// Whether blocks of ``encoding`` exist already.
