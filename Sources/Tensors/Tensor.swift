@@ -132,7 +132,7 @@ public struct TensorStore: Sendable {
     /// Gives the bytes in row-major order to `body`: at once where they lie together, else piece by piece. Only then
     /// does a large tensor take no memory.
     public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
-      if case .blocks(let type) = layout { return try type.forEachPiece(of: stored(), body) }
+      if case .blocks(let type) = layout { return try type.forEachPiece(0..<byteCount / 4, of: stored(), body) }
       guard let stream else { return try body(tensor().bytes) }
       var count = 0
       try stream {

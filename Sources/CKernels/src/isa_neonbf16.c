@@ -11,6 +11,9 @@
 #include "simd_rows.h"
 #include "simd_cast.h"
 #include "simd_quant.h"
+#include "simd_blocks.h"
+#include "simd_blocks_k.h"
+#include "simd_blocks_encode.h"
 #pragma clang attribute pop
 #include "table.h"
 #else

@@ -1,9 +1,9 @@
-internal import Synchronization
-
 /// Computes tensors piece by piece, several pieces at a time, in memory that is planned once.
 ///
-/// Bytes that stay as they are go by as windows of their files. Not to be used by two callers at a time.
-public final class TensorEvaluator: Sendable {
+/// Bytes that stay as they are go by as windows of their files.
+///
+/// Unsafe inside: slots are shared, so that one caller at a time may use it.
+public final class TensorEvaluator: @unchecked Sendable {
   /// Bytes of a piece of what is computed: whole elements of every type.
   public static let pieceByteCount = 3 << 18
   /// Bytes of a window of a file that is given away at once.
@@ -17,7 +17,7 @@ public final class TensorEvaluator: Sendable {
   let turnedByteCount: Int
   /// A folder for what has to be kept on disk while it is used.
   private let spoolFolder: String
-  private let pipeline: Mutex<OrderedPipeline<Slot>>
+  private let pipeline: OrderedPipeline<Slot>
 
   /// Memory for one piece, taken when it is needed first.
   private final class Slot {
@@ -51,7 +51,7 @@ public final class TensorEvaluator: Sendable {
     self.threads = count
     turnedByteCount = max(1, min(10, memoryByteCount / (count * TensorEvaluator.piecesPerThread * piece))) * piece
     self.spoolFolder = spoolFolder
-    pipeline = Mutex(OrderedPipeline(threads: count) { Slot() })
+    pipeline = OrderedPipeline(threads: count) { Slot() }
   }
 
   /// Bytes of memory that it takes at most.
@@ -68,8 +68,8 @@ public final class TensorEvaluator: Sendable {
     return losses
   }
 
-  /// The same, but all bytes go through memory in pieces of ``pieceByteCount``, the last maybe shorter; `body` also gets
-  /// what `note` made of each, on any thread.
+  /// The same, but all bytes go through memory in pieces of a multiple of ``pieceByteCount``, the last maybe shorter;
+  /// `body` also gets what `note` made of each, on any thread.
   @discardableResult
   public func forEachPiece(
     _ expression: TensorExpression, note: @escaping @Sendable (Bytes) -> [UInt8],
@@ -115,20 +115,18 @@ public final class TensorEvaluator: Sendable {
     let opened = try plan.mapped { try $0.bytes() ?? Spool.bytes(of: $0, in: spoolFolder) }
     let reader = PlanReader<TensorBytes>(gatherByteCount: turnedByteCount) { $0 }
     // A multiple of eight elements takes whole bytes in every type, and so does a piece.
-    let size = note == nil && plan.isTurned ? turnedByteCount : TensorEvaluator.pieceByteCount
+    let size = plan.isTurned ? turnedByteCount : TensorEvaluator.pieceByteCount
     let step = size * 8 / plan.dtype.bits
     let count = plan.elementCount
-    try pipeline.withLock { pipeline in
-      try pipeline.run((count + step - 1) / step) { index, slot in
-        let elements = (index * step)..<min((index + 1) * step, count)
-        let target = try slot.reserve((elements.count * plan.dtype.bits + 7) / 8)
-        slot.losses = CastLosses()
-        try reader.read(opened, elements, to: target, losses: &slot.losses)
-        if let note { slot.note = note(slot.bytes) }
-      } consume: { _, slot in
-        losses += slot.losses
-        try body(slot.bytes, slot.note)
-      }
+    try pipeline.run((count + step - 1) / step) { index, slot in
+      let elements = (index * step)..<min((index + 1) * step, count)
+      let target = try slot.reserve((elements.count * plan.dtype.bits + 7) / 8)
+      slot.losses = CastLosses()
+      try reader.read(opened, elements, to: target, losses: &slot.losses)
+      if let note { slot.note = note(slot.bytes) }
+    } consume: { _, slot in
+      losses += slot.losses
+      try body(slot.bytes, slot.note)
     }
   }
 }
