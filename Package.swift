@@ -42,7 +42,7 @@ let package = Package(
     .target(name: "Images", dependencies: ["CPNG", "Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
-    .target(name: "Quantization", dependencies: ["CKernels", "Tensors"], swiftSettings: settings),
+    .target(name: "Quantization", dependencies: ["CKernels", "IR", "Tensors"], swiftSettings: settings),
     .target(
       name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
@@ -53,7 +53,7 @@ let package = Package(
       name: "Converter",
       dependencies: [
         "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Images", "Passes",
-        "Runtime", "Safetensors", "Tensors", "Tokenizers", "Validation", "YAML",
+        "Quantization", "Runtime", "Safetensors", "Tensors", "Tokenizers", "Validation", "YAML",
       ], swiftSettings: settings),
     .executableTarget(
       name: "bessemer",

@@ -161,12 +161,14 @@ int main(int count, char **arguments) {
     void (*run)(void);
   } groups[] = {{"pool", test_pool},
                 {"convert", test_convert},
+                {"cast", test_cast},
                 {"linear", test_linear},
                 {"matmul", test_matmul},
                 {"attention", test_attention},
                 {"rows", test_rows},
                 {"elementwise", test_elementwise},
                 {"copy", test_copy},
+                {"blocks", test_blocks},
                 {"conv2d", test_conv2d},
                 {"group_norm", test_group_norm}};
   for (int i = 1; i < 4; i++) {

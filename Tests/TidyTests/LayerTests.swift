@@ -16,7 +16,7 @@ import Testing
     "Passes": ["IR", "Tensors"],
     "Architectures": ["IR", "Tensors"],
     "Digests": ["CCrypto", "Tensors"],
-    "Quantization": ["CKernels", "Tensors"],
+    "Quantization": ["CKernels", "IR", "Tensors"],
     "Bundle": ["CSystem", "CZstd", "Digests", "IR", "Safetensors", "Tensors"],
     "Runtime": ["CKernels", "IR", "Images", "Tensors", "Tokenizers"],
     "Validation": ["IR", "Runtime", "Tensors", "Tokenizers"],
