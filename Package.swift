@@ -89,7 +89,8 @@ let package = Package(
       name: "QuantizationTests", dependencies: ["Quantization", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
-      name: "RuntimeTests", dependencies: ["Architectures", "IR", "Passes", "Runtime", "Tensors", "TestSupport"],
+      name: "RuntimeTests",
+      dependencies: ["Architectures", "IR", "Images", "Passes", "Runtime", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),
