@@ -62,6 +62,7 @@ public struct Conversion: Sendable {
   private let format: any WritableCheckpointFormat
   private let store: TensorStore
   private let planned: [Planned]
+  private let evaluator: TensorEvaluator
 
   /// Reads the headers of the input and checks everything but values: the output's place, types, names.
   public init(_ input: String, to output: String, options: ConversionOptions) throws {
@@ -79,6 +80,7 @@ public struct Conversion: Sendable {
     store = try options.reading.applied(to: source).read(input)
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
+    evaluator = TensorEvaluator(threads: Machine.processorCount, spoolFolder: folderPath(of: output))
     let mapped = try Conversion.mapped(store, input, options)
     planned = try Conversion.typed(mapped, options.types, input)
     let entries = planned.map { $0.entry() }
@@ -105,7 +107,7 @@ public struct Conversion: Sendable {
     var items = items
     var done = 0
     for (index, tensor) in planned.enumerated() where items[index].to != items[index].from {
-      let losses = try tensor.expression.forEachPiece { piece in
+      let losses = try evaluator.forEachPiece(tensor.expression) { piece in
         done += piece.count
         progress(done, byteCount)
       }
@@ -132,7 +134,7 @@ public struct Conversion: Sendable {
     let entries = zip(items, planned).enumerated().map { index, pair in
       let (item, tensor) = pair
       return tensor.entry { sink in
-        let losses = try tensor.expression.forEachPiece { piece in
+        let losses = try evaluator.forEachPiece(tensor.expression) { piece in
           try sink.write(piece)
           work.add(piece.count)
         }
