@@ -5,13 +5,15 @@ public import Tensors
 public enum SafetensorsCheckpoint {
   private static let indexSuffix = ".safetensors.index.json"
   private static let fileSuffix = ".safetensors"
+  /// What transformers and diffusers name a checkpoint of one file.
+  private static let wholeNames = ["model.safetensors", "diffusion_pytorch_model.safetensors"]
 
   /// Opens a checkpoint without touching a byte of its tensors.
   ///
   /// `path` is a `.safetensors` file, an index (`*.json`, with its shards beside it), or a folder. Of a folder,
-  /// `model.safetensors` is taken if it is there, else the one `*.safetensors.index.json`, else all `*.safetensors`
-  /// files, which must not share a name. An index must name every tensor of its shards, each in the shard that holds
-  /// it.
+  /// `model.safetensors` or `diffusion_pytorch_model.safetensors` is taken if it is there, else the one
+  /// `*.safetensors.index.json`, else all `*.safetensors` files, which must not share a name. An index must name every
+  /// tensor of its shards, each in the shard that holds it.
   public static func read(_ path: String) throws -> TensorStore {
     var status = stat()
     if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return try readFolder(path) }
@@ -22,8 +24,8 @@ public enum SafetensorsCheckpoint {
   private static func readFolder(_ path: String) throws -> TensorStore {
     let folder = try InputFolder(path: path)
     let names = try folder.names()
-    if names.contains("model.safetensors") {
-      return try SafetensorsFile(folder.open("model.safetensors", links: .followed)).store()
+    if let name = wholeNames.first(where: names.contains) {
+      return try SafetensorsFile(folder.open(name, links: .followed)).store()
     }
     let indices = names.filter { $0.hasSuffix(indexSuffix) }
     guard indices.count <= 1 else {

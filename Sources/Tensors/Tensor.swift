@@ -60,7 +60,7 @@ public struct Tensor: Sendable, Equatable {
 public struct TensorStore: Sendable {
   /// A tensor by type and shape, and a way to get its bytes.
   public struct Entry: Sendable {
-    public let name: TensorName
+    public private(set) var name: TensorName
     public let dtype: DType
     public let shape: [Int]
     /// The file that holds the tensor, for messages.
@@ -102,6 +102,13 @@ public struct TensorStore: Sendable {
       self.stream = stream
     }
 
+    /// The same tensor under another name.
+    public func renamed(_ name: TensorName) -> Entry {
+      var result = self
+      result.name = name
+      return result
+    }
+
     public var type: TensorType { TensorType(dtype, shape: shape) }
     /// The bytes that the tensor takes.
     public var byteCount: Int { Tensor.byteCount(dtype, shape: shape) ?? 0 }
@@ -125,7 +132,7 @@ public struct TensorStore: Sendable {
     /// Gives the bytes in row-major order to `body`: at once where they lie together, else piece by piece. Only then
     /// does a large tensor take no memory.
     public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
-      if case .blocks(let type) = layout { return try type.forEachPiece(of: stored(), body) }
+      if case .blocks(let type) = layout { return try type.forEachPiece(0..<byteCount / 4, of: stored(), body) }
       guard let stream else { return try body(tensor().bytes) }
       var count = 0
       try stream {
@@ -139,6 +146,7 @@ public struct TensorStore: Sendable {
 
     /// The bytes in row-major order, for reading in any order: the windows of mapped files that they are, else memory.
     package func bytes() throws -> TensorBytes {
+      if case .blocks(let type) = layout { return TensorBytes(blocks: try stored(), type) }
       guard let stream else { return TensorBytes(try tensor().bytes) }
       var bytes = TensorBytes()
       var isMapped = true
@@ -176,6 +184,18 @@ public struct TensorStore: Sendable {
   private var indices: [TensorName: Int] = [:]
 
   public init() {}
+
+  /// The tensors of several stores, each name behind its store's prefix. Throws ``ErrorCode/duplicateName`` when names
+  /// collide.
+  public init(joining stores: [(prefix: String, store: TensorStore)]) throws {
+    for (prefix, store) in stores {
+      reserveCapacity(entries.count + store.entries.count)
+      for entry in store.entries {
+        try append(prefix.isEmpty ? entry : entry.renamed(TensorName(prefix + entry.name.string)))
+      }
+      metadata.merge(store.metadata) { first, _ in first }
+    }
+  }
 
   /// Makes room for tensors that are going to be appended.
   public mutating func reserveCapacity(_ count: Int) {
