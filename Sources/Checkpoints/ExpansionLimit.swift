@@ -12,7 +12,8 @@ struct ExpansionLimit {
 
   init(fileByteCount: Int) {
     self.fileByteCount = fileByteCount
-    left = CheckedSize.product(fileByteCount, ExpansionLimit.factor)
+    left =
+      CheckedSize.product(fileByteCount, ExpansionLimit.factor)
       .flatMap { CheckedSize.sum($0, ExpansionLimit.freeByteCount) } ?? .max
   }
 

@@ -62,7 +62,8 @@ enum HDF5Attributes {
       guard let texts = try texts(type, count, { count == 0 || H5Aread(attribute, type, $0) >= 0 }) else { return nil }
       return isArray ? json { for text in texts { $0.value(text) } } : texts.first
     }
-    guard let (dtype, _) = HDF5Types.describe(type), !dtype.isComplex, dtype != .bfloat16 else { return nil }
+    guard let (dtype, _) = HDF5Types.describe(type), !dtype.isComplex, H5Tget_class(type) != H5T_OPAQUE
+    else { return nil }
     if dtype.isFloat {
       var values = [Double](repeating: 0, count: count)
       guard count == 0 || H5Aread(attribute, h5_double(), &values) >= 0 else { return nil }
@@ -97,7 +98,8 @@ enum HDF5Attributes {
   }
 
   /// Reads `count` texts of a type, of fixed or variable length; nil when they cannot be read.
-  private static func texts(_ type: hid_t, _ count: Int, _ read: (UnsafeMutableRawPointer) -> Bool) throws -> [String]? {
+  private static func texts(_ type: hid_t, _ count: Int, _ read: (UnsafeMutableRawPointer) -> Bool) throws -> [String]?
+  {
     if H5Tis_variable_str(type) > 0 {
       var pointers = [UnsafeMutablePointer<CChar>?](repeating: nil, count: count)
       guard pointers.withUnsafeMutableBytes({ $0.baseAddress.map(read) ?? true }) else { return nil }

@@ -36,7 +36,8 @@ struct HDF5Chunks: Sendable {
     guard byteCount <= HDF5Walker.maximumChunkByteCount else {
       throw BessemerError(
         .limit,
-        "a chunk of \(byteCount) bytes, at most \(HDF5Walker.maximumChunkByteCount) are read; repack it in smaller ones")
+        "a chunk of \(byteCount) bytes, at most \(HDF5Walker.maximumChunkByteCount) are read; repack it in smaller ones"
+      )
     }
     guard filters.filter({ $0 == .deflate }).count <= 1 else {
       throw BessemerError(.unsupportedFeature, "chunks are packed more than once")
@@ -175,8 +176,9 @@ struct HDF5Chunks: Sendable {
         isShuffled = size > 1
       }
       // Only the bytes of one element each are sorted; a checksum behind them would be sorted too.
-      guard !isShuffled || !applied[..<place].contains(.fletcher32), !isShuffled || !applied[..<place].contains(.deflate)
-      else { throw BessemerError(.unsupportedFeature, "filters are applied in an unusual order") }
+      guard !isShuffled || !applied[..<place].contains(where: { $0 == .fletcher32 || $0 == .deflate }) else {
+        throw BessemerError(.unsupportedFeature, "filters are applied in an unusual order")
+      }
     }
     guard bytes.count == chunkByteCount else { throw refuse("has \(bytes.count) bytes, expected \(chunkByteCount)") }
     return Unpacked(index: index, bytes: bytes, isShuffled: isShuffled)

@@ -6,13 +6,16 @@ enum HDF5Types {
   /// The bits of floating-point types: exponent and fraction, and the number that stands for exponent 0.
   private static let floats: [(dtype: DType, exponent: Int, fraction: Int, bias: Int)] = [
     (.float64, 11, 52, 1023), (.float32, 8, 23, 127), (.float16, 5, 10, 15), (.bfloat16, 8, 7, 127),
-    (.float8e4m3fn, 4, 3, 7), (.float8e5m2, 5, 2, 15),
+    (.float8e5m2, 5, 2, 15),
   ]
+
+  /// Types that no description fits: bytes without meaning for the library, with the name of the type as their tag.
+  private static let tagged: [DType] = [.float8e4m3fn, .float8e4m3fnuz, .float8e5m2fnuz, .float8e8m0, .hifloat8]
 
   /// The type of what a datatype describes, and whether its bytes come the highest first; nil for what is no number.
   /// Types by class: whole numbers and bit fields; IEEE-like floats; h5py's truth values, which are an enumeration over
   /// bytes, and other enumerations, which are their numbers; h5py's complex numbers, which are pairs; two bytes without
-  /// meaning, by which h5py stores bfloat16 of ml_dtypes.
+  /// meaning, by which h5py stores bfloat16 of ml_dtypes; one such byte with the name of a type.
   static func describe(_ type: hid_t) -> (dtype: DType, isBigEndian: Bool)? {
     let size = H5Tget_size(type)
     guard (1...16).contains(size) else { return nil }
@@ -28,7 +31,7 @@ enum HDF5Types {
       defer { H5Tclose(base) }
       return isBoolean(type, size) ? (.bool, false) : describe(base)
     case H5T_COMPOUND: return complex(type, size)
-    case H5T_OPAQUE: return size == 2 ? (.bfloat16, false) : nil
+    case H5T_OPAQUE: return size == 2 ? (.bfloat16, false) : size == 1 ? tag(type).map { ($0, false) } : nil
     default: return nil
     }
   }
@@ -52,6 +55,12 @@ enum HDF5Types {
       known.dtype.bits == bits && sign == bits - 1 && exponent == known.fraction && exponentSize == known.exponent
         && fraction == 0 && fractionSize == known.fraction && H5Tget_ebias(type) == known.bias
     }?.dtype
+  }
+
+  private static func tag(_ type: hid_t) -> DType? {
+    guard let tag = H5Tget_tag(type) else { return nil }
+    defer { H5free_memory(tag) }
+    return tagged.first { $0.longName == String(validatingCString: tag) }
   }
 
   private static func isBoolean(_ type: hid_t, _ size: Int) -> Bool {
@@ -87,13 +96,17 @@ enum HDF5Types {
 
   /// Whether a type can be written.
   static func holds(_ dtype: DType) -> Bool {
-    dtype == .bool || dtype.isComplex || dtype.isInteger && dtype.bits >= 8 || floats.contains { $0.dtype == dtype }
+    dtype == .bool || dtype.isComplex || dtype.isInteger && dtype.bits >= 8 || tagged.contains(dtype)
+      || floats.contains { $0.dtype == dtype }
   }
 
   /// A datatype of this type, little-endian, which the caller closes; negative when there is none.
   static func make(_ dtype: DType) -> hid_t {
     if let float = floats.first(where: { $0.dtype == dtype }) { return make(float) }
     switch dtype {
+    case _ where tagged.contains(dtype):
+      let type = H5Tcreate(H5T_OPAQUE, 1)
+      return H5Tset_tag(type, dtype.longName) < 0 ? -1 : type
     case .bool:
       let type = H5Tenum_create(h5_int8())
       for (name, value) in [("FALSE", Int8(0)), ("TRUE", 1)] {

@@ -263,7 +263,8 @@ final class Names {
   /// For the visitor; this object must outlive its calls.
   var pointer: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
 
-  static let visit: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, Int32) -> Int32 = { data, name, kind in
+  static let visit: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, Int32) -> Int32 = {
+    data, name, kind in
     guard let data, let name else { return -1 }
     let names = Unmanaged<Names>.fromOpaque(data).takeUnretainedValue()
     guard let text = String(validatingCString: name), !text.isEmpty, names.list.count < HDF5Walker.maximumNameCount
