@@ -76,9 +76,9 @@ public struct CheckpointEntry: Sendable {
   }
 
   /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with its blocks if it is one that
-  /// is stored so and stays as it is. `produce` writes the bytes of the expression.
+  /// is stored so, stays as it is and is not to be decoded. `produce` writes the bytes of the expression.
   public init(
-    _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil,
+    _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil, keepsBlocks: Bool = true,
     produce: @escaping @Sendable (any ByteSink) throws -> Void
   ) {
     self.name = name
@@ -86,7 +86,7 @@ public struct CheckpointEntry: Sendable {
     shape = expression.shape
     self.produce = produce
     guard let entry = expression.identity, case .blocks(let type) = entry.layout, encoding ?? type == type,
-      entry.shape.last == expression.shape.last
+      entry.shape.last == expression.shape.last, keepsBlocks || encoding != nil
     else {
       (self.encoding, storedBlocks) = (encoding, nil)
       return
@@ -96,9 +96,9 @@ public struct CheckpointEntry: Sendable {
   }
 
   /// Whether blocks of ``encoding`` exist already.
-  var isEncoded: Bool { encoding != nil && storedBlocks != nil }
+  public var isEncoded: Bool { encoding != nil && storedBlocks != nil }
   /// The bytes that the tensor takes in its encoding.
-  var storedByteCount: Int? { encoding.map { $0.byteCount(shape: shape) } ?? byteCount }
+  public var storedByteCount: Int? { encoding.map { $0.byteCount(shape: shape) } ?? byteCount }
 
   /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.
   public func blocks() throws -> Bytes? { try storedBlocks?() }

@@ -68,7 +68,7 @@ public struct TensorStore: Sendable {
     /// How the bytes lie in the file; type and shape are those of the tensor all the same.
     public let layout: WeightLayout
     private let load: @Sendable () throws -> Bytes
-    private let stream: Stream?
+    let stream: Stream?
 
     /// Gives the bytes of a tensor piece by piece, in order.
     public typealias Stream = @Sendable (_ body: (Bytes) throws -> Void) throws -> Void
@@ -142,20 +142,6 @@ public struct TensorStore: Sendable {
       guard count == byteCount else {
         throw BessemerError(.tensorLayout, "\(type) does not take \(count) bytes", file: file)
       }
-    }
-
-    /// The bytes in row-major order, for reading in any order: the windows of mapped files that they are, else memory.
-    package func bytes() throws -> TensorBytes {
-      if case .blocks(let type) = layout { return TensorBytes(blocks: try stored(), type) }
-      guard let stream else { return TensorBytes(try tensor().bytes) }
-      var bytes = TensorBytes()
-      var isMapped = true
-      try stream { piece in
-        isMapped = isMapped && piece.mapping != nil
-        if isMapped { bytes.append(piece) }
-      }
-      guard isMapped, bytes.count == byteCount else { return TensorBytes(try tensor().bytes) }
-      return bytes
     }
 
     /// The panels as they lie in the file; nil for a tensor in row-major layout.

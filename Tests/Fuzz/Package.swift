@@ -9,7 +9,11 @@ let package = Package(
   targets: [
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
+<<<<<<< HEAD
     + ["FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzPyTorch", "FuzzSafetensors"].map { name in
+=======
+    + ["FuzzGGUF", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzPyTorch", "FuzzSafetensors"].map { name in
+>>>>>>> main
       .executableTarget(
         name: name,
         dependencies: ["FuzzSupport", .product(name: "Safetensors", package: "bessemer")],

@@ -102,8 +102,10 @@ enum HDF5Types {
 
   /// A datatype of this type, little-endian, which the caller closes; negative when there is none.
   static func make(_ dtype: DType) -> hid_t {
-    if let float = floats.first(where: { $0.dtype == dtype }) { return make(float) }
+    // Keras reads bfloat16 only as h5py writes it, as bytes.
+    if dtype != .bfloat16, let float = floats.first(where: { $0.dtype == dtype }) { return make(float) }
     switch dtype {
+    case .bfloat16: return H5Tcreate(H5T_OPAQUE, 2)
     case _ where tagged.contains(dtype):
       let type = H5Tcreate(H5T_OPAQUE, 1)
       return H5Tset_tag(type, dtype.longName) < 0 ? -1 : type
