@@ -7,6 +7,7 @@ enum CheckpointFormats {
   /// By alphabet.
   static let all: [any CheckpointFormat] = [
     GGUF(),
+    HDF5(),
     MindSporeCheckpoint(),
     NPZ(),
     PyTorch(),
