@@ -14,37 +14,50 @@ public enum SafetensorsCheckpoint {
   /// `model.safetensors` is taken if it is there, else the one `*.safetensors.index.json`, else all `*.safetensors`
   /// files, which must not share a name. An index must name every tensor of its shards, each in the shard that holds
   /// it.
-  public static func read(_ path: String) throws -> TensorStore {
+  ///
+  /// `check` is called for each file before its tensors are taken.
+  public static func read(_ path: String, check: (SafetensorsFile) throws -> Void = { _ in }) throws -> TensorStore {
     var status = stat()
-    if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return try readFolder(path) }
-    if path.hasSuffix(".json") { return try readIndex(path) }
-    return try SafetensorsFile(path: path).store()
+    if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return try readFolder(path, check) }
+    if path.hasSuffix(".json") { return try readIndex(path, check) }
+    return try open(SafetensorsFile(path: path), check).store()
   }
 
-  private static func readFolder(_ path: String) throws -> TensorStore {
+  private static func open(
+    _ file: SafetensorsFile, _ check: (SafetensorsFile) throws -> Void
+  ) throws -> SafetensorsFile {
+    try check(file)
+    return file
+  }
+
+  private static func readFolder(
+    _ path: String, _ check: (SafetensorsFile) throws -> Void
+  ) throws -> TensorStore {
     let folder = try InputFolder(path: path)
     let names = try folder.names()
     if names.contains("model.safetensors") {
-      return try SafetensorsFile(folder.open("model.safetensors", links: .followed)).store()
+      return try open(SafetensorsFile(folder.open("model.safetensors", links: .followed)), check).store()
     }
     let indices = names.filter { $0.hasSuffix(indexSuffix) }
     guard indices.count <= 1 else {
       throw BessemerError(.shardIndex, "holds \(indices.count) indices; name the one to read", file: path)
     }
-    if let index = indices.first { return try readIndex(folder.joined(index)) }
+    if let index = indices.first { return try readIndex(folder.joined(index), check) }
     let files = names.filter { $0.hasSuffix(fileSuffix) }
     guard !files.isEmpty else {
       throw BessemerError(.fileMissing, "holds neither *.safetensors nor an index of them", file: path)
     }
     var store = TensorStore()
     for name in files {
-      let file = try SafetensorsFile(folder.open(name, links: .followed))
+      let file = try open(SafetensorsFile(folder.open(name, links: .followed)), check)
       try inFile(file.path) { try file.append(to: &store) }
     }
     return store
   }
 
-  private static func readIndex(_ path: String) throws -> TensorStore {
+  private static func readIndex(
+    _ path: String, _ verify: (SafetensorsFile) throws -> Void
+  ) throws -> TensorStore {
     try inFile(path) {
       let root = try JSON.parse(InputFile.contents(of: path, limit: maxIndexByteCount))
       guard root.kind == .object, let map = root["weight_map"], map.kind == .object else {
@@ -56,7 +69,7 @@ public enum SafetensorsCheckpoint {
       let folder = try InputFolder(of: path)
       for (shard, count) in counts.sorted(by: { $0.key < $1.key }) {
         do {
-          let file = try SafetensorsFile(folder.open(shard.string, links: .followed))
+          let file = try open(SafetensorsFile(folder.open(shard.string, links: .followed)), verify)
           try check(file, holds: count, map, shard)
           try file.append(to: &store)
         } catch let error as BessemerError {

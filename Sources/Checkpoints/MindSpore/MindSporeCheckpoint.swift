@@ -92,7 +92,7 @@ public struct MindSporeCheckpoint: WritableCheckpointFormat, ConfigurableCheckpo
           throw BessemerError(.digest, "has the checksum \(sum.value), its trailer says \(crc)")
         }
       }
-      return try MindSporeParser(path: path, source: content).parse()
+      return try MindSporeParser(path: path, source: PlainRecords(content: content)).parse()
     }
   }
 

@@ -135,14 +135,12 @@ struct MindSporeParser {
         .tensorLayout, "of type \(part.type)\(shape) does not take the \(run.byteCounts[index]) bytes it has")
     }
     let (source, pieces) = (source, run.pieces[index])
-    if let bytes = source as? Bytes, pieces.count == 1 {
-      let window = bytes[pieces[0]]
+    if let plain = source as? PlainRecords, pieces.count == 1 {
+      let window = plain.content[pieces[0]]
       return try store.append(TensorStore.Entry(name, dtype, shape: shape, file: path) { window })
     }
     try store.append(
-      TensorStore.Entry(name, dtype, shape: shape, file: path) { body in
-        for piece in pieces { try source.forEachPiece(piece, body) }
-      })
+      TensorStore.Entry(name, dtype, shape: shape, file: path, lazy: RecordPieces(source, pieces)))
   }
 
   /// The content as text; nil when it is none. NumPy fills up with zeros, which are dropped.

@@ -1,11 +1,25 @@
-/// The bytes of a tensor for reading in any order: pieces that follow each other, in memory or in mapped files.
+/// Bytes that are made where they are asked for, in any order: those of an encrypted file.
+public protocol LazyBytes: Sendable {
+  var count: Int { get }
+  /// Gives the bytes of a range, in order and at most 1 MB at a time.
+  func forEachPiece(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws
+}
+
+/// The bytes of a tensor for reading in any order: pieces that follow each other, in memory or in mapped files, or bytes
+/// that are made where they are asked for.
 package struct TensorBytes: Sendable {
   private var pieces: [(start: Int, bytes: Bytes)] = []
+  private var lazy: (any LazyBytes)?
   package private(set) var count = 0
 
   package init() {}
 
   package init(_ bytes: Bytes) { append(bytes) }
+
+  package init(_ lazy: any LazyBytes) {
+    self.lazy = lazy
+    count = lazy.count
+  }
 
   package mutating func append(_ bytes: Bytes) {
     guard bytes.count > 0 else { return }
@@ -24,6 +38,7 @@ package struct TensorBytes: Sendable {
   /// Gives the windows that the range consists of to `body`, in order.
   package func forEachWindow(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "bytes outside a tensor")
+    if let lazy { return try lazy.forEachPiece(range, body) }
     var position = range.lowerBound
     while position < range.upperBound, let piece = piece(at: position) {
       let end = min(range.upperBound, piece.start + piece.bytes.count)

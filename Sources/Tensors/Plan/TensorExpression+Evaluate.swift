@@ -59,6 +59,7 @@ extension TensorStore.Entry {
   /// Gives the bytes of a range, in row-major order, to `body`.
   func forEachPiece(in range: Range<Int>, _ body: (Bytes) throws -> Void) throws {
     guard range != 0..<byteCount else { return try forEachPiece(body) }
+    if isLazy { return try bytes().forEachWindow(range, body) }
     var start = 0
     try forEachPiece { piece in
       let overlap = range.clamped(to: start..<(start + piece.count))

@@ -37,10 +37,10 @@ struct Strategy: Sendable {
         return (stage, name, item.layout)
       }
     }
-    try inFile(path) { try self.init(items) }
+    try inFile(path) { try add(items) }
   }
 
-  private init(_ items: [(stage: Int, name: TensorName, layout: ParameterLayout)]) throws {
+  private mutating func add(_ items: [(stage: Int, name: TensorName, layout: ParameterLayout)]) throws {
     guard items.count <= Strategy.maximumParameterCount else {
       throw BessemerError(.limit, "\(items.count) parameters, at most \(Strategy.maximumParameterCount) are read")
     }
