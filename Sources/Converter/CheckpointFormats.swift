@@ -10,6 +10,7 @@ enum CheckpointFormats {
     MindSporeCheckpoint(),
     MindSporeSafetensors(),
     NPZ(),
+    PyTorch(),
     SafetensorsFormat(),
   ]
 

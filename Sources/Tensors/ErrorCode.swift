@@ -29,6 +29,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case tensorEntry = "tensor-entry"
   case tensorLayout = "tensor-layout"
   case shardIndex = "shard-index"
+  case pickle
   case pathEscape = "path-escape"
   case config
   case weights
@@ -92,6 +93,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .tensorLayout:
       "Tensor data overlaps, leaves a hole, lies outside the file, or has another size than type and shape say."
     case .shardIndex: "The index and its shards disagree, or the index is malformed."
+    case .pickle:
+      "The pickle in a PyTorch file is damaged, or does not say what torch.save says. Nothing in it is ever run."
     case .pathEscape: "A file names another file outside its own folder. Such references are never followed."
     case .config: "config.json lacks a value, or has one that cannot be right; the message names it."
     case .weights:

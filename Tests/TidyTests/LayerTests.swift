@@ -15,6 +15,7 @@ import Testing
     "Passes": ["IR", "Tensors"],
     "Architectures": ["IR", "Tensors"],
     "Digests": ["CCrypto", "Tensors"],
+    "Quantization": ["CKernels", "Tensors"],
     "Bundle": ["CSystem", "CZstd", "Digests", "IR", "Safetensors", "Tensors"],
     "Runtime": ["CKernels", "IR", "Tensors", "Tokenizers"],
     "Validation": ["IR", "Runtime", "Tensors", "Tokenizers"],

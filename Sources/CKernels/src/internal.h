@@ -50,6 +50,12 @@ typedef struct {
   /// what was accumulated before.
   float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
   void (*scale)(float *y, const float *x, float factor, size_t n);
+  // One group of a weight, see simd_quant.h.
+  void (*quant_range)(bk_dtype type, const void *x, size_t n, float *low, float *high);
+  void (*quant_int)(bk_dtype type, int8_t *codes, const void *x, size_t n, float scale, float offset, float low,
+                    float high);
+  void (*quant_e4m3)(bk_dtype type, uint8_t *codes, const void *x, size_t n, float scale);
+  void (*quant_mx)(bk_dtype type, uint8_t *codes, const void *x, size_t n, int exponent, bool is_e2m1);
   float (*probe_read)(const void *data, size_t bytes);
   double (*probe_fma)(size_t iterations);
 } bk_table;

@@ -26,6 +26,10 @@ const bk_table BK_TABLE = {
     .mask = mask_row,
     .softmax_step = softmax_step,
     .scale = scale_row,
+    .quant_range = quant_range,
+    .quant_int = quant_int,
+    .quant_e4m3 = quant_e4m3,
+    .quant_mx = quant_mx,
     .probe_read = probe_read,
     .probe_fma = probe_fma,
 };
