@@ -36,9 +36,6 @@ final class ChecksumSink: ByteSink {
 
   var position: Int { sink.position }
 
-  /// Sums up a name that is not passed on.
-  func add(name: TensorName) { crc.update(name: name) }
-
   func write(_ bytes: UnsafeRawBufferPointer) throws {
     crc.update(bytes)
     try sink.write(bytes)

@@ -27,6 +27,10 @@ extension CheckpointFormat {
 public protocol WritableCheckpointFormat: CheckpointFormat {
   /// Whether files keep text metadata.
   var keepsMetadata: Bool { get }
+  /// Whether a folder is written, not a file; it is not by default.
+  var writesFolder: Bool { get }
+  /// Whether an existing folder holds nothing but such a checkpoint, so that one may take its place.
+  func mayReplace(folder path: String) throws -> Bool
 
   /// What keeps the format from holding these tensors and texts, one line each; empty when nothing does.
   func problems(_ entries: [CheckpointEntry], metadata: [TensorName: String]) -> [String]
@@ -44,6 +48,9 @@ public struct CheckpointEntry: Sendable {
   /// The encoding that a float32 tensor gets in a format that has it; nil for plain elements. Other formats store the
   /// elements all the same.
   public let encoding: BlockType?
+  /// What the tensor is computed by, where it is known.
+  public let expression: TensorExpression?
+  private let observers: Observers
   private let produce: @Sendable (any ByteSink) throws -> Void
   private let storedBlocks: (@Sendable () throws -> Bytes?)?
 
@@ -58,6 +65,8 @@ public struct CheckpointEntry: Sendable {
     self.shape = shape
     self.encoding = encoding
     self.produce = produce
+    expression = nil
+    observers = Observers()
     storedBlocks = nil
   }
 
@@ -69,15 +78,41 @@ public struct CheckpointEntry: Sendable {
     if case .blocks(let type) = entry.layout { encoding = type } else { encoding = nil }
     produce = { sink in try entry.forEachPiece { try sink.write($0) } }
     storedBlocks = { try entry.blocks()?.bytes }
+    expression = TensorExpression(entry)
+    observers = Observers()
   }
 
-  /// A tensor computed from tensors of a checkpoint. `note` gets what casts did each time when the last byte is written.
+  /// A tensor computed from tensors of a checkpoint. `note` gets what casts did each time when the last byte is
+  /// written, `progress` the bytes of each piece.
   public init(
-    _ name: TensorName, _ expression: TensorExpression, note: @escaping @Sendable (CastLosses) -> Void = { _ in }
-  ) {
-    self.init(name, expression.dtype, shape: expression.shape) { sink in
-      note(try expression.forEachPiece { try sink.write($0) })
+    _ name: TensorName, _ expression: TensorExpression, note: @escaping @Sendable (CastLosses) -> Void = { _ in },
+    progress: @escaping @Sendable (Int) -> Void = { _ in }
+  ) { self.init(name, expression, Observers(note: note, progress: progress)) }
+
+  private init(_ name: TensorName, _ expression: TensorExpression, _ observers: Observers) {
+    self.name = name
+    dtype = expression.dtype
+    shape = expression.shape
+    encoding = nil
+    self.expression = expression
+    self.observers = observers
+    produce = { sink in
+      let losses = try expression.forEachPiece { piece in
+        try sink.write(piece)
+        observers.progress(piece.count)
+      }
+      observers.note(losses)
     }
+    storedBlocks = nil
+  }
+
+  /// Another tensor in place of this one, such as a part of it.
+  func replacing(_ expression: TensorExpression) -> CheckpointEntry { CheckpointEntry(name, expression, observers) }
+
+  /// Who is told of what is written.
+  private struct Observers: Sendable {
+    var note: @Sendable (CastLosses) -> Void = { _ in }
+    var progress: @Sendable (Int) -> Void = { _ in }
   }
 
   /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.
@@ -99,6 +134,9 @@ public struct CheckpointEntry: Sendable {
 }
 
 extension WritableCheckpointFormat {
+  public var writesFolder: Bool { false }
+  public func mayReplace(folder path: String) throws -> Bool { false }
+
   /// Throws ``ErrorCode/unsupportedType`` when the format cannot hold these tensors, with all reasons.
   public func check(_ entries: [CheckpointEntry], metadata: [TensorName: String]) throws {
     var problems = problems(entries, metadata: metadata)

@@ -12,6 +12,7 @@ enum CheckpointFormats {
     NPZ(),
     PyTorch(),
     SafetensorsFormat(),
+    UnifiedSafetensors(),
   ]
 
   /// Bytes at the start of a file that tell its format.

@@ -247,7 +247,8 @@ public struct TensorStore: Sendable {
 
 /// Copies the pieces of a stream one after the other into `target`, which they fill.
 private func collect(
-  _ stream: ((Bytes) throws -> Void) throws -> Void, into target: UnsafeMutableRawBufferPointer) throws {
+  _ stream: ((Bytes) throws -> Void) throws -> Void, into target: UnsafeMutableRawBufferPointer
+) throws {
   var position = 0
   try stream { piece in
     guard piece.count <= target.count - position else {

@@ -44,6 +44,11 @@ struct Convert: Command {
   )
   var encKeyFile: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Write a folder of rank_N, each with what its device gets by this strategy file.", valueName: "file"))
+  var toStrategy: String?
+
   @OptionGroup var reading: ReadOptionGroup
   @OptionGroup var dry: DryRunOption
   @OptionGroup var common: CommonOptions
@@ -59,9 +64,10 @@ struct Convert: Command {
     }
     options.shardByteCount = shardSize?.byteCount
     options.isLossless = lossless
-    options.writesChecksum = crc
+    options.writing.writesChecksum = crc
+    options.writing.strategy = toStrategy
     options.reading = try reading.options(isKeyOptional: encMode != nil)
-    options.encryption = try encryption(options.reading)
+    options.writing.encryption = try encryption(options.reading)
     options.overwrite = common.overwrite
     let conversion = try Conversion(input, to: output, options: options)
     let progress = console.progress("convert", unit: .bytes)

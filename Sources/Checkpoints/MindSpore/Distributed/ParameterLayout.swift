@@ -34,7 +34,7 @@ struct ParameterLayout: Hashable, Sendable {
     }
     var used: Set<Int> = []
     for axis in axes.joined() {
-      guard devices.indices.contains(devices.count - 1 - axis) else {
+      guard devices.indices.contains(axis) else {
         throw refuse("a dimension is cut along axis \(axis) of devices \(devices)")
       }
       guard used.insert(axis).inserted else { throw refuse("two dimensions are cut along axis \(axis)") }
@@ -66,7 +66,9 @@ struct ParameterLayout: Hashable, Sendable {
   func parts(of rank: Int) -> [Int] {
     var coordinates = [Int](repeating: 0, count: devices.count)
     var rest = rank
-    for index in devices.indices.reversed() { (rest, coordinates[index]) = rest.quotientAndRemainder(dividingBy: devices[index]) }
+    for index in devices.indices.reversed() {
+      (rest, coordinates[index]) = rest.quotientAndRemainder(dividingBy: devices[index])
+    }
     var parts = axes.map { axes in
       axes.reduce(0) { $0 * devices[devices.count - 1 - $1] + coordinates[devices.count - 1 - $1] }
     }

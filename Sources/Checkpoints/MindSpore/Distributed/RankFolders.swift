@@ -25,7 +25,8 @@ struct RankFolders {
     for name in try folder.names() {
       guard let rank = RankFolders.rank(of: name) else { continue }
       guard rank < RankFolders.maximumRankCount else {
-        throw BessemerError(.limit, "holds a rank \(rank), at most \(RankFolders.maximumRankCount) are read", file: path)
+        throw BessemerError(
+          .limit, "holds a rank \(rank), at most \(RankFolders.maximumRankCount) are read", file: path)
       }
       let inner = try InputFolder(path: folder.joined(name))
       let candidates = try inner.names().filter { $0.hasSuffix(".ckpt") || $0.hasSuffix(".safetensors") }

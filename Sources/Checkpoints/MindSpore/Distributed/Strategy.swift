@@ -30,7 +30,9 @@ struct Strategy: Sendable {
         guard stages.insert(part.stage).inserted else { continue }
         items += part.items.map { (part.stage, $0.name, $0.layout) }
       }
-      guard !stages.isEmpty else { throw BessemerError(.strategy, "holds no strategy file, .ckpt or .json", file: path) }
+      guard !stages.isEmpty else {
+        throw BessemerError(.strategy, "holds no strategy file, .ckpt or .json", file: path)
+      }
     } else {
       items = try inFile(path) { try StrategyFile(InputFile(path: path)) }.items.map { item in
         let (stage, name) = Strategy.split(item.name)
@@ -110,7 +112,9 @@ struct StrategyFile {
 
 extension StrategyFile {
   private mutating func read(_ root: JSON) throws {
-    if let operators = try root.optional("parallel_strategy_item")?.asObject(), let first = operators.first(where: { _ in true }) {
+    if let operators = try root.optional("parallel_strategy_item")?.asObject(),
+      let first = operators.first(where: { _ in true })
+    {
       stage = try first.value.optional("stage")?.asInt(in: 0...Int(UInt32.max)) ?? 0
     }
     for (name, item) in try root.required("parallel_layout_item").asObject() {
@@ -152,7 +156,9 @@ extension StrategyFile {
       guard field.number == 2, case .bytes(let value) = field.value else { continue }
       var inner = WireReader(value)
       while let field = try inner.next() {
-        if case (1, .varint(let number)) = (field.number, field.value) { stage = Int(UInt32(truncatingIfNeeded: number)) }
+        if case (1, .varint(let number)) = (field.number, field.value) {
+          stage = Int(UInt32(truncatingIfNeeded: number))
+        }
       }
     }
     return stage
