@@ -82,8 +82,8 @@ public struct CheckpointEntry: Sendable {
     observers = Observers()
   }
 
-  /// A tensor computed from tensors of a checkpoint. `note` gets what casts did each time when the last byte is
-  /// written, `progress` the bytes of each piece.
+  /// A tensor computed from tensors of a checkpoint, with its blocks if it is one that is stored so and stays as it is.
+  /// `note` gets what casts did each time when the last byte is written, `progress` the bytes of each piece.
   public init(
     _ name: TensorName, _ expression: TensorExpression, note: @escaping @Sendable (CastLosses) -> Void = { _ in },
     progress: @escaping @Sendable (Int) -> Void = { _ in }
@@ -93,7 +93,6 @@ public struct CheckpointEntry: Sendable {
     self.name = name
     dtype = expression.dtype
     shape = expression.shape
-    encoding = nil
     self.expression = expression
     self.observers = observers
     produce = { sink in
@@ -103,7 +102,12 @@ public struct CheckpointEntry: Sendable {
       }
       observers.note(losses)
     }
-    storedBlocks = nil
+    guard let entry = expression.identity, entry.shape == expression.shape, case .blocks(let type) = entry.layout else {
+      (encoding, storedBlocks) = (nil, nil)
+      return
+    }
+    encoding = type
+    storedBlocks = { try entry.blocks()?.bytes }
   }
 
   /// Another tensor in place of this one, such as a part of it.

@@ -5,13 +5,16 @@ public import Tensors
 public enum SafetensorsCheckpoint {
   private static let indexSuffix = ".safetensors.index.json"
   private static let fileSuffix = ".safetensors"
+  /// What transformers and diffusers name a checkpoint of one file.
+  private static let wholeNames = ["model.safetensors", "diffusion_pytorch_model.safetensors"]
 
   /// Opens a checkpoint without touching a byte of its tensors.
   ///
   /// `path` is a `.safetensors` file, an index (`*.json`, with its shards beside it), or a folder. Of a folder,
-  /// `model.safetensors` is taken if it is there, else the one `*.safetensors.index.json`, else all `*.safetensors`
-  /// files, which must not share a name. An index must name every tensor of its shards, each in the shard that holds
-  /// it. `check` is called for each file before its tensors are taken.
+  /// `model.safetensors` or `diffusion_pytorch_model.safetensors` is taken if it is there, else the one
+  /// `*.safetensors.index.json`, else all `*.safetensors` files, which must not share a name. An index must name every
+  /// tensor of its shards, each in the shard that holds it. `check` is called for each file before its tensors are
+  /// taken.
   public static func read(_ path: String, check: (SafetensorsFile) throws -> Void = { _ in }) throws -> TensorStore {
     func append(_ input: InputFile, _ store: inout TensorStore) throws {
       let file = try SafetensorsFile(input)
@@ -34,8 +37,8 @@ public enum SafetensorsCheckpoint {
     let folder = try InputFolder(path: path)
     let names = try folder.names()
     var store = TensorStore()
-    if names.contains("model.safetensors") {
-      try append(folder.open("model.safetensors", links: .followed), &store)
+    if let name = wholeNames.first(where: names.contains) {
+      try append(folder.open(name, links: .followed), &store)
       return store
     }
     let indices = names.filter { $0.hasSuffix(indexSuffix) }
