@@ -9,7 +9,8 @@ struct Convert: Command {
     "convert", "Write a checkpoint in another format or element type.",
     discussion: """
       The format is told by the ending of OUT: .safetensors, .ckpt (MindSpore) or .npz (NumPy). Names stay as they \
-      are, and metadata where the format keeps any. What a cast changed is counted and shown.
+      are, and metadata where the format keeps any. What a cast changed is counted and shown. A folder of rank_N is \
+      merged with --strategy, and written with --to-strategy.
       """)
 
   @Argument(help: "A checkpoint: a file of any format, an index.json, or a folder of safetensors.")
@@ -18,7 +19,10 @@ struct Convert: Command {
   @Argument(help: "The file to write; a folder with --shard-size.")
   var output: String
 
-  @Option(help: ArgumentHelp("The format to write: safetensors, mindspore or npz.", valueName: "format"))
+  @Option(
+    help: ArgumentHelp(
+      "The format to write: safetensors, mindspore, mindspore-safetensors, mindspore-unified or npz.",
+      valueName: "format"))
   var to: String?
 
   @Option(
@@ -42,7 +46,7 @@ struct Convert: Command {
   @Flag(help: "Write nothing and end with exit code 1 if a cast changes a value.")
   var lossless = false
 
-  @Flag(help: "Put a checksum at the end of a MindSpore checkpoint.")
+  @Flag(help: "Give files for MindSpore a checksum.")
   var crc = false
 
   @Option(

@@ -20,8 +20,8 @@ struct Strategy: Sendable {
 
   /// Reads a file, or a folder of one file for each stage.
   init(path: String) throws {
-    var items: [(stage: Int, name: TensorName, layout: ParameterLayout)] = []
     if let folder = try? InputFolder(path: path) {
+      var items: [(stage: Int, name: TensorName, layout: ParameterLayout)] = []
       var stages: Set<Int> = []
       for name in try folder.names() where name.hasSuffix(".ckpt") || name.hasSuffix(".json") {
         let file = try folder.open(name, links: .followed)
@@ -33,13 +33,19 @@ struct Strategy: Sendable {
       guard !stages.isEmpty else {
         throw BessemerError(.strategy, "holds no strategy file, .ckpt or .json", file: path)
       }
+      try inFile(path) { try add(items) }
     } else {
-      items = try inFile(path) { try StrategyFile(InputFile(path: path)) }.items.map { item in
+      self = try inFile(path) { try Strategy(InputFile(path: path).readAll(limit: Strategy.maximumByteCount)) }
+    }
+  }
+
+  /// The content of a file.
+  init(_ bytes: Bytes) throws {
+    try add(
+      StrategyFile(bytes).items.map { item in
         let (stage, name) = Strategy.split(item.name)
         return (stage, name, item.layout)
-      }
-    }
-    try inFile(path) { try add(items) }
+      })
   }
 
   private mutating func add(_ items: [(stage: Int, name: TensorName, layout: ParameterLayout)]) throws {

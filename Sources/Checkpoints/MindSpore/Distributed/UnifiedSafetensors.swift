@@ -50,8 +50,10 @@ public struct UnifiedSafetensors: WritableCheckpointFormat {
     throws
   {
     try inFile(path) { try check(entries, metadata: metadata) }
-    let isWeight = { (entry: CheckpointEntry) in strategy.map { $0.layouts[entry.name] != nil } ?? true }
-    let weights = entries.filter { isWeight($0) && !$0.name.string.hasPrefix(Self.gradientPrefix) }
+    func isWeight(_ entry: CheckpointEntry) -> Bool {
+      !entry.name.string.hasPrefix(Self.gradientPrefix) && strategy?.layouts.keys.contains(entry.name) ?? true
+    }
+    let weights = entries.filter { isWeight($0) }
     let others = entries.filter { !isWeight($0) }
     let parts = deal(weights)
     let total = weights.reduce(0) { $0 + ($1.byteCount ?? 0) }
