@@ -75,21 +75,26 @@ public struct CheckpointEntry: Sendable {
     name = entry.name
     dtype = entry.dtype
     shape = entry.shape
-    if case .blocks(let type) = entry.layout { encoding = type } else { encoding = nil }
     produce = { sink in try entry.forEachPiece { try sink.write($0) } }
-    storedBlocks = { try entry.blocks()?.bytes }
+    if case .blocks(let type) = entry.layout {
+      encoding = type
+      storedBlocks = { try entry.blocks()?.bytes }
+    } else {
+      (encoding, storedBlocks) = (nil, nil)
+    }
     expression = TensorExpression(entry)
     observers = Observers()
   }
 
-  /// A tensor computed from tensors of a checkpoint, with its blocks if it is one that is stored so and stays as it is.
-  /// `note` gets what casts did each time when the last byte is written, `progress` the bytes of each piece.
+  /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with its blocks if it is one that
+  /// is stored so and stays as it is. `note` gets what casts did each time when the last byte is written, `progress` the
+  /// bytes of each piece.
   public init(
-    _ name: TensorName, _ expression: TensorExpression, note: @escaping @Sendable (CastLosses) -> Void = { _ in },
-    progress: @escaping @Sendable (Int) -> Void = { _ in }
-  ) { self.init(name, expression, Observers(note: note, progress: progress)) }
+    _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil,
+    note: @escaping @Sendable (CastLosses) -> Void = { _ in }, progress: @escaping @Sendable (Int) -> Void = { _ in }
+  ) { self.init(name, expression, encoding, Observers(note: note, progress: progress)) }
 
-  private init(_ name: TensorName, _ expression: TensorExpression, _ observers: Observers) {
+  private init(_ name: TensorName, _ expression: TensorExpression, _ encoding: BlockType?, _ observers: Observers) {
     self.name = name
     dtype = expression.dtype
     shape = expression.shape
@@ -102,16 +107,20 @@ public struct CheckpointEntry: Sendable {
       }
       observers.note(losses)
     }
-    guard let entry = expression.identity, entry.shape == expression.shape, case .blocks(let type) = entry.layout else {
-      (encoding, storedBlocks) = (nil, nil)
+    guard let entry = expression.identity, case .blocks(let type) = entry.layout, encoding ?? type == type,
+      entry.shape.last == expression.shape.last
+    else {
+      (self.encoding, storedBlocks) = (encoding, nil)
       return
     }
-    encoding = type
+    self.encoding = type
     storedBlocks = { try entry.blocks()?.bytes }
   }
 
   /// Another tensor in place of this one, such as a part of it.
-  func replacing(_ expression: TensorExpression) -> CheckpointEntry { CheckpointEntry(name, expression, observers) }
+  func replacing(_ expression: TensorExpression) -> CheckpointEntry {
+    CheckpointEntry(name, expression, nil, observers)
+  }
 
   /// Who is told of what is written.
   private struct Observers: Sendable {
@@ -119,8 +128,13 @@ public struct CheckpointEntry: Sendable {
     var progress: @Sendable (Int) -> Void = { _ in }
   }
 
+  /// Whether blocks of ``encoding`` exist already.
+  var isEncoded: Bool { encoding != nil && storedBlocks != nil }
+  /// The bytes that the tensor takes in its encoding.
+  var storedByteCount: Int? { encoding.map { $0.byteCount(shape: shape) } ?? byteCount }
+
   /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.
-  public func blocks() throws -> Bytes? { try encoding == nil ? nil : storedBlocks?() }
+  public func blocks() throws -> Bytes? { try storedBlocks?() }
 
   /// The bytes that the tensor takes; nil when the shape is out of limits.
   public var byteCount: Int? { Tensor.byteCount(dtype, shape: shape) }

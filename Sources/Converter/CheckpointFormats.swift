@@ -7,6 +7,7 @@ enum CheckpointFormats {
   /// By alphabet.
   static let all: [any CheckpointFormat] = [
     DistributedCheckpoint(),
+    GGUF(),
     MindSporeCheckpoint(),
     MindSporeSafetensors(),
     NPZ(),

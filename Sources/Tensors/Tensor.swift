@@ -117,6 +117,7 @@ public struct TensorStore: Sendable {
     /// Whether a part of the bytes is made without the others.
     var isLazy: Bool {
       if case .lazy = content { return true }
+      if case .blocks = layout { return true }
       return false
     }
 
@@ -161,7 +162,7 @@ public struct TensorStore: Sendable {
     /// Gives the bytes in row-major order to `body`: at once where they lie together, else piece by piece. Only then
     /// does a large tensor take no memory.
     public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
-      if case .blocks(let type) = layout { return try type.forEachPiece(of: stored(), body) }
+      if case .blocks(let type) = layout { return try type.forEachPiece(0..<byteCount / 4, of: stored(), body) }
       var count = 0
       func counted(_ piece: Bytes) throws {
         count += piece.count
@@ -181,6 +182,7 @@ public struct TensorStore: Sendable {
     /// The bytes in row-major order, for reading in any order: the windows of mapped files that they are, those made
     /// where they are asked for, else memory.
     package func bytes() throws -> TensorBytes {
+      if case .blocks(let type) = layout { return TensorBytes(DecodedBlocks(blocks: try stored(), type: type)) }
       switch content {
       case .whole: return TensorBytes(try tensor().bytes)
       case .lazy(let lazy): return TensorBytes(lazy)

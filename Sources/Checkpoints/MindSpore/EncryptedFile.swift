@@ -58,13 +58,7 @@ final class EncryptedFile: RecordSource {
   }
 
   func bytes(_ range: Range<Int>) throws -> Bytes {
-    try Bytes(byteCount: range.count) { target in
-      var done = 0
-      try forEachPiece(range) { piece in
-        piece.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: target[done...]).copyMemory(from: $0) }
-        done += piece.count
-      }
-    }
+    try Bytes(byteCount: range.count) { try read(range, into: $0) }
   }
 
   func forEachPiece(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws {

@@ -1,8 +1,37 @@
-/// Bytes that are made where they are asked for, in any order: those of an encrypted file.
+/// Bytes that are made where they are asked for, in any order: those of an encrypted file, or of encoded blocks.
 public protocol LazyBytes: Sendable {
   var count: Int { get }
   /// Gives the bytes of a range, in order and at most 1 MB at a time.
   func forEachPiece(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws
+  /// Writes the bytes of a range to `target`, which has exactly their size.
+  func read(_ range: Range<Int>, into target: UnsafeMutableRawBufferPointer) throws
+}
+
+extension LazyBytes {
+  public func read(_ range: Range<Int>, into target: UnsafeMutableRawBufferPointer) throws {
+    var done = 0
+    try forEachPiece(range) { piece in
+      guard piece.count <= target.count - done, let base = target.baseAddress else { return }
+      try piece.read(into: base + done)
+      done += piece.count
+    }
+  }
+}
+
+/// The float32 numbers that blocks stand for; ranges are of whole numbers.
+struct DecodedBlocks: LazyBytes {
+  let blocks: Bytes
+  let type: BlockType
+
+  var count: Int { blocks.count / type.byteCount * type.elementCount * 4 }
+
+  func forEachPiece(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws {
+    try type.forEachPiece(range.lowerBound / 4..<range.upperBound / 4, of: blocks, body)
+  }
+
+  func read(_ range: Range<Int>, into target: UnsafeMutableRawBufferPointer) {
+    type.decode(range.lowerBound / 4..<range.upperBound / 4, of: blocks, to: target)
+  }
 }
 
 /// The bytes of a tensor for reading in any order: pieces that follow each other, in memory or in mapped files, or bytes
@@ -50,6 +79,7 @@ package struct TensorBytes: Sendable {
   /// Copies a range to `target`, which has room for it. Files are read by descriptor, so that no page of a mapping
   /// stays in memory.
   package func read(_ range: Range<Int>, into target: UnsafeMutableRawPointer) throws {
+    if let lazy { return try lazy.read(range, into: UnsafeMutableRawBufferPointer(start: target, count: range.count)) }
     var target = target
     try forEachWindow(range) { window in
       try window.read(into: target)
