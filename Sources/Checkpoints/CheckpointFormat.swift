@@ -87,14 +87,17 @@ public struct CheckpointEntry: Sendable {
   }
 
   /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with its blocks if it is one that
-  /// is stored so and stays as it is. `note` gets what casts did each time when the last byte is written, `progress` the
-  /// bytes of each piece.
+  /// is stored so, stays as it is and is not to be decoded. `note` gets what casts did each time when the last byte is
+  /// written, `progress` the bytes of each piece.
   public init(
-    _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil,
+    _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil, keepsBlocks: Bool = true,
     note: @escaping @Sendable (CastLosses) -> Void = { _ in }, progress: @escaping @Sendable (Int) -> Void = { _ in }
-  ) { self.init(name, expression, encoding, Observers(note: note, progress: progress)) }
+  ) { self.init(name, expression, encoding, keepsBlocks, Observers(note: note, progress: progress)) }
 
-  private init(_ name: TensorName, _ expression: TensorExpression, _ encoding: BlockType?, _ observers: Observers) {
+  private init(
+    _ name: TensorName, _ expression: TensorExpression, _ encoding: BlockType?, _ keepsBlocks: Bool,
+    _ observers: Observers
+  ) {
     self.name = name
     dtype = expression.dtype
     shape = expression.shape
@@ -108,7 +111,7 @@ public struct CheckpointEntry: Sendable {
       observers.note(losses)
     }
     guard let entry = expression.identity, case .blocks(let type) = entry.layout, encoding ?? type == type,
-      entry.shape.last == expression.shape.last
+      entry.shape.last == expression.shape.last, keepsBlocks || encoding != nil
     else {
       (self.encoding, storedBlocks) = (encoding, nil)
       return
@@ -119,7 +122,7 @@ public struct CheckpointEntry: Sendable {
 
   /// Another tensor in place of this one, such as a part of it.
   func replacing(_ expression: TensorExpression) -> CheckpointEntry {
-    CheckpointEntry(name, expression, nil, observers)
+    CheckpointEntry(name, expression, nil, false, observers)
   }
 
   /// Who is told of what is written.
@@ -129,9 +132,9 @@ public struct CheckpointEntry: Sendable {
   }
 
   /// Whether blocks of ``encoding`` exist already.
-  var isEncoded: Bool { encoding != nil && storedBlocks != nil }
+  public var isEncoded: Bool { encoding != nil && storedBlocks != nil }
   /// The bytes that the tensor takes in its encoding.
-  var storedByteCount: Int? { encoding.map { $0.byteCount(shape: shape) } ?? byteCount }
+  public var storedByteCount: Int? { encoding.map { $0.byteCount(shape: shape) } ?? byteCount }
 
   /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.
   public func blocks() throws -> Bytes? { try storedBlocks?() }

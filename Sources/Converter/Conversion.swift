@@ -36,6 +36,9 @@ public struct Conversion: Sendable {
     public let steps: [String]
     public let from: DType
     public let to: DType
+    /// What the source and the output hold: an element type, or an encoding of blocks.
+    public let storedFrom: String
+    public let storedTo: String
     public let shape: [Int]
     public let byteCount: Int
     /// What the cast did; nil for a tensor that is not cast.
@@ -56,7 +59,7 @@ public struct Conversion: Sendable {
   private let options: ConversionOptions
   private let format: any WritableCheckpointFormat
   private let store: TensorStore
-  private let expressions: [TensorExpression]
+  private let planned: [Planned]
 
   /// Reads the headers of the input and checks everything but values: the output's place, types, names.
   public init(_ input: String, to output: String, options: ConversionOptions) throws {
@@ -75,15 +78,20 @@ public struct Conversion: Sendable {
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
     let mapped = try Conversion.mapped(store, input, options)
-    expressions = try Conversion.typed(mapped, options.types, input)
-    items = zip(mapped, expressions).map { tensor, expression in
-      Item(
-        name: tensor.name, sources: expression.sources.map(\.name), steps: expression.steps,
-        from: tensor.expression.dtype, to: expression.dtype, shape: expression.shape,
-        byteCount: expression.byteCount ?? 0)
+    planned = try Conversion.typed(mapped, options.types, input)
+    let entries = planned.map { $0.entry() }
+    let hasBlocks = format is GGUF
+    items = zip(planned, entries).map { Conversion.item($0, $1, hasBlocks: hasBlocks) }
+    let encoded = planned.filter { $0.encoding != nil }
+    guard encoded.isEmpty || hasBlocks else {
+      throw BessemerError(
+        .usage, "--dtype \(encoded[0].encoding?.rawValue ?? "") is an encoding of GGUF files, not of \(format.name)")
     }
-    let planned = zip(items, expressions).map { item, expression in CheckpointEntry(item.name, expression) }
-    try inFile(output) { try format.check(planned, metadata: store.metadata) }
+    guard encoded.isEmpty || !options.isLossless else {
+      throw BessemerError(
+        .comparison, "encoding \(encoded.count) tensors in blocks changes values; nothing is written", file: input)
+    }
+    try inFile(output) { try format.check(entries, metadata: store.metadata) }
   }
 
   /// Bytes of all tensors of the output.
@@ -94,8 +102,8 @@ public struct Conversion: Sendable {
   public func measure(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
     var items = items
     var done = 0
-    for (index, expression) in expressions.enumerated() where items[index].to != items[index].from {
-      let losses = try expression.forEachPiece { piece in
+    for (index, tensor) in planned.enumerated() where items[index].to != items[index].from {
+      let losses = try tensor.expression.forEachPiece { piece in
         done += piece.count
         progress(done, byteCount)
       }
@@ -118,13 +126,15 @@ public struct Conversion: Sendable {
     // Ranks hold parts of tensors, some of them several times: what casts do is counted once before.
     let isCut = options.writing.strategy != nil
     let measured = try options.isLossless || isCut ? measure(progress: progress) : items
-    let work = Work(total: byteCount, progress: progress)
-    let entries = zip(items, expressions).enumerated().map { index, pair in
-      let (item, expression) = pair
+    // Blocks that stay as they are cost next to nothing.
+    let made = planned.filter { !$0.entry().isEncoded || !(format is GGUF) }
+    let work = Work(total: made.reduce(0) { $0 + ($1.expression.byteCount ?? 0) }, progress: progress)
+    let entries = zip(items, planned).enumerated().map { index, pair in
+      let (item, tensor) = pair
       let note: @Sendable (CastLosses) -> Void = { losses in
         if item.to != item.from { work.note(Conversion.count(losses, item), at: index) }
       }
-      return CheckpointEntry(item.name, expression, note: note) { work.add($0) }
+      return tensor.entry(note: note) { work.add($0) }
     }
     if let limit = options.shardByteCount {
       let writer = try ShardedWriter(
@@ -170,6 +180,17 @@ extension Conversion {
   /// What a cast did; one that changes no value is not counted while it runs.
   private static func count(_ losses: CastLosses, _ item: Item) -> CastLosses.Count {
     losses.counts.isEmpty ? CastLosses.Count(examined: Tensor.elementCount(of: item.shape) ?? 0) : losses.total
+  }
+
+  private static func item(_ tensor: Planned, _ entry: CheckpointEntry, hasBlocks: Bool) -> Item {
+    let expression = tensor.expression
+    let encoding = hasBlocks ? entry.encoding : nil
+    var storedFrom = tensor.source.rawValue
+    if case .blocks(let type) = expression.sources.first?.layout { storedFrom = type.rawValue }
+    return Item(
+      name: tensor.name, sources: expression.sources.map(\.name), steps: expression.steps, from: tensor.source,
+      to: expression.dtype, storedFrom: storedFrom, storedTo: encoding?.rawValue ?? expression.dtype.rawValue,
+      shape: expression.shape, byteCount: (hasBlocks ? entry.storedByteCount : expression.byteCount) ?? 0)
   }
 
   /// The format to write.
