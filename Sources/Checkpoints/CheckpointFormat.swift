@@ -50,7 +50,7 @@ public struct CheckpointEntry: Sendable {
   public let encoding: BlockType?
   /// What the tensor is computed by, where it is known.
   public let expression: TensorExpression?
-  private let observers: Observers
+  private let evaluation: Evaluation
   private let produce: @Sendable (any ByteSink) throws -> Void
   private let storedBlocks: (@Sendable () throws -> Bytes?)?
 
@@ -66,7 +66,7 @@ public struct CheckpointEntry: Sendable {
     self.encoding = encoding
     self.produce = produce
     expression = nil
-    observers = Observers()
+    evaluation = Evaluation()
     storedBlocks = nil
   }
 
@@ -83,7 +83,7 @@ public struct CheckpointEntry: Sendable {
       (encoding, storedBlocks) = (nil, nil)
     }
     expression = TensorExpression(entry)
-    observers = Observers()
+    evaluation = Evaluation()
   }
 
   /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with its blocks if it is one that
@@ -91,24 +91,27 @@ public struct CheckpointEntry: Sendable {
   /// written, `progress` the bytes of each piece.
   public init(
     _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil, keepsBlocks: Bool = true,
-    note: @escaping @Sendable (CastLosses) -> Void = { _ in }, progress: @escaping @Sendable (Int) -> Void = { _ in }
-  ) { self.init(name, expression, encoding, keepsBlocks, Observers(note: note, progress: progress)) }
+    evaluator: TensorEvaluator? = nil, note: @escaping @Sendable (CastLosses) -> Void = { _ in },
+    progress: @escaping @Sendable (Int) -> Void = { _ in }
+  ) {
+    self.init(name, expression, encoding, keepsBlocks, Evaluation(evaluator: evaluator, note: note, progress: progress))
+  }
 
   private init(
     _ name: TensorName, _ expression: TensorExpression, _ encoding: BlockType?, _ keepsBlocks: Bool,
-    _ observers: Observers
+    _ evaluation: Evaluation
   ) {
     self.name = name
     dtype = expression.dtype
     shape = expression.shape
     self.expression = expression
-    self.observers = observers
+    self.evaluation = evaluation
     produce = { sink in
-      let losses = try expression.forEachPiece { piece in
+      let losses = try (evaluation.evaluator ?? TensorEvaluator()).forEachPiece(expression) { piece in
         try sink.write(piece)
-        observers.progress(piece.count)
+        evaluation.progress(piece.count)
       }
-      observers.note(losses)
+      evaluation.note(losses)
     }
     guard let entry = expression.identity, case .blocks(let type) = entry.layout, encoding ?? type == type,
       entry.shape.last == expression.shape.last, keepsBlocks || encoding != nil
@@ -122,11 +125,12 @@ public struct CheckpointEntry: Sendable {
 
   /// Another tensor in place of this one, such as a part of it.
   func replacing(_ expression: TensorExpression) -> CheckpointEntry {
-    CheckpointEntry(name, expression, nil, false, observers)
+    CheckpointEntry(name, expression, nil, false, evaluation)
   }
 
-  /// Who is told of what is written.
-  private struct Observers: Sendable {
+  /// How an expression is computed, and who is told of what is written.
+  private struct Evaluation: Sendable {
+    var evaluator: TensorEvaluator?
     var note: @Sendable (CastLosses) -> Void = { _ in }
     var progress: @Sendable (Int) -> Void = { _ in }
   }

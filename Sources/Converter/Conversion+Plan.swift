@@ -25,10 +25,12 @@ extension Conversion {
 
     /// What is written; `note` gets what casts do, `progress` the bytes of each piece.
     func entry(
+      evaluator: TensorEvaluator? = nil,
       note: @escaping @Sendable (CastLosses) -> Void = { _ in }, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) -> CheckpointEntry {
       CheckpointEntry(
-        name, expression, encoding: encoding, keepsBlocks: keepsBlocks, note: note, progress: progress)
+        name, expression, encoding: encoding, keepsBlocks: keepsBlocks, evaluator: evaluator, note: note,
+        progress: progress)
     }
   }
 

@@ -60,6 +60,7 @@ public struct Conversion: Sendable {
   private let format: any WritableCheckpointFormat
   private let store: TensorStore
   private let planned: [Planned]
+  private let evaluator: TensorEvaluator
 
   /// Reads the headers of the input and checks everything but values: the output's place, types, names.
   public init(_ input: String, to output: String, options: ConversionOptions) throws {
@@ -77,6 +78,7 @@ public struct Conversion: Sendable {
     store = try options.reading.applied(to: source).read(input)
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
+    evaluator = TensorEvaluator(threads: Machine.processorCount, spoolFolder: folderPath(of: output))
     let mapped = try Conversion.mapped(store, input, options)
     planned = try Conversion.typed(mapped, options.types, input)
     let entries = planned.map { $0.entry() }
@@ -103,7 +105,7 @@ public struct Conversion: Sendable {
     var items = items
     var done = 0
     for (index, tensor) in planned.enumerated() where items[index].to != items[index].from {
-      let losses = try tensor.expression.forEachPiece { piece in
+      let losses = try evaluator.forEachPiece(tensor.expression) { piece in
         done += piece.count
         progress(done, byteCount)
       }
@@ -134,7 +136,7 @@ public struct Conversion: Sendable {
       let note: @Sendable (CastLosses) -> Void = { losses in
         if item.to != item.from { work.note(Conversion.count(losses, item), at: index) }
       }
-      return tensor.entry(note: note) { work.add($0) }
+      return tensor.entry(evaluator: evaluator, note: note) { work.add($0) }
     }
     if let limit = options.shardByteCount {
       let writer = try ShardedWriter(

@@ -114,17 +114,26 @@ public struct TensorStore: Sendable {
       self.init(name, expression.dtype, expression.shape, file, .rowMajor, .computed(expression))
     }
 
-    /// Whether a part of the bytes is made without the others.
-    var isLazy: Bool {
-      if case .lazy = content { return true }
-      if case .blocks = layout { return true }
-      return false
-    }
-
     /// What computes the tensor from others; nil for one that is stored.
     var expression: TensorExpression? {
       if case .computed(let expression) = content { return expression }
       return nil
+    }
+
+    /// What makes the bytes where they are asked for, if something does.
+    var lazy: (any LazyBytes)? {
+      if case .lazy(let lazy) = content { return lazy }
+      return nil
+    }
+
+    /// The bytes piece by piece; nil where they lie together.
+    var stream: Stream? {
+      switch content {
+      case .whole: nil
+      case .pieces(let stream): stream
+      case .lazy(let lazy): { try lazy.forEachPiece(0..<lazy.count, $0) }
+      case .computed(let expression): { try TensorEvaluator().forEachPiece(expression, $0) }
+      }
     }
 
     /// The same tensor under another name.
@@ -163,38 +172,15 @@ public struct TensorStore: Sendable {
     /// does a large tensor take no memory.
     public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
       if case .blocks(let type) = layout { return try type.forEachPiece(0..<byteCount / 4, of: stored(), body) }
+      guard let stream else { return try body(tensor().bytes) }
       var count = 0
-      func counted(_ piece: Bytes) throws {
-        count += piece.count
-        try body(piece)
-      }
-      switch content {
-      case .whole: return try body(tensor().bytes)
-      case .pieces(let stream): try stream(counted)
-      case .lazy(let lazy): try lazy.forEachPiece(0..<lazy.count, counted)
-      case .computed(let expression): try expression.forEachPiece(counted)
+      try stream {
+        count += $0.count
+        try body($0)
       }
       guard count == byteCount else {
         throw BessemerError(.tensorLayout, "\(type) does not take \(count) bytes", file: file)
       }
-    }
-
-    /// The bytes in row-major order, for reading in any order: the windows of mapped files that they are, those made
-    /// where they are asked for, else memory.
-    package func bytes() throws -> TensorBytes {
-      if case .blocks(let type) = layout { return TensorBytes(DecodedBlocks(blocks: try stored(), type: type)) }
-      switch content {
-      case .whole: return TensorBytes(try tensor().bytes)
-      case .lazy(let lazy): return TensorBytes(lazy)
-      case .pieces, .computed: break
-      }
-      var bytes = TensorBytes()
-      var isMapped = true
-      try forEachPiece { piece in
-        isMapped = isMapped && piece.mapping != nil
-        if isMapped { bytes.append(piece) }
-      }
-      return isMapped ? bytes : TensorBytes(try tensor().bytes)
     }
 
     /// The panels as they lie in the file; nil for a tensor in row-major layout.

@@ -9,6 +9,9 @@ int sys_open_input(const char *path);
 int sys_open_input_at(int folder, const char *name, int links);
 int sys_open_folder(const char *path);
 
+// A file in a folder that has no name and goes away when it is closed.
+int sys_open_temporary(const char *folder);
+
 // Reserves disk space for `size` bytes; a file system that cannot is no error. The end of the file moves there.
 int sys_reserve(int fd, int64_t size);
 // copy_file_range from explicit offsets; the number of bytes copied, 0 at the end of the input.

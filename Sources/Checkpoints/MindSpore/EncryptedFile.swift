@@ -58,7 +58,9 @@ final class EncryptedFile: RecordSource {
   }
 
   func bytes(_ range: Range<Int>) throws -> Bytes {
-    try Bytes(byteCount: range.count) { try read(range, into: $0) }
+    try Bytes(byteCount: range.count) { target in
+      if let base = target.baseAddress { try read(range, into: base) }
+    }
   }
 
   func forEachPiece(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws {

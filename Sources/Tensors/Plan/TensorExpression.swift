@@ -176,6 +176,12 @@ public struct TensorExpression: Sendable {
     return TensorExpression(plan: plan.cast(to: dtype), steps: steps + ["cast \(self.dtype) to \(dtype)"])
   }
 
+  /// Gives the bytes in row-major order to `body`, one piece at a time, see ``TensorEvaluator``.
+  @discardableResult
+  public func forEachPiece(_ body: (Bytes) throws -> Void) throws -> CastLosses {
+    try TensorEvaluator().forEachPiece(self, body)
+  }
+
   private func axis(_ axis: Int) throws -> Int {
     let own = axis < 0 ? axis + shape.count : axis
     guard shape.indices.contains(own) else { throw misfit("has no axis \(axis)") }
