@@ -8,6 +8,7 @@ enum CheckpointFormats {
   static let all: [any CheckpointFormat] = [
     DistributedCheckpoint(),
     GGUF(),
+    HDF5(),
     MindSporeCheckpoint(),
     MindSporeSafetensors(),
     NPZ(),

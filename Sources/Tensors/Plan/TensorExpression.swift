@@ -170,9 +170,10 @@ public struct TensorExpression: Sendable {
 
   /// Each element converted, see ``Tensor/cast(to:)``.
   public func cast(to dtype: DType) throws -> TensorExpression {
-    guard !dtype.isComplex, !self.dtype.isComplex || dtype == self.dtype, Tensor.byteCount(dtype, shape: shape) != nil
-    else { throw BessemerError(.unsupportedType, "\(type) does not become \(dtype.longName)") }
     if dtype == self.dtype { return self }
+    guard !dtype.isComplex, !self.dtype.isComplex, Tensor.byteCount(dtype, shape: shape) != nil else {
+      throw BessemerError(.unsupportedType, "\(type) does not become \(dtype.longName)")
+    }
     return TensorExpression(plan: plan.cast(to: dtype), steps: steps + ["cast \(self.dtype) to \(dtype)"])
   }
 
