@@ -27,6 +27,10 @@ extension CheckpointFormat {
 public protocol WritableCheckpointFormat: CheckpointFormat {
   /// Whether files keep text metadata.
   var keepsMetadata: Bool { get }
+  /// Whether a folder is written, not a file; it is not by default.
+  var writesFolder: Bool { get }
+  /// Whether an existing folder holds nothing but such a checkpoint, so that one may take its place.
+  func mayReplace(folder path: String) throws -> Bool
 
   /// What keeps the format from holding these tensors and texts, one line each; empty when nothing does.
   func problems(_ entries: [CheckpointEntry], metadata: [TensorName: String]) -> [String]
@@ -44,8 +48,17 @@ public struct CheckpointEntry: Sendable {
   /// The encoding that a float32 tensor gets in a format that has it; nil for plain elements. Other formats store the
   /// elements all the same.
   public let encoding: BlockType?
+  /// What the tensor is computed by, where it is known.
+  public let expression: TensorExpression?
+  private let evaluate: Evaluate
   private let produce: @Sendable (any ByteSink) throws -> Void
   private let storedBlocks: (@Sendable () throws -> Bytes?)?
+
+  /// Gives the bytes of an expression piece by piece, in order.
+  public typealias Evaluate =
+    @Sendable (
+      _ expression: TensorExpression, _ body: (Bytes) throws -> Void
+    ) throws -> Void
 
   /// `produce` writes exactly the bytes that type and shape take, in pieces of at most 1 MB to keep memory small, or as
   /// windows of mapped files. It may be called more than once.
@@ -58,6 +71,8 @@ public struct CheckpointEntry: Sendable {
     self.shape = shape
     self.encoding = encoding
     self.produce = produce
+    expression = nil
+    evaluate = CheckpointEntry.evaluate
     storedBlocks = nil
   }
 
@@ -73,18 +88,22 @@ public struct CheckpointEntry: Sendable {
     } else {
       (encoding, storedBlocks) = (nil, nil)
     }
+    expression = TensorExpression(entry)
+    evaluate = CheckpointEntry.evaluate
   }
 
   /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with its blocks if it is one that
-  /// is stored so, stays as it is and is not to be decoded. `produce` writes the bytes of the expression.
+  /// is stored so, stays as it is and is not to be decoded.
   public init(
     _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil, keepsBlocks: Bool = true,
-    produce: @escaping @Sendable (any ByteSink) throws -> Void
+    evaluate: @escaping Evaluate = CheckpointEntry.evaluate
   ) {
     self.name = name
     dtype = expression.dtype
     shape = expression.shape
-    self.produce = produce
+    self.expression = expression
+    self.evaluate = evaluate
+    produce = { sink in try evaluate(expression) { try sink.write($0) } }
     guard let entry = expression.identity, case .blocks(let type) = entry.layout, encoding ?? type == type,
       entry.shape.last == expression.shape.last, keepsBlocks || encoding != nil
     else {
@@ -93,6 +112,16 @@ public struct CheckpointEntry: Sendable {
     }
     self.encoding = type
     storedBlocks = { try entry.blocks()?.bytes }
+  }
+
+  /// Another tensor in place of this one, such as a part of it.
+  func replacing(_ expression: TensorExpression) -> CheckpointEntry {
+    CheckpointEntry(name, expression, keepsBlocks: false, evaluate: evaluate)
+  }
+
+  /// Gives the bytes one piece at a time.
+  @Sendable public static func evaluate(_ expression: TensorExpression, _ body: (Bytes) throws -> Void) throws {
+    try expression.forEachPiece(body)
   }
 
   /// Whether blocks of ``encoding`` exist already.
@@ -119,6 +148,9 @@ public struct CheckpointEntry: Sendable {
 }
 
 extension WritableCheckpointFormat {
+  public var writesFolder: Bool { false }
+  public func mayReplace(folder path: String) throws -> Bool { false }
+
   /// Throws ``ErrorCode/unsupportedType`` when the format cannot hold these tensors, with all reasons.
   public func check(_ entries: [CheckpointEntry], metadata: [TensorName: String]) throws {
     var problems = problems(entries, metadata: metadata)

@@ -25,7 +25,10 @@ extension Conversion {
     if let word = options.format {
       format = try CheckpointFormats.format(word: word)
     } else {
-      format = options.shardByteCount != nil ? SafetensorsFormat() : CheckpointFormats.format(named: output)
+      let isRanks = options.writing.strategy != nil
+      format =
+        options.shardByteCount != nil
+        ? SafetensorsFormat() : isRanks ? MindSporeCheckpoint() : CheckpointFormats.format(named: output)
     }
     guard let format else {
       let writable = CheckpointFormats.all.filter { $0 is any WritableCheckpointFormat }
@@ -38,15 +41,9 @@ extension Conversion {
     guard options.shardByteCount == nil || format is SafetensorsFormat else {
       throw BessemerError(.usage, "only safetensors are written in shards, not \(format.name)")
     }
-    guard options.writesChecksum || options.encryption != nil else { return format }
-    guard format is MindSporeCheckpoint else {
-      let option = options.writesChecksum ? "--crc" : "--enc-mode"
-      throw BessemerError(.usage, "\(option) is for MindSpore checkpoints, not for \(format.name)")
-    }
-    guard !options.writesChecksum || options.encryption == nil else {
-      throw BessemerError(.usage, "MindSpore does not load encrypted checkpoints with a checksum; leave out --crc")
-    }
-    return MindSporeCheckpoint(writesChecksum: options.writesChecksum, encryption: options.encryption)
+    var writing = options.writing
+    writing.sourceStrategy = options.reading.strategy
+    return try writing.applied(to: format)
   }
 
   /// Throws when tensors are to be encoded in blocks that the format has not, or without loss.
@@ -66,7 +63,10 @@ extension Conversion {
   }
 
   /// Says before any work what writing would say in the end.
-  static func checkOutput(_ output: String, _ input: String, _ options: ConversionOptions) throws {
+  static func checkOutput(
+    _ output: String, _ input: String, _ format: any WritableCheckpointFormat, _ options: ConversionOptions
+  ) throws {
+    let isFolder = options.shardByteCount != nil || format.writesFolder
     if let target = realPath(output), target == realPath(input) {
       throw BessemerError(.outputIsInput, "is the input itself", file: output)
     }
@@ -77,20 +77,18 @@ extension Conversion {
       }
     }
     if options.resumes, options.shardByteCount == nil {
-      throw BessemerError(.usage, "--resume is for folders of shards, see --shard-size; a file is written anew")
+      throw BessemerError(.usage, "--resume is for folders of shards, see --shard-size; all else is written anew")
     }
-    guard options.shardByteCount != nil, exists(output), try isFolder(output) else {
-      return try Bundles.checkOutput(
-        output, overwrite: options.overwrite, kind: options.shardByteCount == nil ? .file : .folder)
+    guard isFolder, exists(output), try Converter.isFolder(output) else {
+      return try Bundles.checkOutput(output, overwrite: options.overwrite, kind: isFolder ? .folder : .file)
     }
     if try InputFolder(path: output).names(limit: 1 << 20).isEmpty { return }
     guard options.overwrite else {
       throw BessemerError(
         .outputExists, "exists already; nothing was touched (pass --overwrite to replace it)", file: output)
     }
-    guard try mayReplace(output) else {
-      throw BessemerError(
-        .outputExists, "holds more than shards, their index and a model's small files; it is left alone", file: output)
+    guard try format.writesFolder ? format.mayReplace(folder: output) : mayReplace(output) else {
+      throw BessemerError(.outputExists, "holds more than such a checkpoint; it is left alone", file: output)
     }
   }
 

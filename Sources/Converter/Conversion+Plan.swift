@@ -20,9 +20,9 @@ extension Conversion {
       }
     }
 
-    /// What is written; `produce` writes the bytes of the expression.
-    func entry(produce: @escaping @Sendable (any ByteSink) throws -> Void = { _ in }) -> CheckpointEntry {
-      CheckpointEntry(name, expression, encoding: encoding, keepsBlocks: keepsBlocks, produce: produce)
+    /// What is written.
+    func entry(evaluate: @escaping CheckpointEntry.Evaluate = CheckpointEntry.evaluate) -> CheckpointEntry {
+      CheckpointEntry(name, expression, encoding: encoding, keepsBlocks: keepsBlocks, evaluate: evaluate)
     }
   }
 

@@ -64,7 +64,7 @@ public struct Conversion: Sendable {
     if case .bundle = try ModelLocation(input) {
       throw BessemerError(.wrongFormat, "is a bundle; convert takes a checkpoint", file: input)
     }
-    try Conversion.checkOutput(output, input, options)
+    try Conversion.checkOutput(output, input, format, options)
     let source = try CheckpointFormats.format(at: input)
     sourceFormat = source.name
     store = try options.reading.applied(to: source).read(input)
@@ -90,7 +90,8 @@ public struct Conversion: Sendable {
     ties = try Conversion.ties(store)
     memory = try ConversionMemory(
       tensorCount: store.entries.count + planned.count, options.resources,
-      computes: options.ledger != nil || planned.contains { $0.expression.identity == nil })
+      computes: options.ledger != nil || options.writing.strategy != nil
+        || planned.contains { $0.expression.identity == nil })
     evaluator = TensorEvaluator(
       threads: options.resources.threads, memoryByteCount: memory.pieceByteCount, spoolFolder: folderPath(of: output))
   }
@@ -101,17 +102,18 @@ public struct Conversion: Sendable {
   /// Finds out what the casts do without writing anything. Throws ``ErrorCode/comparison`` when a value would change
   /// and none may. `progress` gets the bytes done and the bytes in all.
   public func measure(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
-    let cast = items.indices.filter { items[$0].isCast }
+    try finished(examine(items.indices.filter { items[$0].isCast }, progress))
+  }
+
+  /// Reads tensors, and notes what casts do and, for a ledger, digests.
+  private func examine(
+    _ indices: [Int], _ progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
+  ) throws -> ConversionWork {
     let work = ConversionWork(
-      total: cast.reduce(0) { $0 + (planned[$1].expression.byteCount ?? 0) }, progress: progress)
-    for index in cast {
-      let losses = try evaluator.forEachPiece(planned[index].expression) { work.add($0.count) }
-      let total = losses.total(of: items[index])
-      work.note(index) { $0.losses = total }
-    }
-    let measured = finished(work)
-    let lossy = measured.filter { $0.losses?.isLossy ?? false }
-    guard options.isLossless, let first = lossy.first else { return measured }
+      total: indices.reduce(0) { $0 + (planned[$1].expression.byteCount ?? 0) }, progress: progress)
+    for index in indices { try evaluate(index, planned[index].expression, work) { _ in } }
+    let lossy = finished(work).filter { $0.losses?.isLossy ?? false }
+    guard options.isLossless, let first = lossy.first else { return work }
     let lines = lossy.map { item in
       "\(quoted(item.name.string)): \(item.losses?.changed ?? 0) of \(item.losses?.examined ?? 0) values as \(item.to)"
     }
@@ -124,12 +126,24 @@ public struct Conversion: Sendable {
   /// Writes the output, whole or not at all, and returns what became of each tensor. With
   /// ``ConversionOptions/isLossless`` everything is measured first.
   public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
-    if options.isLossless { _ = try measure(progress: progress) }
+    // Ranks hold parts of tensors, some of them several times: what becomes of the whole is found out before.
+    let isCut = options.writing.strategy != nil
+    var examined: ConversionWork?
+    if options.isLossless || isCut {
+      examined = try examine(
+        items.indices.filter { items[$0].isCast || isCut && options.ledger != nil }, progress)
+    }
     // Blocks that stay as they are cost next to nothing.
     let made = planned.filter { !$0.entry().isEncoded || !(format is GGUF) }
     let work = ConversionWork(total: made.reduce(0) { $0 + ($1.expression.byteCount ?? 0) }, progress: progress)
     let entries = planned.indices.map { index in
-      planned[index].entry { sink in try write(index, to: sink, work) }
+      planned[index].entry { expression, body in
+        guard isCut else { return try evaluate(index, expression, work, body) }
+        try evaluator.forEachPiece(expression) { piece in
+          try body(piece)
+          work.add(piece.count)
+        }
+      }
     }
     let ledger = try options.ledger.map { try Ledger(path: $0, overwrite: options.overwrite) }
     if options.shardByteCount == nil {
@@ -137,16 +151,19 @@ public struct Conversion: Sendable {
     } else {
       try writeShards(entries, work)
     }
-    let written = finished(work)
-    try ledger?.write(self, written, work)
+    let results = isCut ? examined ?? work : work
+    let written = finished(results)
+    try ledger?.write(self, written, results)
     return written
   }
 
-  /// Writes the bytes of a tensor and notes what became of them.
-  private func write(_ index: Int, to sink: any ByteSink, _ work: ConversionWork) throws {
-    let (item, expression) = (items[index], planned[index].expression)
+  /// Gives the bytes of a tensor to `body` and notes what became of them.
+  private func evaluate(
+    _ index: Int, _ expression: TensorExpression, _ work: ConversionWork, _ body: (Bytes) throws -> Void
+  ) throws {
+    let item = items[index]
     func pass(_ piece: Bytes) throws {
-      try sink.write(piece)
+      try body(piece)
       work.add(piece.count)
     }
     var losses = CastLosses()

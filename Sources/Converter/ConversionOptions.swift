@@ -18,12 +18,10 @@ public struct ConversionOptions: Sendable {
   public var isLossless = false
   /// A file that gets a line on each tensor of the output.
   public var ledger: String?
-  /// Whether a MindSpore checkpoint gets a checksum.
-  public var writesChecksum = false
-  /// What a MindSpore checkpoint is encrypted with.
-  public var encryption: Encryption?
   /// How the input is read.
   public var reading = ReadOptions()
+  /// What is asked of the format that is written.
+  public var writing = WriteOptions()
   public var overwrite = false
   public var resources = Resources()
 
