@@ -56,5 +56,6 @@ void test_attention(void);
 void test_rows(void);
 void test_elementwise(void);
 void test_copy(void);
+void test_numbers(void);
 
 #endif

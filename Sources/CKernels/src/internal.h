@@ -50,6 +50,11 @@ typedef struct {
   /// what was accumulated before.
   float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
   void (*scale)(float *y, const float *x, float factor, size_t n);
+  void (*widen[9])(double *dst, const void *src, size_t n);  ///< by bk_number, to BK_NUMBER_U64
+  void (*summarize)(const double *x, size_t n, bk_summary *out);
+  void (*difference)(const double *a, const double *b, size_t n, bk_difference *out);
+  /// The two sums of a row, by log2 of the element's size; first_sums and second_sums [n] are added to, or NULL.
+  uint64_t (*mix_row[4])(const void *src, size_t n, uint32_t *first_sums, uint32_t *second_sums);
   float (*probe_read)(const void *data, size_t bytes);
   double (*probe_fma)(size_t iterations);
 } bk_table;

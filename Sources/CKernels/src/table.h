@@ -26,6 +26,11 @@ const bk_table BK_TABLE = {
     .mask = mask_row,
     .softmax_step = softmax_step,
     .scale = scale_row,
+    .widen = {doubles_f32, doubles_bf16, doubles_f16, doubles_int16_t, doubles_uint16_t, doubles_int32_t, doubles_uint32_t,
+              doubles_int64_t, doubles_uint64_t},
+    .summarize = summarize,
+    .difference = difference,
+    .mix_row = {mix_row_8, mix_row_16, mix_row_32, mix_row_64},
     .probe_read = probe_read,
     .probe_fma = probe_fma,
 };

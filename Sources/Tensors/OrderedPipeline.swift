@@ -1,24 +1,23 @@
-import Dispatch
-import Tensors
+internal import Dispatch
 
 /// Makes numbered pieces on several threads and hands them on in order, while the next ones are being made.
 ///
 /// The result does not depend on the number of threads. Memory: two slots per thread.
-struct OrderedPipeline<Slot: AnyObject> {
+package struct OrderedPipeline<Slot: AnyObject> {
   /// More threads do not help what writes in order.
-  static var maximumThreadCount: Int { 8 }
+  package static var maximumThreadCount: Int { 8 }
 
   private let batches: [[Slot]]
 
   /// `makeSlot` makes the memory for one piece.
-  init(threads: Int, makeSlot: () throws -> Slot) rethrows {
+  package init(threads: Int, makeSlot: () throws -> Slot) rethrows {
     let count = max(1, min(threads, OrderedPipeline.maximumThreadCount))
     batches = try (0..<(count == 1 ? 1 : 2)).map { _ in try (0..<count).map { _ in try makeSlot() } }
   }
 
   /// Calls `produce` for each piece, on any thread, and then `consume` with the same slot, in order.
   /// Throws the error of the first piece that has one.
-  func run(
+  package func run(
     _ pieceCount: Int, produce: (Int, Slot) throws -> Void, consume: (Int, Slot) throws -> Void
   ) throws {
     guard batches.count > 1, pieceCount > 1 else {
@@ -49,7 +48,7 @@ struct OrderedPipeline<Slot: AnyObject> {
 
 /// Runs `body` for each number below `count` on the system's threads. Throws the error of the lowest number that has
 /// one.
-func parallel(_ count: Int, _ body: (Int) throws -> Void) throws {
+package func parallel(_ count: Int, _ body: (Int) throws -> Void) throws {
   let errors = Errors(count: count)
   withoutActuallyEscaping(body) { body in
     let shared = Shared(value: body)
