@@ -40,6 +40,7 @@ public let architectures: [any Architecture.Type] = [
   GPT2.self,
   Glm4.self,
   Glm4MoE.self,
+  GlmImage.self,
   Llama.self,
   PanguProMoE.self,
   Qwen2.self,

@@ -48,8 +48,10 @@ public struct GraphBuilder {
 
   mutating func update(_ state: ValueID, _ value: ValueID) { graph.setUpdate(value, of: state) }
 
-  /// Declares an output, widened to float32.
-  mutating func output(_ name: String, _ value: ValueID) throws { graph.addOutput(name, try cast(value, .float32)) }
+  /// Declares an output; floating point is widened to float32.
+  mutating func output(_ name: String, _ value: ValueID) throws {
+    graph.addOutput(name, type(of: value).dtype.isFloat ? try cast(value, .float32) : value)
+  }
 
   func type(of value: ValueID) -> TensorType { graph.type(of: value) }
 
@@ -114,11 +116,15 @@ public struct GraphBuilder {
     try add(Add(), x, scalar(term, type(of: x).dtype))
   }
 
-  /// `x · Wᵀ + b` with `NAME.weight` [outputs, inputs] and, if asked, `NAME.bias` [outputs].
-  mutating func linear(_ x: ValueID, _ name: String, outputs: Int, inputs: Int, bias: Bool) throws -> ValueID {
+  /// `x · Wᵀ + b` with `NAME.weight` [outputs, inputs] and, if asked, `NAME.bias` [outputs]. A weight that is `stored`
+  /// in another shape, as that of a convolution, is taken as [outputs, inputs].
+  mutating func linear(
+    _ x: ValueID, _ name: String, outputs: Int, inputs: Int, bias: Bool, stored: [Int]? = nil
+  ) throws -> ValueID {
     try within(name) { b in
       let dtype = b.type(of: x).dtype
-      let weight = try b.cast(b.weight(name + ".weight", [outputs, inputs]), dtype)
+      var weight = try b.cast(b.weight(name + ".weight", stored ?? [outputs, inputs]), dtype)
+      if stored != nil { weight = try b.add(Reshape(shape: [outputs, inputs]), weight) }
       let product = try b.add(MatMul(), x, b.add(Transpose(permutation: [1, 0]), weight))
       guard bias else { return product }
       return try b.add(Add(), product, b.cast(b.weight(name + ".bias", [outputs]), dtype))

@@ -41,23 +41,38 @@ public struct CheckpointEntry: Sendable {
   public let name: TensorName
   public let dtype: DType
   public let shape: [Int]
+  /// The encoding that a float32 tensor gets in a format that has it; nil for plain elements. Other formats store the
+  /// elements all the same.
+  public let encoding: BlockType?
   private let produce: @Sendable (any ByteSink) throws -> Void
+  private let storedBlocks: (@Sendable () throws -> Bytes?)?
 
   /// `produce` writes exactly the bytes that type and shape take, in pieces of at most 1 MB to keep memory small, or as
   /// windows of mapped files. It may be called more than once.
   public init(
-    _ name: TensorName, _ dtype: DType, shape: [Int], produce: @escaping @Sendable (any ByteSink) throws -> Void
+    _ name: TensorName, _ dtype: DType, shape: [Int], encoding: BlockType? = nil,
+    produce: @escaping @Sendable (any ByteSink) throws -> Void
   ) {
     self.name = name
     self.dtype = dtype
     self.shape = shape
+    self.encoding = encoding
     self.produce = produce
+    storedBlocks = nil
   }
 
-  /// A tensor of a checkpoint, unchanged.
+  /// A tensor of a checkpoint, unchanged: with its blocks if it is stored so.
   public init(_ entry: TensorStore.Entry) {
-    self.init(entry.name, entry.dtype, shape: entry.shape) { sink in try entry.forEachPiece { try sink.write($0) } }
+    name = entry.name
+    dtype = entry.dtype
+    shape = entry.shape
+    if case .blocks(let type) = entry.layout { encoding = type } else { encoding = nil }
+    produce = { sink in try entry.forEachPiece { try sink.write($0) } }
+    storedBlocks = { try entry.blocks()?.bytes }
   }
+
+  /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.
+  public func blocks() throws -> Bytes? { try encoding == nil ? nil : storedBlocks?() }
 
   /// The bytes that the tensor takes; nil when the shape is out of limits.
   public var byteCount: Int? { Tensor.byteCount(dtype, shape: shape) }

@@ -11,7 +11,7 @@ public struct Inspection: Sendable {
     mutating func add(_ entry: TensorStore.Entry) {
       tensorCount += 1
       elementCount += Tensor.elementCount(of: entry.shape) ?? 0
-      byteCount += entry.byteCount
+      byteCount += entry.storedByteCount
     }
   }
 
@@ -21,8 +21,8 @@ public struct Inspection: Sendable {
   /// All tensors of the checkpoint, also those not asked for.
   public let weights: TensorStore
   public private(set) var total = Sum()
-  /// By element type, in the order in which types first occur.
-  public private(set) var byType: [(dtype: DType, sum: Sum)] = []
+  /// By what files hold, see ``TensorStore/Entry/storedTypeName``, in the order in which types first occur.
+  public private(set) var byType: [(type: String, sum: Sum)] = []
   /// By file, in the order in which files first occur.
   public private(set) var byFile: [(file: String, sum: Sum)] = []
 
@@ -43,16 +43,16 @@ public struct Inspection: Sendable {
     } else {
       entries = weights.entries
     }
-    var types: [DType: Int] = [:]
+    var types: [String: Int] = [:]
     var files: [String: Int] = [:]
     // Tensors of a file stand together: the file's name is looked up once for all of them.
     var (file, position) = ("", -1)
     for entry in entries {
       total.add(entry)
-      let type = types[entry.dtype] ?? byType.count
+      let type = types[entry.storedTypeName] ?? byType.count
       if type == byType.count {
-        types[entry.dtype] = type
-        byType.append((entry.dtype, Sum()))
+        types[entry.storedTypeName] = type
+        byType.append((entry.storedTypeName, Sum()))
       }
       byType[type].sum.add(entry)
       if position < 0 || entry.file != file {

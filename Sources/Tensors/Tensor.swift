@@ -105,17 +105,27 @@ public struct TensorStore: Sendable {
     public var type: TensorType { TensorType(dtype, shape: shape) }
     /// The bytes that the tensor takes.
     public var byteCount: Int { Tensor.byteCount(dtype, shape: shape) ?? 0 }
+    /// The bytes that it takes in its layout.
+    public var storedByteCount: Int { layout.byteCount(dtype, shape: shape) ?? 0 }
+    /// What the file holds: an element type, or the encoding of blocks.
+    public var storedTypeName: String {
+      if case .blocks(let type) = layout { return type.rawValue }
+      return dtype.rawValue
+    }
+
     /// The tensor; for a mapped file in row-major layout this costs nothing until its bytes are read.
     public func tensor() throws -> Tensor {
       switch layout {
       case .rowMajor: try Tensor(dtype, shape: shape, bytes: load())
       case .panels: try Tensor(dtype, shape: shape, panels: load())
+      case .blocks(let type): try Tensor(shape: shape, blocks: stored(), type)
       }
     }
 
     /// Gives the bytes in row-major order to `body`: at once where they lie together, else piece by piece. Only then
     /// does a large tensor take no memory.
     public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
+      if case .blocks(let type) = layout { return try type.forEachPiece(of: stored(), body) }
       guard let stream else { return try body(tensor().bytes) }
       var count = 0
       try stream {
@@ -128,11 +138,20 @@ public struct TensorStore: Sendable {
     }
 
     /// The panels as they lie in the file; nil for a tensor in row-major layout.
-    public func packed() throws -> Bytes? {
-      guard layout == .panels else { return nil }
+    public func packed() throws -> Bytes? { layout == .panels ? try stored() : nil }
+
+    /// The blocks as they lie in the file, and their encoding; nil for a tensor in any other layout.
+    public func blocks() throws -> (type: BlockType, bytes: Bytes)? {
+      guard case .blocks(let type) = layout else { return nil }
+      return (type, try stored())
+    }
+
+    /// The bytes in their layout.
+    private func stored() throws -> Bytes {
       let bytes = try load()
       guard layout.byteCount(dtype, shape: shape) == bytes.count else {
-        throw BessemerError(.tensorLayout, "\(type) does not have panels of \(bytes.count) bytes", file: file)
+        throw BessemerError(
+          .tensorLayout, "\(type) in the layout \(layout.rawValue) does not take \(bytes.count) bytes", file: file)
       }
       return bytes
     }
@@ -171,8 +190,8 @@ public struct TensorStore: Sendable {
     return try entry.tensor()
   }
 
-  /// Bytes of all tensors together.
-  public var byteCount: Int { entries.reduce(0) { $0 + $1.byteCount } }
+  /// Bytes of all tensors together, as they lie in their files.
+  public var byteCount: Int { entries.reduce(0) { $0 + $1.storedByteCount } }
 }
 
 /// Copies the pieces of a stream one after the other into `target`, which they fill.
