@@ -40,7 +40,9 @@ let package = Package(
       name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
     .target(name: "Runtime", dependencies: ["CKernels", "IR", "Tensors", "Tokenizers"], swiftSettings: settings),
-    .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors", "Tokenizers"], swiftSettings: settings),
+    .target(
+      name: "Validation", dependencies: ["CKernels", "Digests", "IR", "Runtime", "Tensors", "Tokenizers"],
+      swiftSettings: settings),
     .target(
       name: "Converter",
       dependencies: [
@@ -50,10 +52,10 @@ let package = Package(
     .executableTarget(
       name: "bessemer",
       dependencies: [
-        "Checkpoints", "Converter", "IR", "Passes", "Runtime", "Tensors", "Tokenizers", "Validation",
+        "Checkpoints", "Converter", "Digests", "IR", "Passes", "Runtime", "Tensors", "Tokenizers", "Validation",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings),
-    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors"], swiftSettings: settings),
+    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Safetensors", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "DigestsTests", dependencies: ["Digests", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(

@@ -102,6 +102,11 @@ public struct TensorStore: Sendable {
       self.stream = stream
     }
 
+    /// Whether the bytes come piece by piece, in order.
+    package var isStreamed: Bool {
+      if case .blocks = layout { return true }
+      return stream != nil
+    }
     public var type: TensorType { TensorType(dtype, shape: shape) }
     /// The bytes that the tensor takes.
     public var byteCount: Int { Tensor.byteCount(dtype, shape: shape) ?? 0 }

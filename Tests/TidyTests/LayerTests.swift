@@ -17,7 +17,7 @@ import Testing
     "Digests": ["CCrypto", "Tensors"],
     "Bundle": ["CSystem", "CZstd", "Digests", "IR", "Safetensors", "Tensors"],
     "Runtime": ["CKernels", "IR", "Tensors", "Tokenizers"],
-    "Validation": ["IR", "Runtime", "Tensors", "Tokenizers"],
+    "Validation": ["CKernels", "Digests", "IR", "Runtime", "Tensors", "Tokenizers"],
   ]
 
   /// Layers that only compute do not talk to the system.

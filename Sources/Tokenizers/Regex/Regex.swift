@@ -15,7 +15,7 @@ struct Regex: Sendable {
     @inline(__always)
     mutating func spend(_ count: Int = 1) throws(BessemerError) {
       steps -= count
-      if steps < 0 { throw BessemerError(.limit, "a pattern of the tokenizer takes too many steps on this text") }
+      if steps < 0 { throw BessemerError(.limit, "a pattern takes too many steps on this text") }
     }
   }
 
@@ -112,7 +112,7 @@ struct Regex: Sendable {
     while true {
       try budget.spend()
       guard choices.count < Self.choiceLimit else {
-        throw BessemerError(.limit, "a pattern of the tokenizer has too many open choices on this text")
+        throw BessemerError(.limit, "a pattern has too many open choices on this text")
       }
       var failed = false
       switch instructions[pc] {
