@@ -18,12 +18,16 @@ public struct SharedTensors: Sendable, Equatable {
   /// The groups among `entries`, by the order of their first tensors. Tensors without bytes share nothing. Only with
   /// `digests`, one for each, is content compared; tensors of one value throughout count then, too.
   public static func groups(_ entries: [TensorStore.Entry], digests: [Digest]? = nil) throws -> [SharedTensors] {
-    var places: [Place: [Int]] = [:]
-    for (index, entry) in entries.enumerated() where entry.byteCount > 0 {
-      // Only bytes that lie together have a place.
-      if let place = try Place(entry) { places[place, default: []].append(index) }
+    var groups: [([Int], Reason)] = []
+    // Only bytes that lie together have a place. Mostly none occurs twice, which sorting numbers tells soonest.
+    let addresses = try entries.map { try $0.mappedAddress() ?? 0 }
+    let sorted = addresses.sorted()
+    if zip(sorted, sorted.dropFirst()).contains(where: { $0 == $1 && $0 > 0 }) {
+      let places = Dictionary(grouping: entries.indices) {
+        Place(address: addresses[$0], byteCount: entries[$0].byteCount)
+      }
+      groups = places.filter { $0.key.address > 0 && $0.value.count > 1 }.map { ($0.value, .place) }
     }
-    var groups = places.values.filter { $0.count > 1 }.map { ($0, Reason.place) }
     if let digests {
       var known = Set(groups.map(\.0))
       for group in Dictionary(grouping: entries.indices, by: { digests[$0] }).values
@@ -39,11 +43,5 @@ public struct SharedTensors: Sendable, Equatable {
   private struct Place: Hashable {
     let address: UInt
     let byteCount: Int
-
-    init?(_ entry: TensorStore.Entry) throws {
-      guard let address = try entry.mappedAddress() else { return nil }
-      self.address = address
-      byteCount = entry.byteCount
-    }
   }
 }

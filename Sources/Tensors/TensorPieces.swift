@@ -5,11 +5,7 @@ extension TensorStore.Entry {
 
   /// Where in memory the bytes of a tensor lie that is a window of a mapped file: tensors of one place share their bytes.
   /// Nil for others.
-  package func mappedAddress() throws -> UInt? {
-    try window()?.withUnsafeBytes { raw in
-      raw.baseAddress.flatMap { LiveInputs.containing($0) == nil ? nil : UInt(bitPattern: $0) }
-    }
-  }
+  package func mappedAddress() throws -> UInt? { try window()?.mappedAddress }
 
   /// Gives the bytes in row-major order to `body` in pieces of `size` bytes, the last one maybe shorter. Pages of mapped
   /// files are given back after each.

@@ -312,9 +312,10 @@ void bk_summarize(bk_number type, const double *table, const void *src, size_t n
 void bk_summary_add(bk_summary *into, const bk_summary *other);
 
 /// How two rows of numbers differ, where both are finite: the largest |a - b|, the largest |a|, the sum of |a - b|, and
-/// the products a a, b b and a b. `mismatched` are pairs of other numbers that are neither equal nor both NaN.
+/// the products a a, b b and a b. `unequal` are pairs of different values, where NaNs are one value, `mismatched` those
+/// of them that are not both finite.
 typedef struct {
-  uint64_t finite, mismatched;
+  uint64_t finite, unequal, mismatched;
   double largest, scale, sum, aa, bb, ab;
 } bk_difference;
 

@@ -69,6 +69,7 @@ void bk_summarize(bk_number type, const double *table, const void *src, size_t n
 
 void bk_difference_add(bk_difference *into, const bk_difference *other) {
   into->finite += other->finite;
+  into->unequal += other->unequal;
   into->mismatched += other->mismatched;
   into->sum += other->sum;
   into->aa += other->aa;

@@ -114,10 +114,10 @@ static void summarize(const double *x, size_t n, bk_summary *out) {
 /// Compares a block of pairs; those of which one is not finite count only as such.
 static void difference(const double *a, const double *b, size_t n, bk_difference *out) {
   vd largest[PARTS], scale[PARTS], sum[PARTS], aa[PARTS], bb[PARTS], ab[PARTS];
-  vl finite[PARTS], mismatched[PARTS];
+  vl finite[PARTS], unequal[PARTS], mismatched[PARTS];
   for (int k = 0; k < PARTS; k++) {
     largest[k] = scale[k] = sum[k] = aa[k] = bb[k] = ab[k] = (vd)0.0;
-    finite[k] = mismatched[k] = (vl)0;
+    finite[k] = unequal[k] = mismatched[k] = (vl)0;
   }
   double last[2][LANES];
   for (size_t i = 0; i < n; i += LANES) {
@@ -130,7 +130,9 @@ static void difference(const double *a, const double *b, size_t n, bk_difference
       vd x = LOAD_AS(vd, p + k * VW), y = LOAD_AS(vd, q + k * VW);
       vl good = (x - x == (vd)0.0) & (y - y == (vd)0.0);
       finite[k] += good;
-      mismatched[k] += ~good & (x != y) & ~((x != x) & (y != y));
+      vl differs = (x != y) & ~((x != x) & (y != y));
+      unequal[k] += differs;
+      mismatched[k] += differs & ~good;
       x = good ? x : (vd)0.0, y = good ? y : (vd)0.0;
       vd d = __builtin_elementwise_abs(x - y), magnitude = __builtin_elementwise_abs(x);
       largest[k] = (d > largest[k]) ? d : largest[k];
@@ -142,8 +144,9 @@ static void difference(const double *a, const double *b, size_t n, bk_difference
       ab[k] += xy;
     }
   }
-  *out = (bk_difference){.finite = lanes_count(finite), .mismatched = lanes_count(mismatched), .sum = lanes_sum(sum),
-                         .aa = lanes_sum(aa), .bb = lanes_sum(bb), .ab = lanes_sum(ab)};
+  *out = (bk_difference){.finite = lanes_count(finite), .unequal = lanes_count(unequal),
+                         .mismatched = lanes_count(mismatched), .sum = lanes_sum(sum), .aa = lanes_sum(aa),
+                         .bb = lanes_sum(bb), .ab = lanes_sum(ab)};
   for (int k = 0; k < PARTS; k++)
     for (int j = 0; j < VW; j++) {
       if (largest[k][j] > out->largest) out->largest = largest[k][j];
@@ -153,8 +156,9 @@ static void difference(const double *a, const double *b, size_t n, bk_difference
 
 // -------------------------------------------------------------------------------------------------- fingerprints
 
-/// Two well mixed words of one word; the first is a permutation (the finalizer of MurmurHash3 with other shifts).
+/// Two well mixed words of one word, of zero too. The first is a permutation.
 FN void mix(vu v, vu *first, vu *second) {
+  v ^= 0x5bd1e995u;
   v ^= v >> 16;
   v *= 0x7feb352du;
   v ^= v >> 15;
