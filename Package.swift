@@ -31,11 +31,13 @@ let package = Package(
     .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
     .target(name: "Digests", dependencies: ["CCrypto", "Tensors"], swiftSettings: settings),
     .target(name: "Safetensors", dependencies: ["Tensors"], swiftSettings: settings),
-    .target(name: "Checkpoints", dependencies: ["CZlib", "Tensors"], swiftSettings: settings),
+    .target(
+      name: "Checkpoints", dependencies: ["CCrypto", "CZlib", "Safetensors", "Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
+    .target(name: "Quantization", dependencies: ["CKernels", "Tensors"], swiftSettings: settings),
     .target(
       name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
@@ -73,7 +75,12 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "ArchitecturesTests",
-      dependencies: ["Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport"],
+      dependencies: [
+        "Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
+      ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "QuantizationTests", dependencies: ["Quantization", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "RuntimeTests", dependencies: ["Architectures", "IR", "Passes", "Runtime", "Tensors", "TestSupport"],

@@ -1,5 +1,5 @@
 public import Digests
-public import IR
+import IR
 public import Tensors
 
 /// What a bundle holds and where it comes from: `manifest.json`.

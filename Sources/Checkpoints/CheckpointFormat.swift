@@ -71,6 +71,15 @@ public struct CheckpointEntry: Sendable {
     storedBlocks = { try entry.blocks()?.bytes }
   }
 
+  /// A tensor computed from tensors of a checkpoint. `note` gets what casts did each time when the last byte is written.
+  public init(
+    _ name: TensorName, _ expression: TensorExpression, note: @escaping @Sendable (CastLosses) -> Void = { _ in }
+  ) {
+    self.init(name, expression.dtype, shape: expression.shape) { sink in
+      note(try expression.forEachPiece { try sink.write($0) })
+    }
+  }
+
   /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.
   public func blocks() throws -> Bytes? { try encoding == nil ? nil : storedBlocks?() }
 

@@ -27,7 +27,9 @@ enum CheckpointFormats {
     return all.first { $0.recognizes(start) } ?? format(named: path) ?? SafetensorsFormat()
   }
 
-  static func read(_ path: String) throws -> TensorStore { try format(at: path).read(path) }
+  static func read(_ path: String, options: ReadOptions = ReadOptions()) throws -> TensorStore {
+    try options.applied(to: format(at: path)).read(path)
+  }
 
   /// The format that a file name ends like.
   static func format(named path: String) -> (any CheckpointFormat)? {

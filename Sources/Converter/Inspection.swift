@@ -1,3 +1,4 @@
+public import Checkpoints
 public import Tensors
 
 /// What a checkpoint or bundle holds, by headers alone.
@@ -27,10 +28,10 @@ public struct Inspection: Sendable {
   public private(set) var byFile: [(file: String, sum: Sum)] = []
 
   /// Reads the headers at `location`. Throws ``ErrorCode/usage`` when `selector` matches no tensor.
-  public init(_ location: ModelLocation, selector: NamePattern? = nil) throws {
+  public init(_ location: ModelLocation, selector: NamePattern? = nil, reading: ReadOptions = ReadOptions()) throws {
     self.location = location
     switch location {
-    case .folder(let path), .weights(let path): weights = try CheckpointFormats.read(path)
+    case .folder(let path), .weights(let path): weights = try CheckpointFormats.read(path, options: reading)
     case .bundle(let path): weights = try Bundles.open(path).weights
     }
     if let selector {

@@ -36,6 +36,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case graph
   case bundle
   case digest
+  case key
   case tokenizer
   case modelInput = "model-input"
   // Unsupported.
@@ -98,6 +99,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .graph: "A graph breaks a rule of its operators; the label (`softmax_c1`) is documented at the operator."
     case .bundle: "The bundle's manifest and its files disagree."
     case .digest: "The content of a file is not what its digest says: it was damaged or edited."
+    case .key:
+      "The file is encrypted, and its key was not given, has the wrong length, or is another one."
     case .tokenizer: "tokenizer.json is malformed or uses a component that is not known."
     case .modelInput: "An input given to a model has the wrong name, type, shape or values."
     case .unsupportedModel: "The model type is not among those that `bessemer formats` lists."

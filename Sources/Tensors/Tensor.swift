@@ -142,6 +142,19 @@ public struct TensorStore: Sendable {
       }
     }
 
+    /// The bytes in row-major order, for reading in any order: the windows of mapped files that they are, else memory.
+    package func bytes() throws -> TensorBytes {
+      guard let stream else { return TensorBytes(try tensor().bytes) }
+      var bytes = TensorBytes()
+      var isMapped = true
+      try stream { piece in
+        isMapped = isMapped && piece.mapping != nil
+        if isMapped { bytes.append(piece) }
+      }
+      guard isMapped, bytes.count == byteCount else { return TensorBytes(try tensor().bytes) }
+      return bytes
+    }
+
     /// The panels as they lie in the file; nil for a tensor in row-major layout.
     public func packed() throws -> Bytes? { layout == .panels ? try stored() : nil }
 

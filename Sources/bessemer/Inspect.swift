@@ -36,6 +36,7 @@ struct Inspect: Command {
   @Flag(help: "Do not look at config.json.")
   var weightsOnly = false
 
+  @OptionGroup var reading: ReadOptionGroup
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -51,7 +52,7 @@ struct Inspect: Command {
       return try GraphSummary(model).write(console)
     }
     // What is wrong with the configuration is said before a long table.
-    let inspection = try Inspection(location, selector: selector)
+    let inspection = try Inspection(location, selector: selector, reading: reading.options())
     let model = inspection.isModelFolder && !weightsOnly ? try checkedModel(inspection) : nil
     let listing = InspectListing(
       inspection: inspection, model: model, showsMetadata: metadata, content: try content(inspection, console))

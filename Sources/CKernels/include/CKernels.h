@@ -25,6 +25,7 @@ enum {
   BK_OK = 0,
   BK_EMEMORY = -1,    ///< scratch memory could not be allocated
   BK_EARGUMENT = -2,  ///< a combination of arguments that is not supported (see the function)
+  BK_ENUMBER = -3,    ///< an element is NaN or infinite where only numbers are allowed
 };
 
 /// Storage type of weights, tables and converted buffers.
@@ -334,6 +335,33 @@ size_t bk_unequal(size_t size, const void *a, const void *b, size_t n);
 /// NULL: the first sums, then the second ones, to which is added. BK_EARGUMENT for another size.
 int bk_fingerprint(size_t size, const void *src, size_t rows, size_t columns, uint64_t *row_sums,
                    uint32_t *column_sums);
+
+// --------------------------------------------------------------------------------------------------- quantization
+
+/// A weight [rows][columns] of `type`, its rows one after the other, in groups of `group` columns from the left; a
+/// group of the row's end may be shorter. Arithmetic on it is rounded to `type` after each operation.
+typedef struct {
+  bk_dtype type;
+  const void *data;
+  size_t rows, columns, group;
+} bk_weight;
+
+/// Groups of a row.
+static inline size_t bk_weight_groups(const bk_weight *w) { return (w->columns + w->group - 1) / w->group; }
+
+/// Whole numbers of `bits` (2 to 8) bits by the range of each group, which includes zero: w = scale * code, or with
+/// offsets (not NULL) w = scale * (code - offset), where the codes span the range. scales, offsets: [rows][groups];
+/// codes: [rows][columns], ties to even. BK_ENUMBER for a weight that is no finite number.
+int bk_quant_int(bk_pool *pool, const bk_weight *w, int bits, float *scales, float *offsets, int8_t *codes);
+/// The codes, between low and high, for given scales and offsets (or NULL).
+int bk_quant_int_with(bk_pool *pool, const bk_weight *w, int low, int high, const float *scales, const float *offsets,
+                      int8_t *codes);
+/// float8 e4m3fn codes, scales so that the largest of a group becomes 448; ties to even. BK_ENUMBER as above.
+int bk_quant_e4m3(bk_pool *pool, const bk_weight *w, float *scales, uint8_t *codes);
+/// OCP microscaling: blocks share an exponent, stored + 127. e4m3 elements take a byte; two e2m1 elements take one, the
+/// left in the low half (columns must be even, BK_EARGUMENT otherwise). Ties go away from zero. The exponent of e4m3 is
+/// floor(log2(largest)) - 8, that of e2m1 floor(log2(largest * 8 / 7 + 9.6e-7)) - 2. BK_ENUMBER as above.
+int bk_quant_mx(bk_pool *pool, const bk_weight *w, bool is_e2m1, uint8_t *exponents, uint8_t *codes);
 
 // --------------------------------------------------------------------------------------------------------- probes
 

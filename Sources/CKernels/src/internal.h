@@ -55,6 +55,12 @@ typedef struct {
   void (*difference)(const double *a, const double *b, size_t n, bk_difference *out);
   /// The two sums of a row, by log2 of the element's size; first_sums and second_sums [n] are added to, or NULL.
   uint64_t (*mix_row[4])(const void *src, size_t n, uint32_t *first_sums, uint32_t *second_sums);
+  // One group of a weight, see simd_quant.h.
+  void (*quant_range)(bk_dtype type, const void *x, size_t n, float *low, float *high);
+  void (*quant_int)(bk_dtype type, int8_t *codes, const void *x, size_t n, float scale, float offset, float low,
+                    float high);
+  void (*quant_e4m3)(bk_dtype type, uint8_t *codes, const void *x, size_t n, float scale);
+  void (*quant_mx)(bk_dtype type, uint8_t *codes, const void *x, size_t n, int exponent, bool is_e2m1);
   float (*probe_read)(const void *data, size_t bytes);
   double (*probe_fma)(size_t iterations);
 } bk_table;

@@ -23,6 +23,7 @@ extern const bk_table BK_TABLE;
 #include "simd_gemm.h"
 #include "simd_rows.h"
 #include "simd_numbers.h"
+#include "simd_quant.h"
 #pragma clang attribute pop
 #include "table.h"
 #else

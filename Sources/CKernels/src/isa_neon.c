@@ -8,6 +8,7 @@
 #include "simd_gemm.h"
 #include "simd_rows.h"
 #include "simd_numbers.h"
+#include "simd_quant.h"
 #include "table.h"
 #else
 typedef int bk_no_neon;

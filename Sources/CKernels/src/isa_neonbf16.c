@@ -10,6 +10,7 @@
 #include "simd_gemm.h"
 #include "simd_rows.h"
 #include "simd_numbers.h"
+#include "simd_quant.h"
 #pragma clang attribute pop
 #include "table.h"
 #else

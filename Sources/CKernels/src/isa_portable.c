@@ -12,4 +12,5 @@ extern const bk_table BK_TABLE;
 #include "simd_gemm.h"
 #include "simd_rows.h"
 #include "simd_numbers.h"
+#include "simd_quant.h"
 #include "table.h"

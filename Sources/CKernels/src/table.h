@@ -31,6 +31,10 @@ const bk_table BK_TABLE = {
     .summarize = summarize,
     .difference = difference,
     .mix_row = {mix_row_8, mix_row_16, mix_row_32, mix_row_64},
+    .quant_range = quant_range,
+    .quant_int = quant_int,
+    .quant_e4m3 = quant_e4m3,
+    .quant_mx = quant_mx,
     .probe_read = probe_read,
     .probe_fma = probe_fma,
 };
