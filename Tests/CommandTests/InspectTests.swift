@@ -62,20 +62,20 @@ struct InspectTests {
     var bytes = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) }
     bytes += Data(header.utf8) + Data(count: 20)
     try bytes.write(to: URL(fileURLWithPath: folder["x.safetensors"]))
-    let result = try Tool.run("inspect", folder["x.safetensors"], "--only", "/(a*)*(a*)*b$/")
+    let result = try Tool.run("inspect", folder["x.safetensors"], "--only", "/(a|aa)+b/")
     #expect(result.status == 5 && result.error.contains("[limit]"))
   }
 
   @Test func showsWhatValuesComeTo() throws {
     let path = try write([
-      ("a", try Tensor(.bfloat16, shape: [2, 3], doubles: [1, -0.0, .nan, .infinity, -.infinity, 4])),
+      ("a", try Tensor(.bfloat16, shape: [2, 3], doubles: [1, -0.0, .nan, .infinity, -.infinity, 5])),
       ("b", try Tensor(.int8, shape: [4], integers: [-3, 0, 0, 5])), ("c", Tensor([Float](), shape: [0])),
     ])
     let tensors = try #require(try Tool.run("inspect", path, "--stats", "--json").json["tensors"])
     let keys = ["min", "max", "mean", "deviation", "zeros", "nan", "inf"]
     let values = tensors.elements.map { tensor in keys.map { tensor["stats"]?[$0]?.double } }
-    // By hand: 0, 1 and 4 are finite; the variance of -3, 0, 0 and 5 is 8.25.
-    #expect(values[0] == [0, 4, 5.0 / 3, (26.0 / 9).squareRoot(), 1, 1, 2])
+    // By hand: 0, 1 and 5 are finite, their variance is 14/3; that of -3, 0, 0 and 5 is 8.25.
+    #expect(values[0].map { $0.map { Float($0) } } == [0, 5, 2, Float(14.0 / 3).squareRoot(), 1, 1, 2])
     #expect(values[1] == [-3, 5, 0.5, 8.25.squareRoot(), 2, 0, 0])
     #expect(values[2] == [nil, nil, nil, nil, 0, 0, 0])
     let lines = try Tool.run("inspect", path, "--stats").out.split(separator: "\n").map { $0.split(separator: " ") }

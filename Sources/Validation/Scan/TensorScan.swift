@@ -91,7 +91,7 @@ private final class Counter: Sendable {
 }
 
 /// Results by number, each written by one thread.
-private final class Slots<Value: Sendable>: Sendable {
+final class Slots<Value: Sendable>: Sendable {
   private let values: Mutex<[Value?]>
   let count: Int
 

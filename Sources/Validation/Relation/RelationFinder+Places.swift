@@ -1,0 +1,101 @@
+import Tensors
+
+/// What the findings of all tensors say together: which sources are used up, and which outputs have what is another's.
+extension RelationFinder {
+  /// Sources that are in no output, or not with all elements. One that holds what another holds is there with it.
+  func missing() throws -> [(source: Int, isPartial: Bool)] {
+    var regions: [Int: [String: Int]] = [:]
+    for finding in findings {
+      for use in finding?.uses ?? [] { regions[use.source, default: [:]][use.region ?? ""] = use.elementCount }
+    }
+    var missing: [(source: Int, isPartial: Bool)] = []
+    for (index, entry) in source.enumerated() {
+      let used = regions[index, default: [:]].values.reduce(0) { $0.addingReportingOverflow($1).partialValue }
+      if used < count(entry) || regions[index] == nil { missing.append((index, used > 0)) }
+    }
+    guard !missing.isEmpty else { return [] }
+    let complete = Set(source.indices).subtracting(missing.map(\.source))
+    return try missing.filter { index, _ in try !complete.contains { try holdSame(index, $0) } }
+  }
+
+  /// Whether two sources hold the same elements in the same order.
+  private func holdSame(_ a: Int, _ b: Int) throws -> Bool {
+    let (x, y) = (source[a], source[b])
+    guard x.dtype == y.dtype, x.shape == y.shape else { return false }
+    if let wanted = try prober.open(TensorExpression(x)), let own = try prober.open(TensorExpression(y)),
+      try !prober.mayBeEqual(wanted, own)
+    {
+      return false
+    }
+    return try ExactComparison.losses(of: TensorExpression(y), ifEqualTo: x) != nil
+  }
+
+  /// Takes back findings that content alone allows but names or what is missing speak against, and says which outputs
+  /// are second copies.
+  mutating func checkPlaces(missing: [Int]) {
+    checkNamesakes()
+    checkOrder()
+    checkCopies(missing: missing)
+  }
+
+  /// An output that holds something else than the source of its own name.
+  private mutating func checkNamesakes() {
+    for index in output.indices {
+      guard let own = namesake(of: index), let finding = findings[index], finding.relation.kind != .scale,
+        !finding.uses.contains(where: { $0.source == own }), let used = finding.uses.first,
+        (try? holdSame(own, used.source)) != true, count(source[own]) == count(output[index])
+      else { continue }
+      let name = quoted(source[used.source].name.string)
+      take(index, "holds \(name), while the source's tensor of its own name is another")
+    }
+  }
+
+  /// An output that has what another one's name calls for.
+  private mutating func checkOrder() {
+    var links: [NameOrder.Link] = []
+    for (index, finding) in findings.enumerated() {
+      guard let finding, finding.relation.kind != .scale else { continue }
+      for (part, use) in finding.uses.enumerated() {
+        links.append(
+          NameOrder.Link(
+            output: index, outputName: output[index].name, sourceName: source[use.source].name, part: part,
+            partCount: finding.uses.count))
+      }
+    }
+    for (index, problem) in NameOrder(links).problems { take(index, problem) }
+  }
+
+  /// Second copies of a whole source: tied weights, unless a source of that shape is missing, whose place one has.
+  private mutating func checkCopies(missing: [Int]) {
+    var users: [Int: [Int]] = [:]
+    for (index, finding) in findings.enumerated() {
+      guard let use = finding?.uses.first, finding?.uses.count == 1, use.region == nil else { continue }
+      users[use.source, default: []].append(index)
+    }
+    for (other, indices) in users.sorted(by: { $0.key < $1.key }) where indices.count > 1 {
+      let order = indices.sorted {
+        (NameNumbers.affinity(output[$1].name, source[other].name), $0)
+          < (NameNumbers.affinity(output[$0].name, source[other].name), $1)
+      }
+      for copy in order.dropFirst() {
+        let lost = missing.first { source[$0].shape.sorted() == source[other].shape.sorted() }
+        if let lost {
+          take(
+            copy,
+            "holds \(quoted(source[other].name.string)) once more, while \(quoted(source[lost].name.string)) is "
+              + "in no tensor")
+          continue
+        }
+        guard let relation = findings[copy]?.relation, relation.kind != .quantized else { continue }
+        var tied = Relation(.tied, relation.sources, steps: relation.steps, losses: relation.losses)
+        tied.note = "the same as \(quoted(output[order[0]].name.string))"
+        findings[copy]?.relation = tied
+      }
+    }
+  }
+
+  private mutating func take(_ index: Int, _ problem: String) {
+    let sources = findings[index]?.relation.sources ?? []
+    findings[index]?.relation = .unexplained(problem, sources)
+  }
+}
