@@ -7,7 +7,7 @@ public protocol Architecture: Sendable {
 
   /// The hyperparameters it reads from config.json.
   associatedtype Configuration: Decodable
-  /// The values of `model_type` that it answers to.
+  /// The values of `model_type`, or `_class_name`, that it answers to.
   static var modelTypes: [String] { get }
   /// Appends the computation to `builder`, asking it for every weight by name and shape.
   static func build(_ configuration: Configuration, _ builder: inout GraphBuilder) throws
@@ -35,12 +35,14 @@ public struct BuildOptions: Sendable {
 
 /// The model families, by alphabet.
 public let architectures: [any Architecture.Type] = [
+  AutoencoderKL.self,
   Bert.self,
   DeepseekV3.self,
   GPT2.self,
   Glm4.self,
   Glm4MoE.self,
   GlmImage.self,
+  GlmImageTransformer.self,
   Llama.self,
   PanguProMoE.self,
   Qwen2.self,
@@ -106,14 +108,15 @@ extension Architecture {
 }
 
 extension JSON {
-  /// The `model_type` of a config.json.
+  /// The `model_type` of a config.json, or in one of diffusers its `_class_name`.
   public var modelType: String {
     get throws {
-      guard let value = self["model_type"], !value.isNull else {
-        throw BessemerError(.config, "model_type is missing, so the model family is unknown")
+      for key in ["model_type", "_class_name"] {
+        guard let value = self[key], !value.isNull else { continue }
+        guard let name = value.string else { throw BessemerError(.config, "\(key) is not a string") }
+        return name
       }
-      guard let name = value.string else { throw BessemerError(.config, "model_type is not a string") }
-      return name
+      throw BessemerError(.config, "model_type is missing, so the model family is unknown")
     }
   }
 }

@@ -212,8 +212,8 @@ extension GraphBuilder {
     return try add(Where(), visible, scalar(0, activation), scalar(lowest, activation))
   }
 
-  /// `softmax(q · kᵀ · scale + bias) · v`, the bias left out where every query sees all; q [batch, heads, sequence, size], k and v [batch, heads/groups, total,
-  /// size].
+  /// `softmax(q · kᵀ · scale + bias) · v`, the bias left out where every query sees all; q [batch, heads, sequence,
+  /// size], k and v [batch, heads/groups, total, size].
   mutating func attention(_ q: ValueID, _ k: ValueID, _ v: ValueID, scale: Double, groups: Int, bias: ValueID? = nil)
     throws -> ValueID
   {

@@ -23,8 +23,8 @@ extension Decoder {
     try b.languageHead(norm(x, "model.norm", &b), sizes, tied: tied)
   }
 
-  /// The normalized states [batch, sequence, hidden] after layers whose attention and feed-forward are normalized before
-  /// and after, with gate and up projection in one weight. Names begin with `root`: `model.layers.0.self_attn`.
+  /// The normalized states [batch, sequence, hidden] after layers whose attention and feed-forward are normalized
+  /// before and after, with gate and up projection in one weight. Names begin with `root`: `model.layers.0.self_attn`.
   func sandwichNormLayers(
     _ root: String, inputBias: Bool, activation: String?, _ b: inout GraphBuilder
   ) throws -> ValueID {

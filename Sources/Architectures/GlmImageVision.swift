@@ -97,8 +97,8 @@ extension GlmImage {
 }
 
 extension GraphBuilder {
-  /// The table `NAME` [side · side, width] sampled for a grid as large as dimensions 1 and 2 of `grid`, each cell at its
-  /// centre: bilinear, no further out than the table's outermost entries; [height, width of the grid, width].
+  /// The table `NAME` [side · side, width] sampled for a grid as large as dimensions 1 and 2 of `grid`, each cell at
+  /// its centre: bilinear, no further out than the table's outermost entries; [height, width of the grid, width].
   fileprivate mutating func sampledTable(_ name: String, side: Int, width: Int, over grid: ValueID) throws -> ValueID {
     let table = try weight(name, [side * side, width])
     let rows = try samples(of: grid, axis: 1, side: side, column: false)

@@ -153,13 +153,18 @@ public struct GraphBuilder {
   mutating func layerNorm(_ x: ValueID, weight: String, bias: String, width: Int, epsilon: Double) throws -> ValueID {
     try within(weight) { b in
       let dtype = b.type(of: x).dtype
-      let wide = try b.cast(x, .float32)
-      let centered = try b.add(Subtract(), wide, b.add(ReduceMean(axes: [-1]), wide))
-      let variance = try b.add(ReduceMean(axes: [-1]), b.add(Multiply(), centered, centered))
-      let scaled = try b.add(Divide(), centered, b.add(Sqrt(), b.plus(variance, epsilon)))
-      let weighted = try b.add(Multiply(), b.cast(scaled, dtype), b.cast(b.weight(weight, [width]), dtype))
+      let scaled = try b.layerNorm(x, epsilon: epsilon)
+      let weighted = try b.add(Multiply(), scaled, b.cast(b.weight(weight, [width]), dtype))
       return try b.add(Add(), weighted, b.cast(b.weight(bias, [width]), dtype))
     }
+  }
+
+  /// The same without weights.
+  mutating func layerNorm(_ x: ValueID, epsilon: Double) throws -> ValueID {
+    let wide = try cast(x, .float32)
+    let centered = try add(Subtract(), wide, add(ReduceMean(axes: [-1]), wide))
+    let variance = try add(ReduceMean(axes: [-1]), add(Multiply(), centered, centered))
+    return try cast(add(Divide(), centered, add(Sqrt(), plus(variance, epsilon))), type(of: x).dtype)
   }
 
   /// An activation function by its name in config.json.

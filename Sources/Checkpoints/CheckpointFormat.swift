@@ -71,13 +71,21 @@ public struct CheckpointEntry: Sendable {
     storedBlocks = { try entry.blocks()?.bytes }
   }
 
-  /// A tensor computed from tensors of a checkpoint. `note` gets what casts did each time when the last byte is written.
+  /// A tensor computed from tensors of a checkpoint, with its blocks if it is one that is stored so and stays as it is.
+  /// `produce` writes the bytes of the expression.
   public init(
-    _ name: TensorName, _ expression: TensorExpression, note: @escaping @Sendable (CastLosses) -> Void = { _ in }
+    _ name: TensorName, _ expression: TensorExpression, produce: @escaping @Sendable (any ByteSink) throws -> Void
   ) {
-    self.init(name, expression.dtype, shape: expression.shape) { sink in
-      note(try expression.forEachPiece { try sink.write($0) })
+    self.name = name
+    dtype = expression.dtype
+    shape = expression.shape
+    self.produce = produce
+    guard let entry = expression.identity, entry.shape == expression.shape, case .blocks(let type) = entry.layout else {
+      (encoding, storedBlocks) = (nil, nil)
+      return
     }
+    encoding = type
+    storedBlocks = { try entry.blocks()?.bytes }
   }
 
   /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.

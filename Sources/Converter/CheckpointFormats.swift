@@ -8,6 +8,7 @@ enum CheckpointFormats {
   static let all: [any CheckpointFormat] = [
     MindSporeCheckpoint(),
     NPZ(),
+    PyTorch(),
     SafetensorsFormat(),
   ]
 

@@ -7,8 +7,12 @@ public import Tensors
 public struct ConversionOptions: Sendable {
   /// The format to write, by name; nil for the one that the output's name ends like.
   public var format: String?
-  /// The type that floating-point tensors of 16 bits and more get; nil leaves all as they are.
-  public var dtype: DType?
+  /// The types that tensors are cast to.
+  public var types = TypeRules()
+  /// Maps to apply one after the other: names of built-in ones, or files.
+  public var maps: [String] = []
+  /// Whether a tensor that no rule of a map names is an error.
+  public var isStrict = false
   /// The most bytes of tensors in a file; the output is then a folder.
   public var shardByteCount: Int?
   /// Whether a cast that changes a value is an error.
@@ -24,11 +28,14 @@ public struct ConversionOptions: Sendable {
   public init() {}
 }
 
-/// Writes a checkpoint in another format, tensor by tensor, names unchanged.
+/// Writes a checkpoint in another format, tensor by tensor.
 public struct Conversion: Sendable {
   /// A tensor of the output.
   public struct Item: Sendable {
     public let name: TensorName
+    /// The tensors that it comes from, and what was done to them.
+    public let sources: [TensorName]
+    public let steps: [String]
     public let from: DType
     public let to: DType
     public let shape: [Int]
@@ -53,18 +60,11 @@ public struct Conversion: Sendable {
   private let store: TensorStore
   private let expressions: [TensorExpression]
 
-  /// The types that `dtype` may be, and that are cast.
-  public static let castTypes: [DType] = [.float64, .float32, .float16, .bfloat16]
-
   /// Reads the headers of the input and checks everything but values: the output's place, types, names.
   public init(_ input: String, to output: String, options: ConversionOptions) throws {
     self.input = input
     self.output = output
     self.options = options
-    if let dtype = options.dtype, !Conversion.castTypes.contains(dtype) {
-      throw BessemerError(
-        .unsupportedType, "tensors are not cast to \(dtype.longName); expected float64, float32, float16 or bfloat16")
-    }
     format = try Conversion.target(output, options)
     targetFormat = format.name
     if case .bundle = try ModelLocation(input) {
@@ -76,16 +76,15 @@ public struct Conversion: Sendable {
     store = try options.reading.applied(to: source).read(input)
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
-    let options = options
-    expressions = try store.entries.map { entry in
-      try TensorExpression(entry).cast(to: Conversion.target(of: entry.dtype, options))
-    }
-    items = zip(store.entries, expressions).map { entry, expression in
+    let mapped = try Conversion.mapped(store, input, options)
+    expressions = try Conversion.typed(mapped, options.types, input)
+    items = zip(mapped, expressions).map { tensor, expression in
       Item(
-        name: entry.name, from: entry.dtype, to: expression.dtype, shape: expression.shape,
+        name: tensor.name, sources: expression.sources.map(\.name), steps: expression.steps,
+        from: tensor.expression.dtype, to: expression.dtype, shape: expression.shape,
         byteCount: expression.byteCount ?? 0)
     }
-    let planned = items.map { item in CheckpointEntry(item.name, item.to, shape: item.shape) { _ in } }
+    let planned = zip(items, expressions).map { item, expression in CheckpointEntry(item.name, expression) { _ in } }
     try inFile(output) { try format.check(planned, metadata: store.metadata) }
   }
 
@@ -122,7 +121,7 @@ public struct Conversion: Sendable {
     let work = Work(total: byteCount, progress: progress)
     let entries = zip(items, expressions).enumerated().map { index, pair in
       let (item, expression) = pair
-      return CheckpointEntry(item.name, item.to, shape: item.shape) { sink in
+      return CheckpointEntry(item.name, expression) { sink in
         let losses = try expression.forEachPiece { piece in
           try sink.write(piece)
           work.add(piece.count)
@@ -173,11 +172,6 @@ extension Conversion {
   /// What a cast did; one that changes no value is not counted while it runs.
   private static func count(_ losses: CastLosses, _ item: Item) -> CastLosses.Count {
     losses.counts.isEmpty ? CastLosses.Count(examined: Tensor.elementCount(of: item.shape) ?? 0) : losses.total
-  }
-
-  /// The type that a tensor gets: numbers of 8 bits and fewer carry scales beside them and stay as they are.
-  private static func target(of dtype: DType, _ options: ConversionOptions) -> DType {
-    castTypes.contains(dtype) ? options.dtype ?? dtype : dtype
   }
 
   /// The format to write.

@@ -1,4 +1,5 @@
 public import Checkpoints
+internal import Bundle
 public import Tensors
 
 /// What a checkpoint or bundle holds, by headers alone.
@@ -31,8 +32,16 @@ public struct Inspection: Sendable {
   public init(_ location: ModelLocation, selector: NamePattern? = nil, reading: ReadOptions = ReadOptions()) throws {
     self.location = location
     switch location {
-    case .folder(let path), .weights(let path): weights = try CheckpointFormats.read(path, options: reading)
-    case .bundle(let path): weights = try Bundles.open(path).weights
+    case .bundle(let path):
+      let parts = try Bundles.open(path).parts
+      weights = try TensorStore(joining: parts.map { (parts.count == 1 ? "" : $0.name + "/", $0.weights) })
+    case .folder(let path), .weights(let path):
+      if let pipeline = try Pipeline(location) {
+        weights = try TensorStore(
+          joining: pipeline.models.map { ($0.name + "/", try CheckpointFormats.read($0.path, options: reading)) })
+      } else {
+        weights = try CheckpointFormats.read(path, options: reading)
+      }
     }
     if let selector {
       entries = try weights.entries.filter { try selector.matches($0.name.string) }

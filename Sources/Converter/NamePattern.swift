@@ -5,7 +5,7 @@ internal import Tokenizers
 /// anywhere.
 public struct NamePattern: Sendable {
   public let text: String
-  private let regex: BoundedRegex?
+  private let regex: NameRegex?
 
   /// Throws ``ErrorCode/usage`` when the regular expression does not parse.
   public init(_ text: String) throws {
@@ -14,14 +14,14 @@ public struct NamePattern: Sendable {
       regex = nil
       return
     }
-    do { regex = try BoundedRegex(String(text.dropFirst().dropLast())) } catch let error as BessemerError {
+    do { regex = try NameRegex(String(text.dropFirst().dropLast())) } catch let error as BessemerError {
       throw BessemerError(.usage, "\(quoted(text)) is not a regular expression: \(error.message)")
     }
   }
 
-  /// Throws ``ErrorCode/limit`` when the regular expression takes too many steps on the names it was asked about.
+  /// Throws ``ErrorCode/limit`` when the regular expression takes too many steps on the name.
   public func matches(_ name: String) throws -> Bool {
-    if let regex { return try regex.isFound(in: name) }
+    if let regex { return try regex.firstMatch(in: name) != nil }
     return NamePattern.glob(Array(text.unicodeScalars), Array(name.unicodeScalars))
   }
 

@@ -60,7 +60,7 @@ public struct Tensor: Sendable, Equatable {
 public struct TensorStore: Sendable {
   /// A tensor by type and shape, and a way to get its bytes.
   public struct Entry: Sendable {
-    public let name: TensorName
+    public private(set) var name: TensorName
     public let dtype: DType
     public let shape: [Int]
     /// The file that holds the tensor, for messages.
@@ -107,6 +107,13 @@ public struct TensorStore: Sendable {
       if case .blocks = layout { return true }
       return stream != nil
     }
+    /// The same tensor under another name.
+    public func renamed(_ name: TensorName) -> Entry {
+      var result = self
+      result.name = name
+      return result
+    }
+
     public var type: TensorType { TensorType(dtype, shape: shape) }
     /// The bytes that the tensor takes.
     public var byteCount: Int { Tensor.byteCount(dtype, shape: shape) ?? 0 }
@@ -181,6 +188,18 @@ public struct TensorStore: Sendable {
   private var indices: [TensorName: Int] = [:]
 
   public init() {}
+
+  /// The tensors of several stores, each name behind its store's prefix. Throws ``ErrorCode/duplicateName`` when names
+  /// collide.
+  public init(joining stores: [(prefix: String, store: TensorStore)]) throws {
+    for (prefix, store) in stores {
+      reserveCapacity(entries.count + store.entries.count)
+      for entry in store.entries {
+        try append(prefix.isEmpty ? entry : entry.renamed(TensorName(prefix + entry.name.string)))
+      }
+      metadata.merge(store.metadata) { first, _ in first }
+    }
+  }
 
   /// Makes room for tensors that are going to be appended.
   public mutating func reserveCapacity(_ count: Int) {

@@ -21,8 +21,19 @@ struct Convert: Command {
   @Option(help: ArgumentHelp("The format to write: safetensors, mindspore or npz.", valueName: "format"))
   var to: String?
 
-  @Option(help: ArgumentHelp("The type to cast floating-point tensors of 16 bits and more to.", valueName: "type"))
-  var dtype: String?
+  @Option(
+    help: ArgumentHelp(
+      "Change names and shapes by a built-in map or the rules of a YAML file; may be repeated.", valueName: "map"))
+  var map: [String] = []
+
+  @Flag(help: "End with an error if no rule of a map names a tensor.")
+  var strict = false
+
+  @Option(
+    help: ArgumentHelp(
+      "The type to cast floating-point tensors of 16 bits and more to, or PATTERN=TYPE; may be repeated.",
+      valueName: "type"))
+  var dtype: [String] = []
 
   @Option(
     help: ArgumentHelp("Write safetensors shards of at most this size, such as 5G, and an index.", valueName: "size"))
@@ -51,12 +62,9 @@ struct Convert: Command {
   func execute(_ console: Console) throws {
     var options = ConversionOptions()
     options.format = to
-    options.dtype = try dtype.map { text in
-      guard let type = DType(spelling: text) else {
-        throw BessemerError(.usage, "--dtype \(quoted(text)) is no element type; expected float32, float16 or bfloat16")
-      }
-      return type
-    }
+    for text in dtype { try options.types.add(text) }
+    options.maps = map
+    options.isStrict = strict
     options.shardByteCount = shardSize?.byteCount
     options.isLossless = lossless
     options.writesChecksum = crc

@@ -2,15 +2,41 @@ import Converter
 import IR
 import Tensors
 
-/// Inputs, states, outputs and operators of a model's graph, for people.
+/// Inputs, states, outputs and operators of a model's graphs, for people.
 struct GraphSummary {
-  private let model: LoadedModel
+  private let set: ModelSet
+  private let chosen: [LoadedModel]
 
-  init(_ model: LoadedModel) { self.model = model }
+  /// - Parameter chosen: the components to speak of.
+  init(_ set: ModelSet, _ chosen: [LoadedModel]) { (self.set, self.chosen) = (set, chosen) }
 
   func write(_ console: Console) throws {
-    if console.isJSON { return try console.json("graph") { writeJSON(&$0) } }
+    guard console.isJSON else {
+      for (k, model) in chosen.enumerated() {
+        if k > 0 { try console.out.line() }
+        try write(model, console)
+      }
+      return
+    }
+    try console.json("graph") { json in
+      json.member("path", set.path)
+      guard set.components.count > 1 else { return write(chosen[0], &json) }
+      json.member("model", set.modelType)
+      json.member("kind", set.kind.rawValue)
+      json.array("components") { json in
+        for model in chosen {
+          json.object { json in
+            json.member("name", model.name)
+            write(model, &json)
+          }
+        }
+      }
+    }
+  }
+
+  private func write(_ model: LoadedModel, _ console: Console) throws {
     let graph = model.graph
+    if set.components.count > 1 { try console.out.line("component \(escaped(model.name, limit: 80))") }
     var table = Table([("", .left), ("", .left), ("", .left), ("", .left)])
     for input in graph.inputs {
       let initial = input.initial.map { "= \($0.rawValue) if not given" } ?? ""
@@ -38,9 +64,8 @@ struct GraphSummary {
         + "\(counted(model.weights.entries.count, "tensor")), \(ByteSize(model.weights.byteCount).text)")
   }
 
-  func writeJSON(_ json: inout JSONWriter) {
+  private func write(_ model: LoadedModel, _ json: inout JSONWriter) {
     let graph = model.graph
-    json.member("path", model.path)
     json.member("model", model.modelType)
     json.member("kind", model.kind.rawValue)
     json.array("inputs") { json in

@@ -36,20 +36,23 @@ struct Inspect: Command {
   @Flag(help: "Do not look at config.json.")
   var weightsOnly = false
 
+  @OptionGroup var choice: ComponentOption
   @OptionGroup var reading: ReadOptionGroup
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
     if graph, weightsOnly { throw ValidationError("--graph and --weights-only exclude each other") }
     if graph, stats || digest { throw ValidationError("--graph shows no tensors; leave out --stats and --digest") }
+    if choice.component != nil, !graph { throw ValidationError("--component says which graph --graph shows") }
   }
 
   func execute(_ console: Console) throws {
     let location = try ModelLocation(path)
     let selector = try tensors.map { try NamePattern($0) }
     if graph {
-      let model = try LoadedModel(location)
-      return try GraphSummary(model).write(console)
+      let set = try ModelSet(location)
+      let chosen = try choice.component.map { [try set.component($0)] } ?? set.components
+      return try GraphSummary(set, chosen).write(console)
     }
     // What is wrong with the configuration is said before a long table.
     let inspection = try Inspection(location, selector: selector, reading: reading.options())
@@ -71,8 +74,8 @@ struct Inspect: Command {
   }
 
   /// The model in a folder, so that its configuration has been checked.
-  private func checkedModel(_ inspection: Inspection) throws -> LoadedModel {
-    do { return try LoadedModel(inspection.location, weights: inspection.weights) } catch var error as BessemerError {
+  private func checkedModel(_ inspection: Inspection) throws -> ModelSet {
+    do { return try ModelSet(inspection.location, weights: inspection.weights) } catch var error as BessemerError {
       if error.code == .fileMissing { error.message += "; --weights-only lists the tensors alone" }
       throw error
     }

@@ -5,7 +5,7 @@ import Tensors
 struct InspectListing {
   let inspection: Inspection
   /// The model, when its configuration was checked.
-  let model: LoadedModel?
+  let model: ModelSet?
   let showsMetadata: Bool
   let content: InspectedContent
 

@@ -17,7 +17,7 @@ struct GlmImageModel: CustomTestStringConvertible, Sendable {
   static let all: [GlmImageModel] = {
     let folders = (try? FileManager.default.contentsOfDirectory(atPath: Fixtures.folder + "/glm_image")) ?? []
     return folders.sorted().map { GlmImageModel(name: $0) }.filter {
-      FileManager.default.fileExists(atPath: $0.path("model/model_index.json"))
+      FileManager.default.fileExists(atPath: $0.path("model/vision_language_encoder/config.json"))
     }
   }()
 

@@ -179,6 +179,37 @@ typedef struct {
 /// BK_EARGUMENT when q_heads is not a multiple of kv_heads.
 int bk_attention(bk_pool *pool, const bk_attention_args *args);
 
+// --------------------------------------------------------------------------------------------------------- images
+// Images are [batch, height, width, channels] without gaps.
+
+/// y[b, i, j, o] = act(sum over r, q, c of x[b, (i*s + r*d - top) / factor, (j*s + q*d - left) / factor, c] *
+/// w[o, r, q, c] + bias[o]) + residual[b, i, j, o], where x is zero outside.
+typedef struct {
+  size_t batch, height, width, channels;    ///< of x
+  size_t out_height, out_width, outputs;    ///< of y
+  size_t kernel_height, kernel_width;
+  size_t stride[2], dilation[2], padding[2];  ///< vertical, horizontal; padding: rows above and columns on the left
+  size_t factor;                              ///< each pixel of x counts as factor x factor ones
+  const float *x;
+  const void *w;  ///< [outputs, kernel_height * kernel_width * channels], packed by bk_pack
+  bk_dtype w_type;
+  bk_compute compute;
+  const float *bias;  ///< [outputs], or NULL
+  bk_activation activation;
+  const float *residual;  ///< like y, or NULL; may be y itself
+  float *y;               ///< must not overlap x
+} bk_conv2d_args;
+
+/// Convolution as a linear layer over windows, which are gathered for some rows of pixels at a time: about 1 MB of
+/// scratch for each thread, whatever the sizes, one row of windows at least. Errors as of bk_linear.
+int bk_conv2d(bk_pool *pool, const bk_conv2d_args *args);
+
+/// y = (x - mean) / sqrt(variance + eps) * gamma + beta with mean and variance over the pixels of one image and
+/// channels / groups neighbouring channels, then silu of that if asked. gamma, beta: [channels] or NULL. y may be x.
+/// `channels` is a multiple of `groups`.
+int bk_group_norm(bk_pool *pool, float *y, const float *x, size_t batch, size_t pixels, size_t channels, size_t groups,
+                  const float *gamma, const float *beta, float eps, bool silu);
+
 // ------------------------------------------------------------------------------------------------ row-wise kernels
 
 /// y = softmax(x) along rows of n. y may be x (same stride). A row of -inf only gives NaN.

@@ -59,7 +59,8 @@ struct Layout {
 
   private typealias Body = (Layout) throws -> Bool
 
-  /// Calls `body` with the rows of a matrix in other orders, and with the columns, also of the transposed matrix.
+  /// Calls `orders` with the rows of a matrix and with its columns, as the middle axis of three, and with those of the
+  /// transposed matrix, and `body` with the layouts that it gives.
   private static func ofMatrix(
     _ source: TensorExpression, _ shape: [Int], _ body: @escaping Body,
     _ orders: (TensorExpression, @escaping Body) throws -> Bool
@@ -67,28 +68,26 @@ struct Layout {
     guard let rows = source.shape.first, rows > 1, let count = Tensor.elementCount(of: source.shape), count > 0 else {
       return
     }
-    let matrix = try source.reshaped([rows, count / rows])
-    func give(_ layout: Layout, _ turn: (TensorExpression) throws -> TensorExpression) throws -> Bool {
-      let expression = try turn(layout.expression).reshaped(shape)
+    let columns = count / rows
+    let give: Body = { layout in
+      let expression = try layout.expression.reshaped(shape)
       return try body(Layout(kind: layout.kind, words: layout.words, expression: expression))
     }
-    // A transposed output has other extents, or is square.
-    let wanted = shape.first ?? 1
-    if wanted == rows || count / rows == 1 || wanted * count / rows != count {
-      if try orders(matrix, { try give($0) { $0 } }) { return }
-    }
-    guard count / rows > 1 else { return }
-    if wanted == count / rows, try orders(matrix, { try give($0) { try $0.transposed() } }) { return }
-    let turned = try matrix.transposed()
-    if wanted == rows, try orders(turned, { try give($0) { try $0.transposed() } }) { return }
-    if wanted == count / rows { _ = try orders(turned, { try give($0) { $0 } }) }
+    if try orders(source.reshaped([1, rows, columns]), give) { return }
+    guard columns > 1 else { return }
+    if try orders(source.reshaped([rows, columns, 1]), give) { return }
+    // A transposed matrix has other extents, or is square.
+    guard shape.first == columns else { return }
+    let turned = try source.reshaped([rows, columns]).transposed()
+    if try orders(turned.reshaped([1, columns, rows]), give) { return }
+    _ = try orders(turned.reshaped([columns, rows, 1]), give)
   }
 
   /// Rotary embeddings by halves or by pairs: within the rotated part of each head, rows (i, i + n/2) become (2i, 2i+1)
   /// or the other way.
   private static func rotary(_ source: TensorExpression, _ shape: [Int], _ body: @escaping Body) throws {
     try ofMatrix(source, shape, body) { matrix, body in
-      let (rows, columns) = (matrix.shape[0], matrix.shape[1])
+      let (outer, rows, inner) = (matrix.shape[0], matrix.shape[1], matrix.shape[2])
       for depth in divisors(rows) where depth >= 4 && depth % 2 == 0 {
         let heads = rows / depth
         var parts = [depth, depth / 2, depth / 3, depth / 4]
@@ -96,19 +95,20 @@ struct Layout {
         for part in unique(parts) where part >= 4 && part % 2 == 0 && part <= depth {
           for first in part == depth ? [0] : [0, depth - part] {
             for toPairs in [true, false] {
-              let view = try matrix.reshaped([heads, depth, columns])
+              let view = try matrix.reshaped([outer, heads, depth, inner])
               var pieces: [TensorExpression] = []
-              if first > 0 { pieces.append(try view.sliced(axis: 1, first: 0, count: first)) }
-              let rotated = try view.sliced(axis: 1, first: first, count: part)
-              let split = toPairs ? [heads, 2, part / 2, columns] : [heads, part / 2, 2, columns]
-              pieces.append(try rotated.reshaped(split).transposed([0, 2, 1, 3]).reshaped([heads, part, columns]))
+              if first > 0 { pieces.append(try view.sliced(axis: 2, first: 0, count: first)) }
+              let rotated = try view.sliced(axis: 2, first: first, count: part)
+              let split = [outer, heads] + (toPairs ? [2, part / 2] : [part / 2, 2]) + [inner]
+              pieces.append(
+                try rotated.reshaped(split).transposed([0, 1, 3, 2, 4]).reshaped([outer, heads, part, inner]))
               if first + part < depth {
-                pieces.append(try view.sliced(axis: 1, first: first + part, count: depth - first - part))
+                pieces.append(try view.sliced(axis: 2, first: first + part, count: depth - first - part))
               }
               let words =
                 "rotary \(toPairs ? "halves to pairs" : "pairs to halves"), heads=\(heads)"
                 + (part == depth ? "" : ", \(first == 0 ? "first" : "last") \(part) of \(depth) rows")
-              let whole = try TensorExpression.concat(pieces, axis: 1).reshaped([rows, columns])
+              let whole = try TensorExpression.concat(pieces, axis: 2)
               if try body(Layout(kind: .permuted, words: words, expression: whole)) { return true }
             }
           }
@@ -121,11 +121,11 @@ struct Layout {
   /// Rows as A times B blocks, exchanged: `[a, b, n]` becomes `[b, a, n]`.
   private static func blocks(_ source: TensorExpression, _ shape: [Int], _ body: @escaping Body) throws {
     try ofMatrix(source, shape, body) { matrix, body in
-      let (rows, columns) = (matrix.shape[0], matrix.shape[1])
+      let (outer, rows, inner) = (matrix.shape[0], matrix.shape[1], matrix.shape[2])
       for a in divisors(rows) where a > 1 && a < rows {
         for b in divisors(rows / a) where b > 1 {
           let block = rows / a / b
-          let view = try matrix.reshaped([a, b, block, columns]).transposed([1, 0, 2, 3]).reshaped([rows, columns])
+          let view = try matrix.reshaped([outer, a, b, block, inner]).transposed([0, 2, 1, 3, 4])
           let words = "rows [\(a),\(b),\(block)] to [\(b),\(a),\(block)]"
           if try body(Layout(kind: .permuted, words: words, expression: view)) { return true }
         }
@@ -137,19 +137,19 @@ struct Layout {
   /// Query, key and value rows by groups of heads or one kind after the other: `[groups, n q, k, v]`.
   private static func groupedHeads(_ source: TensorExpression, _ shape: [Int], _ body: @escaping Body) throws {
     try ofMatrix(source, shape, body) { matrix, body in
-      let (rows, columns) = (matrix.shape[0], matrix.shape[1])
+      let (outer, rows, inner) = (matrix.shape[0], matrix.shape[1], matrix.shape[2])
       for groups in divisors(rows) where groups > 1 {
         for depth in divisors(rows / groups) where depth > 1 && rows / groups / depth > 3 {
           let queries = rows / groups / depth - 2
           let sizes = [queries * depth, depth, depth]
           let joined = try TensorExpression.concat(
-            try matrix.reshaped([groups, rows / groups, columns]).split(axis: 1, sizes: sizes)
-              .map { try $0.reshaped([-1, columns]) }, axis: 0)
+            try matrix.reshaped([outer, groups, rows / groups, inner]).split(axis: 2, sizes: sizes)
+              .map { try $0.reshaped([outer, -1, inner]) }, axis: 1)
           let words = "q, k and v from \(groups) groups of \(queries) heads"
           if try body(Layout(kind: .permuted, words: words, expression: joined)) { return true }
-          let parts = try matrix.split(axis: 0, sizes: sizes.map { $0 * groups })
-            .map { try $0.reshaped([groups, -1, columns]) }
-          let grouped = try TensorExpression.concat(parts, axis: 1).reshaped([rows, columns])
+          let parts = try matrix.split(axis: 1, sizes: sizes.map { $0 * groups })
+            .map { try $0.reshaped([outer, groups, -1, inner]) }
+          let grouped = try TensorExpression.concat(parts, axis: 2)
           let other = "q, k and v to \(groups) groups of \(queries) heads"
           if try body(Layout(kind: .permuted, words: other, expression: grouped)) { return true }
         }

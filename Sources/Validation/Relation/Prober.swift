@@ -8,8 +8,23 @@ final class Prober: Sendable {
   /// Groups that are compared.
   private static let groupCount = 12
 
-  private let opened = Mutex<[String: TensorBytes]>([:])
-  private let memory = Mutex<[(key: String, bytes: TensorBytes)]>([])
+  /// The tensors that may be opened: an expression may hold others, which were computed.
+  private let known: Set<Key>
+  private let opened = Mutex<[Key: TensorBytes]>([:])
+  private let memory = Mutex<[(key: Key, bytes: TensorBytes)]>([])
+
+  init(_ entries: [TensorStore.Entry]) { known = Set(entries.map { Key($0) }) }
+
+  private struct Key: Hashable {
+    let file: String
+    let name: TensorName
+    let type: TensorType
+    let isStreamed: Bool
+
+    init(_ entry: TensorStore.Entry) {
+      (file, name, type, isStreamed) = (entry.file, entry.name, entry.type, entry.isStreamed)
+    }
+  }
 
   /// Whether elements of a tensor can be had in any order without reading all of it into memory.
   func canOpen(_ entry: TensorStore.Entry) throws -> Bool { try open(entry) != nil }
@@ -21,7 +36,8 @@ final class Prober: Sendable {
   }
 
   private func open(_ entry: TensorStore.Entry) throws -> TensorBytes? {
-    let key = entry.file + "\0" + entry.name.string
+    let key = Key(entry)
+    guard known.contains(key) else { return nil }
     if let known = opened.withLock({ $0[key] }) { return known }
     if let known = memory.withLock({ list in list.first { $0.key == key }?.bytes }) { return known }
     guard try entry.byteCount <= Prober.maximumByteCount || isMapped(entry) else { return nil }

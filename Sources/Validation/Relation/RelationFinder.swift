@@ -20,7 +20,7 @@ struct RelationFinder {
   let output: [TensorStore.Entry]
   let source: [TensorStore.Entry]
   let scan: TensorScan
-  let prober = Prober()
+  let prober: Prober
   private let sourceNumbers: [TensorName: Int]
 
   var findings: [Finding?]
@@ -31,6 +31,7 @@ struct RelationFinder {
     self.output = output
     self.source = source
     self.scan = scan
+    prober = Prober(output + source)
     findings = Array(repeating: nil, count: output.count)
     sourceNumbers = Dictionary(source.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
   }

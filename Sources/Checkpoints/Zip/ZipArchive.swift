@@ -6,7 +6,7 @@ internal import Tensors
 /// ends the file. Source: PKWARE APPNOTE 6.3.10.
 struct ZipArchive {
   /// A file in the archive.
-  struct Member {
+  struct Member: Sendable {
     let name: String
     let isDeflated: Bool
     let crc: UInt32
@@ -84,6 +84,9 @@ extension ZipArchive.Member {
     guard let text = rawName.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }),
       flags & 0x800 != 0 || text.utf8.allSatisfy({ $0 < 0x80 })
     else { throw BessemerError(.header, "zip member name at byte \(start) is not UTF-8, or not said to be") }
+    guard !text.utf8.contains(0) else {
+      throw BessemerError(.header, "zip member name at byte \(start) contains a NUL byte")
+    }
     name = text
     var extra = try reader.window(count: extraByteCount, "extra fields")
     try reader.skip(commentByteCount, "a comment")
@@ -145,26 +148,44 @@ extension ZipArchive.Member {
   /// The bytes of the member, unpacked, at most 1 MB at a time or as windows of the file; the checksum is verified
   /// before the last piece of packed data, and before the first of stored data.
   func forEachPiece(_ body: (Bytes) throws -> Void) throws {
+    guard isDeflated else { return try body(stored()) }
     var sum = CRC32()
-    func check() throws {
-      guard sum.value == crc else {
-        throw BessemerError(.digest, "zip member \(quoted(name)) does not have the checksum that the archive says")
-      }
-    }
-    guard isDeflated else {
-      try sum.update(packed)
-      try check()
-      return try body(packed)
-    }
     var done = 0
     try Inflate.forEachPiece(of: packed, byteCount: byteCount) { piece in
       sum.update(piece)
       done += piece.count
-      if done == byteCount { try check() }
+      if done == byteCount { try check(sum) }
       try body(Bytes(piece))
       return true
     }
-    try check()
+    try check(sum)
+  }
+
+  /// The bytes of a member that is not packed, with the checksum verified.
+  func stored() throws -> Bytes {
+    precondition(!isDeflated, "the member is packed")
+    var sum = CRC32()
+    try sum.update(packed)
+    try check(sum)
+    return packed
+  }
+
+  /// The bytes of the member in one piece: a window of the file, or memory of its own.
+  func whole() throws -> Bytes {
+    guard isDeflated else { return try stored() }
+    return try Bytes(byteCount: byteCount) { target in
+      var position = 0
+      try forEachPiece { piece in
+        piece.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: target[position...]).copyMemory(from: $0) }
+        position += piece.count
+      }
+    }
+  }
+
+  private func check(_ sum: CRC32) throws {
+    guard sum.value == crc else {
+      throw BessemerError(.digest, "zip member \(quoted(name)) does not have the checksum that the archive says")
+    }
   }
 
   /// The first bytes of the member, unpacked: `count`, or all when there are fewer. The checksum is not verified.
@@ -203,8 +224,14 @@ private struct EndRecord {
     directoryByteCount = Int(try reader.integer(UInt32.self, "a size"))
     directoryOffset = Int(try reader.integer(UInt32.self, "an offset"))
     var end = start
-    if memberCount == 0xFFFF || directoryByteCount == 0xFFFF_FFFF || directoryOffset == 0xFFFF_FFFF {
+    let short = (memberCount, directoryByteCount, directoryOffset)
+    let isWide = short.0 == 0xFFFF || short.1 == 0xFFFF_FFFF || short.2 == 0xFFFF_FFFF
+    if try isWide || EndRecord.hasLocator(file, before: start) {
       end = try readZip64(file, before: start)
+      // What fits into the short record stands there too.
+      guard short.0 == 0xFFFF || short.0 == memberCount, short.1 == 0xFFFF_FFFF || short.1 == directoryByteCount,
+        short.2 == 0xFFFF_FFFF || short.2 == directoryOffset
+      else { throw BessemerError(.header, "the two end records of the zip archive differ") }
     } else {
       guard disks == [0, 0], counts[0] == counts[1] else {
         throw BessemerError(.unsupportedFeature, "the zip archive has several parts")
@@ -218,6 +245,12 @@ private struct EndRecord {
         "the zip directory of \(memberCount) members at byte \(directoryOffset), \(directoryByteCount) bytes,"
           + " does not end at byte \(end)")
     }
+  }
+
+  /// Whether a zip64 record is announced right before the end record, as some writers do without need.
+  private static func hasLocator(_ file: InputFile, before start: Int) throws -> Bool {
+    guard start >= 76 else { return false }
+    return try file.read(at: start - 20, count: 4).array == [0x50, 0x4B, 6, 7]
   }
 
   /// Replaces the numbers by those of the zip64 record; returns where that starts.

@@ -1,0 +1,50 @@
+internal import Tensors
+
+extension Conversion {
+  /// The tensors of the input after all maps. Throws ``ErrorCode/weightMap`` with all problems of a map.
+  static func mapped(_ store: TensorStore, _ input: String, _ options: ConversionOptions) throws -> [MapEngine.Item] {
+    guard !options.maps.isEmpty else {
+      guard !options.isStrict else { throw BessemerError(.usage, "--strict is for conversions with --map") }
+      return MapEngine(store).result
+    }
+    var engine = MapEngine(store)
+    let subject = WeightMap.Subject(entries: store.entries, metadata: store.metadata, config: try config(input))
+    for word in options.maps {
+      let map = try WeightMap.named(word)
+      let rules = try inFile(word) { try map.rules(for: subject) }
+      try engine.apply(rules)
+      try inFile(word) { try MapFile.report(engine.problems) }
+    }
+    if options.isStrict {
+      let names = engine.unclaimedNames(store)
+      try inFile(input) {
+        try MapFile.report(names.map { "no rule names tensor \(quoted($0.string)), which --strict demands" })
+      }
+    }
+    return engine.result
+  }
+
+  /// The object in config.json beside the weights, if there is one.
+  private static func config(_ input: String) throws -> JSON? {
+    let folder = try ModelLocation(input).modelFolder
+    guard try InputFolder(path: folder).contains("config.json") else { return nil }
+    return try ModelFiles(folder: folder).json("config.json")
+  }
+
+  /// The tensors with the casts that are asked for. Throws ``ErrorCode/usage`` for a pattern that casts nothing.
+  static func typed(_ tensors: [MapEngine.Item], _ types: TypeRules, _ input: String) throws -> [TensorExpression] {
+    var unused = Set(types.patterns.indices)
+    let result = try tensors.map { tensor in
+      let (dtype, pattern) = try types.target(tensor.name, tensor.expression.dtype)
+      if let pattern { unused.remove(pattern) }
+      return try tensor.expression.cast(to: dtype)
+    }
+    let problems = unused.sorted().map { index in
+      let rule = types.patterns[index]
+      return "--dtype \(quoted(rule.pattern.text + "=" + rule.dtype.rawValue)) finds no tensor to cast among "
+        + "\(tensors.count)"
+    }
+    if let first = problems.first { throw BessemerError(.usage, first, file: input, details: problems) }
+    return result
+  }
+}
