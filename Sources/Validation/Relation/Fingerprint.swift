@@ -88,21 +88,23 @@ struct SliceFingerprints: Sendable {
   /// The most slices of a tensor.
   private static let maximumSliceCount = 1 << 24
 
-  /// Reads the tensor as if it were cast to `dtype`. Nil when it has no dimension, or rows that are too long.
-  init?(_ entry: TensorStore.Entry, as dtype: DType) throws {
-    guard let columns = entry.shape.last, columns > 0, entry.byteCount > 0,
-      entry.shape.allSatisfy({ $0 <= SliceFingerprints.maximumSliceCount }),
+  /// Reads all elements. Nil when there is no dimension, or rows are too long.
+  init?(_ expression: TensorExpression) throws {
+    let (shape, dtype) = (expression.shape, expression.dtype)
+    guard let columns = shape.last, columns > 0, let byteCount = expression.byteCount, byteCount > 0,
+      shape.allSatisfy({ $0 <= SliceFingerprints.maximumSliceCount }),
       // The rows of a vector are its elements.
-      let rowByteCount = entry.dtype.byteCount(of: entry.shape.count == 1 ? 1 : columns),
+      let rowByteCount = dtype.byteCount(of: shape.count == 1 ? 1 : columns),
       rowByteCount <= SliceFingerprints.maximumRowByteCount
     else { return nil }
-    let isVector = entry.shape.count == 1
-    let leading = isVector ? entry.shape : Array(entry.shape.dropLast())
+    let isVector = shape.count == 1
+    let leading = isVector ? shape : Array(shape.dropLast())
     axes = leading.map { Array(repeating: Fingerprint(), count: $0) }
     var columnSums = isVector ? [] : [UInt32](repeating: 0, count: 2 * columns * (dtype.bits > 64 ? 2 : 1))
-    let printer = Fingerprinter(from: entry.dtype, to: dtype)
+    let printer = Fingerprinter(from: dtype, to: dtype)
     var row = 0
-    try entry.forEachPiece(of: max(1, TensorScan.pieceByteCount / rowByteCount) * rowByteCount) { piece in
+    let size = max(1, TensorScan.pieceByteCount / rowByteCount) * rowByteCount
+    try forEachPiece(of: size, in: { try expression.forEachPiece($0) }) { piece in
       let count = piece.count / rowByteCount
       for sum in try printer.rows(piece, rows: count, columnSums: &columnSums) {
         var rest = row

@@ -65,25 +65,30 @@ extension RelationFinder {
     for (index, problem) in NameOrder(links).problems { take(index, problem) }
   }
 
-  /// Second copies of a whole source: tied weights, unless a source of that shape is missing, whose place one has.
+  /// Outputs that hold the same elements of the same sources: tied weights, unless sources of such a shape are missing,
+  /// whose places the copies have.
   private mutating func checkCopies(missing: [Int]) {
-    var users: [Int: [Int]] = [:]
+    var users: [[Use]: [Int]] = [:]
     for (index, finding) in findings.enumerated() {
-      guard let use = finding?.uses.first, finding?.uses.count == 1, use.region == nil else { continue }
-      users[use.source, default: []].append(index)
+      guard let finding, finding.relation.kind != .scale, finding.relation.kind != .unexplained else { continue }
+      users[finding.uses, default: []].append(index)
     }
-    for (other, indices) in users.sorted(by: { $0.key < $1.key }) where indices.count > 1 {
+    var lost: [[Int]: [Int]] = Dictionary(grouping: missing) { source[$0].shape.sorted() }
+    // What nothing explains has the places of as many.
+    for index in output.indices where findings[index].map({ $0.relation.kind == .unexplained }) ?? true {
+      _ = lost[output[index].shape.sorted()]?.popLast()
+    }
+    for (uses, indices) in users.sorted(by: { $0.value[0] < $1.value[0] }) where indices.count > 1 && !uses.isEmpty {
+      let name = source[uses[0].source].name
       let order = indices.sorted {
-        (NameNumbers.affinity(output[$1].name, source[other].name), $0)
-          < (NameNumbers.affinity(output[$0].name, source[other].name), $1)
+        (NameNumbers.affinity(output[$1].name, name), $0) < (NameNumbers.affinity(output[$0].name, name), $1)
       }
       for copy in order.dropFirst() {
-        let lost = missing.first { source[$0].shape.sorted() == source[other].shape.sorted() }
-        if let lost {
+        if let other = lost[source[uses[0].source].shape.sorted()]?.last {
           take(
             copy,
-            "holds \(quoted(source[other].name.string)) once more, while \(quoted(source[lost].name.string)) is "
-              + "in no tensor")
+            "holds the same as \(quoted(output[order[0]].name.string)), while "
+              + "\(quoted(source[other].name.string)) is not all in the output")
           continue
         }
         guard let relation = findings[copy]?.relation, relation.kind != .quantized else { continue }

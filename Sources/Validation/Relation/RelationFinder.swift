@@ -10,7 +10,7 @@ struct RelationFinder {
     var uses: [Use]
   }
 
-  struct Use {
+  struct Use: Hashable {
     let source: Int
     let elementCount: Int
     /// The slices of the source; nil for all of it.
