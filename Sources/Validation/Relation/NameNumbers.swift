@@ -52,13 +52,17 @@ struct NameNumbers: Hashable, Sendable {
 /// Whether tensors stand at the places that their names say, as far as the names of all together tell: where layer 3
 /// became layer 3 and expert 5 slice 5 nearly everywhere, an exception is a mistake.
 struct NameOrder {
-  /// A source of an output: its name, and its number among the parts of the output.
+  /// A source of an output: its name, its number among the parts of the output, and that among the parts whose names
+  /// differ only in numbers.
   struct Link {
     let output: Int
     let outputName: TensorName
     let sourceName: TensorName
     let part: Int
     let partCount: Int
+    let likePart: Int
+    /// Which of the source's slices of this size the output is; nil for the whole source.
+    var slice: Int?
   }
 
   /// By output, what is wrong with its sources.
@@ -75,33 +79,41 @@ struct NameOrder {
       let output: String
       let source: String
       let isPart: Bool
+      let isSlice: Bool
     }
     typealias Row = (link: Link, from: [Int], to: [Int])
     var kinds: [Kind: [Row]] = [:]
     for link in links {
       let (output, source) = (NameNumbers(link.outputName), NameNumbers(link.sourceName))
       let isPart = link.partCount > 1
-      let kind = Kind(output: output.template, source: source.template, isPart: isPart)
-      kinds[kind, default: []].append((link, output.numbers + (isPart ? [link.part] : []), source.numbers))
+      let kind = Kind(
+        output: output.template, source: source.template, isPart: isPart, isSlice: link.slice != nil)
+      let slice = link.slice.map { [$0] } ?? []
+      kinds[kind, default: []].append((link, output.numbers + (isPart ? [link.likePart] : []), source.numbers + slice))
     }
     for rows in kinds.values where rows.count > 1 {
       for place in rows[0].to.indices {
-        var best: (from: Int, offset: Int, count: Int)?
-        for from in rows[0].from.indices {
+        // A number that follows from one of the output's, or, last, that is always the same.
+        var best: (from: Int?, offset: Int, count: Int) = (nil, 0, 0)
+        func number(_ row: Row, _ from: Int?) -> Int { from.map { row.from[$0] } ?? 0 }
+        for from in rows[0].from.indices.map({ Optional($0) }) + [nil] {
           var counts: [Int: Int] = [:]
-          for row in rows { counts[row.to[place] &- row.from[from], default: 0] += 1 }
+          for row in rows { counts[row.to[place] &- number(row, from), default: 0] += 1 }
           for (offset, count) in counts.sorted(by: { ($0.key.magnitude, $0.key) < ($1.key.magnitude, $1.key) })
-          where count > best?.count ?? 0 { best = (from, offset, count) }
+          where count > best.count || count == best.count && from != nil && offset.magnitude < best.offset.magnitude {
+            best = (from, offset, count)
+          }
         }
-        guard let best, best.count < rows.count else { continue }
+        guard best.count < rows.count else { continue }
         let isRule = rows.count > 2 && best.count * 3 >= rows.count * 2
         // Without a rule, the same numbers in another order are an exchange.
         let offset = isRule ? best.offset : 0
-        guard isRule || NameOrder.isExchange(rows.map { ($0.from[best.from], $0.to[place]) }) else { continue }
-        for row in rows where row.to[place] &- row.from[best.from] != offset {
+        guard isRule || NameOrder.isExchange(rows.map { (number($0, best.from), $0.to[place]) }) else { continue }
+        for row in rows where row.to[place] &- number(row, best.from) != offset {
+          let what = place < NameNumbers(row.link.sourceName).numbers.count ? "number" : "slice"
           problems[row.link.output] =
-            "holds \(quoted(row.link.sourceName.string)), where the others' names call for number "
-            + "\(row.from[best.from] &+ offset)"
+            "holds \(what) \(row.to[place]) of \(quoted(row.link.sourceName.string)), where the others' names call for "
+            + "\(number(row, best.from) &+ offset)"
         }
       }
     }
@@ -109,7 +121,7 @@ struct NameOrder {
 
   private static func isExchange(_ pairs: [(Int, Int)]) -> Bool {
     let (from, to) = (Set(pairs.map(\.0)), Set(pairs.map(\.1)))
-    return from == to && from.count == pairs.count
+    return from == to && from.count == Set(pairs.map { [$0.0, $0.1] }).count
   }
 
   /// Outputs of one kind, which have their parts in one order.

@@ -196,7 +196,7 @@ extension RelationFinder {
     let region = "[\(run.first):\(run.first + run.count)] of axis \(run.axis)"
     var relation = relation(.split, layout.expression, words: "slice \(region)", [other], losses)
     if layout.kind != .identical { relation.note = layout.words ?? layout.expression.steps.last }
-    let use = Use(source: other, elementCount: count(entry), region: region)
+    let use = Use(source: other, elementCount: count(entry), region: region, slice: run.first / run.count)
     findings[index] = Finding(relation: relation, uses: [use])
   }
 }

@@ -104,14 +104,14 @@ extension RelationFinder {
         let parts = try whole.reshaped([groups, whole.shape[0] / groups] + whole.shape.dropFirst())
           .split(axis: 1, sizes: sizes)
         var found: [(Int, Finding)] = []
-        for (index, part) in zip(order, parts) {
+        for (slot, (index, part)) in zip(order, parts).enumerated() {
           let part = try part.reshaped(output[index].shape)
           guard let wanted = try prober.open(TensorExpression(output[index])), let own = try prober.open(part),
             try prober.mayBeEqual(own, wanted),
             let losses = try ExactComparison.losses(of: part, ifEqualTo: output[index])
           else { break }
           let relation = relation(.split, part, words: "rows of \(groups) groups", [other], losses)
-          let use = Use(source: other, elementCount: count(output[index]), region: "groups \(index)")
+          let use = Use(source: other, elementCount: count(output[index]), region: "groups \(slot)", slice: slot)
           found.append((index, Finding(relation: relation, uses: [use])))
         }
         guard found.count == order.count else { continue }

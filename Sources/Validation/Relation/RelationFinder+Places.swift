@@ -2,20 +2,25 @@ import Tensors
 
 /// What the findings of all tensors say together: which sources are used up, and which outputs have what is another's.
 extension RelationFinder {
-  /// Sources that are in no output, or not with all elements. One that holds what another holds is there with it.
-  func missing() throws -> [(source: Int, isPartial: Bool)] {
+  /// Sources that no output has, or not with all elements.
+  func unused() -> [(source: Int, isPartial: Bool)] {
     var regions: [Int: [String: Int]] = [:]
     for finding in findings {
       for use in finding?.uses ?? [] { regions[use.source, default: [:]][use.region ?? ""] = use.elementCount }
     }
-    var missing: [(source: Int, isPartial: Bool)] = []
+    var unused: [(source: Int, isPartial: Bool)] = []
     for (index, entry) in source.enumerated() {
       let used = regions[index, default: [:]].values.reduce(0) { $0.addingReportingOverflow($1).partialValue }
-      if used < count(entry) || regions[index] == nil { missing.append((index, used > 0)) }
+      if used < count(entry) || regions[index] == nil { unused.append((index, used > 0)) }
     }
-    guard !missing.isEmpty else { return [] }
-    let complete = Set(source.indices).subtracting(missing.map(\.source))
-    return try missing.filter { index, _ in try !complete.contains { try holdSame(index, $0) } }
+    return unused
+  }
+
+  /// The unused sources that are missing: one that holds what another one holds is in the output with it.
+  func missing(_ unused: [(source: Int, isPartial: Bool)]) throws -> [(source: Int, isPartial: Bool)] {
+    guard !unused.isEmpty else { return [] }
+    let complete = Set(source.indices).subtracting(unused.map(\.source))
+    return try unused.filter { index, _ in try !complete.contains { try holdSame(index, $0) } }
   }
 
   /// Whether two sources hold the same elements in the same order.
@@ -30,12 +35,12 @@ extension RelationFinder {
     return try ExactComparison.losses(of: TensorExpression(y), ifEqualTo: x) != nil
   }
 
-  /// Takes back findings that content alone allows but names or what is missing speak against, and says which outputs
+  /// Takes back findings that content alone allows but names or what is unused speak against, and says which outputs
   /// are second copies.
-  mutating func checkPlaces(missing: [Int]) {
+  mutating func checkPlaces(unused: [Int]) {
     checkNamesakes()
     checkOrder()
-    checkCopies(missing: missing)
+    checkCopies(unused: unused)
   }
 
   /// An output that holds something else than the source of its own name.
@@ -55,25 +60,28 @@ extension RelationFinder {
     var links: [NameOrder.Link] = []
     for (index, finding) in findings.enumerated() {
       guard let finding, finding.relation.kind != .scale else { continue }
+      var counts: [String: Int] = [:]
       for (part, use) in finding.uses.enumerated() {
+        let likePart = counts[NameNumbers(source[use.source].name).template, default: 0]
+        counts[NameNumbers(source[use.source].name).template] = likePart + 1
         links.append(
           NameOrder.Link(
             output: index, outputName: output[index].name, sourceName: source[use.source].name, part: part,
-            partCount: finding.uses.count))
+            partCount: finding.uses.count, likePart: likePart, slice: use.slice))
       }
     }
     for (index, problem) in NameOrder(links).problems { take(index, problem) }
   }
 
-  /// Outputs that hold the same elements of the same sources: tied weights, unless sources of such a shape are missing,
+  /// Outputs that hold the same elements of the same sources: tied weights, unless sources of such a shape are unused,
   /// whose places the copies have.
-  private mutating func checkCopies(missing: [Int]) {
+  private mutating func checkCopies(unused: [Int]) {
     var users: [[Use]: [Int]] = [:]
     for (index, finding) in findings.enumerated() {
       guard let finding, finding.relation.kind != .scale, finding.relation.kind != .unexplained else { continue }
       users[finding.uses, default: []].append(index)
     }
-    var lost: [[Int]: [Int]] = Dictionary(grouping: missing) { source[$0].shape.sorted() }
+    var lost: [[Int]: [Int]] = Dictionary(grouping: unused) { source[$0].shape.sorted() }
     // What nothing explains has the places of as many.
     for index in output.indices where findings[index].map({ $0.relation.kind == .unexplained }) ?? true {
       _ = lost[output[index].shape.sorted()]?.popLast()
@@ -84,11 +92,12 @@ extension RelationFinder {
         (NameNumbers.affinity(output[$1].name, name), $0) < (NameNumbers.affinity(output[$0].name, name), $1)
       }
       for copy in order.dropFirst() {
-        if let other = lost[source[uses[0].source].shape.sorted()]?.last {
+        let shapes = [output[copy].shape, source[uses[0].source].shape].map { $0.sorted() }
+        if let other = shapes.compactMap({ lost[$0]?.last }).first {
           take(
             copy,
             "holds the same as \(quoted(output[order[0]].name.string)), while "
-              + "\(quoted(source[other].name.string)) is not all in the output")
+              + "\(quoted(source[other].name.string)) is not used, or not all of it")
           continue
         }
         guard let relation = findings[copy]?.relation, relation.kind != .quantized else { continue }

@@ -26,8 +26,17 @@ extension RelationFinder {
     let entry = output[index]
     let candidates = byName(
       source.indices.filter { count(source[$0]) == count(entry) && source[$0].dtype.isFloat }, index)
-    for (place, other) in candidates.enumerated() {
-      guard let expression = cast(other, to: .float32), try prober.open(expression) != nil else { continue }
+    // What was rounded to a shorter type before counts too.
+    let ways = candidates.enumerated().flatMap { place, other in
+      [source[other].dtype, .bfloat16, .float16].enumerated().compactMap { step, dtype in
+        step == 0 || source[other].dtype != dtype && source[other].dtype.bits >= dtype.bits
+          ? (place, other, dtype) : nil
+      }
+    }
+    for (place, other, dtype) in ways {
+      guard let expression = try cast(other, to: dtype)?.cast(to: .float32), try prober.open(expression) != nil else {
+        continue
+      }
       var worst = 0.0
       let finder = self
       let layout = try firstLayout(expression, entry.shape, isThorough: place < 4) { layout in
@@ -37,7 +46,10 @@ extension RelationFinder {
         return true
       }
       guard let layout else { continue }
-      let steps = layout.kind == .identical ? [] : [layout.words ?? layout.expression.steps.joined(separator: ", ")]
+      var steps = dtype == source[other].dtype ? [] : ["cast \(source[other].dtype) to \(dtype)"]
+      if layout.kind != .identical {
+        steps.append(layout.words ?? layout.expression.steps.filter { !$0.hasPrefix("cast ") }.joined(separator: ", "))
+      }
       var relation = Relation(
         .quantized, [source[other].name], steps: steps + ["quantize: \(codes.words)"])
       relation.note = "off by at most \(Int((worst * 1000).rounded(.up))) thousandths of a step"
@@ -157,11 +169,12 @@ extension RelationFinder {
   private func besides(_ index: Int) throws -> [(index: Int, values: [Double])] {
     let entry = output[index]
     let name = entry.name.string
-    let base = name.utf8.lastIndex(of: UInt8(ascii: ".")).map { String(name[...$0]) } ?? ""
-    let stem = base.isEmpty ? name : base
+    // The scales of `x.weight` are named after `x`, those of any other name after all of it.
+    let last = name.utf8.lastIndex(of: UInt8(ascii: ".")).map { name[name.index(after: $0)...] } ?? ""
+    let stem = last.contains("weight") ? String(name.dropLast(last.utf8.count)) : name
     return try output.indices.filter { k in
       k != index && output[k].name.string.hasPrefix(stem) && !output[k].dtype.isComplex
-        && count(output[k]) <= min(RelationFinder.maximumScaleCount, count(entry))
+        && count(output[k]) <= min(RelationFinder.maximumScaleCount, count(entry) / 2)
         && count(entry) % max(1, count(output[k])) == 0
     }.prefix(8).map { ($0, try output[$0].tensor().doubles) }
   }

@@ -15,6 +15,8 @@ struct RelationFinder {
     let elementCount: Int
     /// The slices of the source; nil for all of it.
     var region: String?
+    /// The number of the slice among those of its size; nil for all of the source.
+    var slice: Int?
   }
 
   let output: [TensorStore.Entry]

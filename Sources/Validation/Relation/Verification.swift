@@ -29,8 +29,9 @@ public struct Verification: Sendable {
     try finder.findNamesakes()
     try finder.findContent()
     try finder.findQuantized()
-    let missing = try finder.missing()
-    finder.checkPlaces(missing: missing.map(\.source))
+    let unused = finder.unused()
+    let missing = try finder.missing(unused)
+    finder.checkPlaces(unused: unused.map(\.source))
     items = output.indices.map { index in
       let entry = output[index]
       let relation =
