@@ -9,6 +9,19 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// libhdf5 and what it needs, out of archives: as shared libraries they would bring thirty others, and take longer to
+/// start than most commands run.
+#if arch(arm64)
+  let hdf5Folder = "/usr/lib/aarch64-linux-gnu/hdf5/serial"
+#else
+  let hdf5Folder = "/usr/lib/x86_64-linux-gnu/hdf5/serial"
+#endif
+let hdf5: [LinkerSetting] = [
+  .unsafeFlags(["-L\(hdf5Folder)"]), .linkedLibrary(":libhdf5.a"), .linkedLibrary(":libsz.a"),
+  .linkedLibrary(":libaec.a"),
+  .linkedLibrary("z"), .linkedLibrary("m"), .linkedLibrary("dl"),
+]
+
 /// Layers, lowest first; a target may import only what stands above it in this list.
 let package = Package(
   name: "bessemer",
@@ -26,6 +39,7 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CHDF5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CYaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CKernels"),
@@ -34,7 +48,8 @@ let package = Package(
     .target(name: "Digests", dependencies: ["CCrypto", "Tensors"], swiftSettings: settings),
     .target(name: "Safetensors", dependencies: ["Tensors"], swiftSettings: settings),
     .target(
-      name: "Checkpoints", dependencies: ["CCrypto", "CZlib", "Safetensors", "Tensors"], swiftSettings: settings),
+      name: "Checkpoints", dependencies: ["CCrypto", "CHDF5", "CZlib", "Safetensors", "Tensors"],
+      swiftSettings: settings, linkerSettings: hdf5),
     .target(name: "YAML", dependencies: ["CYaml", "Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),

@@ -1,6 +1,39 @@
+internal import Checkpoints
 internal import Tensors
 
 extension Conversion {
+  /// A tensor of the output.
+  struct Planned {
+    let name: TensorName
+    /// The type before the cast that is asked for.
+    let source: DType
+    let expression: TensorExpression
+    let encoding: BlockType?
+    /// Whether blocks of the source stay as they are.
+    let keepsBlocks: Bool
+
+    init(_ tensor: MapEngine.Item, _ target: TypeRules.Target?) throws {
+      name = tensor.name
+      source = tensor.expression.dtype
+      keepsBlocks = target == nil
+      switch target {
+      case .type(let dtype): (expression, encoding) = (try tensor.expression.cast(to: dtype), nil)
+      case .blocks(let type): (expression, encoding) = (try tensor.expression.cast(to: .float32), type)
+      case nil: (expression, encoding) = (tensor.expression, nil)
+      }
+    }
+
+    /// What is written; `note` gets what casts do, `progress` the bytes of each piece.
+    func entry(
+      evaluator: TensorEvaluator? = nil,
+      note: @escaping @Sendable (CastLosses) -> Void = { _ in }, progress: @escaping @Sendable (Int) -> Void = { _ in }
+    ) -> CheckpointEntry {
+      CheckpointEntry(
+        name, expression, encoding: encoding, keepsBlocks: keepsBlocks, evaluator: evaluator, note: note,
+        progress: progress)
+    }
+  }
+
   /// The tensors of the input after all maps. Throws ``ErrorCode/weightMap`` with all problems of a map.
   static func mapped(_ store: TensorStore, _ input: String, _ options: ConversionOptions) throws -> [MapEngine.Item] {
     guard !options.maps.isEmpty else {
@@ -31,17 +64,20 @@ extension Conversion {
     return try ModelFiles(folder: folder).json("config.json")
   }
 
-  /// The tensors with the casts that are asked for. Throws ``ErrorCode/usage`` for a pattern that casts nothing.
-  static func typed(_ tensors: [MapEngine.Item], _ types: TypeRules, _ input: String) throws -> [TensorExpression] {
+  /// The tensors with the casts and encodings that are asked for. Throws ``ErrorCode/usage`` for a pattern that changes
+  /// nothing.
+  static func typed(
+    _ tensors: [MapEngine.Item], _ types: TypeRules, _ input: String
+  ) throws -> [Planned] {
     var unused = Set(types.patterns.indices)
     let result = try tensors.map { tensor in
-      let (dtype, pattern) = try types.target(tensor.name, tensor.expression.dtype)
+      let (target, pattern) = try types.target(tensor.name, tensor.expression.type)
       if let pattern { unused.remove(pattern) }
-      return try tensor.expression.cast(to: dtype)
+      return try Planned(tensor, target)
     }
     let problems = unused.sorted().map { index in
       let rule = types.patterns[index]
-      return "--dtype \(quoted(rule.pattern.text + "=" + rule.dtype.rawValue)) finds no tensor to cast among "
+      return "--dtype \(quoted(rule.pattern.text + "=" + rule.target.word)) finds no tensor to cast among "
         + "\(tensors.count)"
     }
     if let first = problems.first { throw BessemerError(.usage, first, file: input, details: problems) }

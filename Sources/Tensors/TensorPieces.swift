@@ -1,8 +1,8 @@
 /// Bytes that are given piece by piece, in order.
 package typealias ByteStream = (_ body: (Bytes) throws -> Void) throws -> Void
 
-/// Gives the bytes of a stream to `body` in pieces of `size` bytes, the last one maybe shorter. Pages of mapped files are
-/// given back after each.
+/// Gives the bytes of a stream to `body` in pieces of `size` bytes, the last one maybe shorter. Pages of mapped files
+/// are given back after each.
 package func forEachPiece(of size: Int, in stream: ByteStream, _ body: (Bytes) throws -> Void) throws {
   // What does not fill a piece waits for the next bytes.
   var rest: [UInt8] = []

@@ -161,6 +161,7 @@ int main(int count, char **arguments) {
     void (*run)(void);
   } groups[] = {{"pool", test_pool},
                 {"convert", test_convert},
+                {"cast", test_cast},
                 {"linear", test_linear},
                 {"matmul", test_matmul},
                 {"attention", test_attention},
@@ -168,6 +169,7 @@ int main(int count, char **arguments) {
                 {"elementwise", test_elementwise},
                 {"copy", test_copy},
                 {"numbers", test_numbers},
+                {"blocks", test_blocks},
                 {"conv2d", test_conv2d},
                 {"group_norm", test_group_norm}};
   for (int i = 1; i < 4; i++) {

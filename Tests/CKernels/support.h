@@ -50,6 +50,7 @@ extern const char *const activation_names[];
 
 void test_pool(void);
 void test_convert(void);
+void test_cast(void);
 void test_linear(void);
 void test_matmul(void);
 void test_attention(void);
@@ -57,6 +58,7 @@ void test_rows(void);
 void test_elementwise(void);
 void test_copy(void);
 void test_numbers(void);
+void test_blocks(void);
 void test_conv2d(void);
 void test_group_norm(void);
 

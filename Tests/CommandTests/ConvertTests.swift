@@ -40,6 +40,27 @@ struct ConvertTests {
     #expect(try contents(there) == contents(folder["c.safetensors"]))
   }
 
+  @Test func encodesAndDecodesBlocks() throws {
+    let (packed, copy, plain) = (folder["a.gguf"], folder["b.gguf"], folder["c.safetensors"])
+    let source = fixture("gguf/whole.gguf")
+    let result = try Tool.run("convert", source, packed, "--dtype", "q8_0", "--dtype", "f16=f32", "--json").json
+    let types = result["tensors"]?.elements.map { ($0["from"]?.string ?? "") + " " + ($0["to"]?.string ?? "") }
+    #expect(types == ["f32 q8_0", "f16 f32", "i32 i32", "q4_0 q8_0"])
+    #expect(try Tool.run("convert", packed, copy).status == 0)
+    #expect(try contents(packed) == contents(copy))
+    #expect(try Tool.run("convert", packed, plain).status == 0)
+    let listed = try Tool.run("inspect", plain).out
+    #expect(listed.contains("f32     f32  [2,32]") && !listed.contains("q8_0"), "\(listed)")
+    #expect(try Tool.run("convert", packed, folder["d.gguf"], "--dtype", "f32").status == 0)
+    #expect(!(try Tool.run("inspect", folder["d.gguf"]).out.contains("q8_0")))
+    let wide = try Tool.run("convert", source, folder["x.gguf"], "--dtype", "q4_k")
+    #expect(wide.status == 4 && wide.error.contains("q4_k, whose blocks take 256"), "\(wide.error)")
+    #expect(try Tool.run("convert", source, folder["x.safetensors"], "--dtype", "q8_0").status == 2)
+    #expect(try Tool.run("convert", source, folder["x.gguf"], "--dtype", "q8_0", "--lossless").status == 1)
+    #expect(try Tool.run("convert", source, folder["x.gguf"], "--dtype", "iq2_xs").status == 4)
+    #expect(folder.names.count == 4)
+  }
+
   @Test func copiesACheckpointWithItsChecksum() throws {
     #expect(try Tool.run("convert", fixture("crc.ckpt"), folder["a.ckpt"], "--crc").status == 0)
     #expect(try contents(folder["a.ckpt"]) == contents(fixture("crc.ckpt")))
@@ -171,6 +192,10 @@ struct ConvertTests {
       ([fixture("bad-crc.npz"), folder["out.safetensors"]], 3, "checksum"),
       ([fixture("bad-checksum.ckpt"), folder["out.safetensors"]], 3, "checksum"),
       ([fixture("bad-table.ckpt"), folder["out.safetensors"]], 3, "hash table"),
+      ([fixture("bad-encrypted.ckpt"), folder["out.safetensors"]], 3, "--key-file"),
+      ([input, folder["out.ckpt"], "--enc-mode", "AES-GCM"], 3, "--enc-key-file"),
+      ([input, folder["out.ckpt"], "--enc-mode", "rot13"], 2, "SM4-CBC"),
+      ([input, folder["out.ckpt"], "--strategy", "s.ckpt"], 2, "ranks"),
     ]
     for (arguments, status, words) in cases {
       let result = try Tool.run(["convert"] + arguments)

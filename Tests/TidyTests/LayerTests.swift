@@ -10,7 +10,7 @@ import Testing
     "Tensors": ["CKernels", "CSystem"],
     "IR": ["Tensors"],
     "Safetensors": ["Tensors"],
-    "Checkpoints": ["CCrypto", "CZlib", "Safetensors", "Tensors"],
+    "Checkpoints": ["CCrypto", "CHDF5", "CZlib", "Safetensors", "Tensors"],
     "Tokenizers": ["Tensors"],
     "Passes": ["IR", "Tensors"],
     "Architectures": ["IR", "Tensors"],

@@ -36,6 +36,9 @@ typedef struct {
                    size_t columns);
   void (*convert[3][3])(void *dst, const void *src,
                         size_t count);  ///< [dst][src]; NULL on the diagonal and bf16 <-> f16
+  /// The same, counting; [dst][src], NULL where nothing can change.
+  void (*cast[3][3])(void *dst, const void *src, size_t count, bk_cast_counts *counts);
+  void (*cast_f64)(bk_dtype type, void *dst, const void *src, size_t count, bk_cast_counts *counts);
   void (*transpose)(uint32_t *dst, const uint32_t *src, size_t stride, size_t k);  ///< [16 rows][k] to [k][16]
   void (*softmax)(float *y, const float *x, size_t n);
   void (*layer_norm)(float *y, const float *x, const float *gamma, const float *beta, float eps, size_t n);
@@ -59,6 +62,7 @@ typedef struct {
   void (*difference)(const double *a, const double *b, size_t n, bk_difference *out);
   /// The two sums of a row, by log2 of the element's size; first_sums and second_sums [n] are added to, or NULL.
   uint64_t (*mix_row[4])(const void *src, size_t n, uint32_t *first_sums, uint32_t *second_sums);
+  size_t (*encode_blocks)(bk_blocks type, uint8_t *dst, const float *src, size_t count);
   // One group of a weight, see simd_quant.h.
   void (*quant_range)(bk_dtype type, const void *x, size_t n, float *low, float *high);
   void (*quant_int)(bk_dtype type, int8_t *codes, const void *x, size_t n, float scale, float offset, float low,

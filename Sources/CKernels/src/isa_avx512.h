@@ -21,6 +21,10 @@ extern const bk_table BK_TABLE;
 #include "simd_gemm.h"
 #include "simd_rows.h"
 #include "simd_numbers.h"
+#include "simd_cast.h"
 #include "simd_quant.h"
+#include "simd_blocks.h"
+#include "simd_blocks_k.h"
+#include "simd_blocks_encode.h"
 #pragma clang attribute pop
 #include "table.h"

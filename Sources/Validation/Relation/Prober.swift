@@ -3,7 +3,7 @@ import Tensors
 
 /// Tells cheaply that two expressions differ: by groups of elements here and there.
 final class Prober: Sendable {
-  /// Tensors that do not lie in mapped files are kept in memory while they are probed, if they are no larger.
+  /// Tensors that are made in order are kept in memory while they are probed, if they are no larger.
   private static let maximumByteCount = 32 << 20
   /// Groups that are compared.
   private static let groupCount = 12
@@ -40,30 +40,17 @@ final class Prober: Sendable {
     guard known.contains(key) else { return nil }
     if let known = opened.withLock({ $0[key] }) { return known }
     if let known = memory.withLock({ list in list.first { $0.key == key }?.bytes }) { return known }
-    guard try entry.byteCount <= Prober.maximumByteCount || isMapped(entry) else { return nil }
-    let bytes = try entry.bytes()
-    if bytes.count == 0 || bytes.memory(0..<1) == nil {
+    if let bytes = try entry.bytes() {
       opened.withLock { $0[key] = bytes }
-    } else {
-      memory.withLock { list in
-        if list.count > 1 { list.removeFirst() }
-        list.append((key, bytes))
-      }
+      return bytes
+    }
+    guard entry.byteCount <= Prober.maximumByteCount else { return nil }
+    let bytes = TensorBytes(try entry.tensor().bytes)
+    memory.withLock { list in
+      if list.count > 1 { list.removeFirst() }
+      list.append((key, bytes))
     }
     return bytes
-  }
-
-  /// Whether the first bytes come from a mapped file, as then all do.
-  private func isMapped(_ entry: TensorStore.Entry) throws -> Bool {
-    struct Seen: Error {}
-    var isMapped = false
-    do {
-      try entry.forEachPiece { piece in
-        isMapped = piece.mappedAddress != nil
-        throw Seen()
-      }
-    } catch is Seen {}
-    return isMapped
   }
 
   /// False when the two surely differ; they have the same type and number of elements.

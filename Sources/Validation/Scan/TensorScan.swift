@@ -2,8 +2,8 @@ import Digests
 import Synchronization
 package import Tensors
 
-/// Goes through tensors once, in pieces that several threads share. What the pieces come to is handed on in their order,
-/// so that no result depends on the number of threads.
+/// Goes through tensors once, in pieces that several threads share. What the pieces come to is handed on in their
+/// order, so that no result depends on the number of threads.
 package struct TensorScan: Sendable {
   /// Bytes of a piece: whole elements of every type, and a leaf of a digest.
   package static let pieceByteCount = TensorHasher.leafByteCount
