@@ -37,6 +37,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case bundle
   case digest
   case tokenizer
+  case template = "chat-template"
   case modelInput = "model-input"
   // Unsupported.
   case unsupportedModel = "unsupported-model"
@@ -98,6 +99,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .graph: "A graph breaks a rule of its operators; the label (`softmax_c1`) is documented at the operator."
     case .bundle: "The bundle's manifest and its files disagree."
     case .digest: "The content of a file is not what its digest says: it was damaged or edited."
+    case .template:
+      "The model's chat template cannot be read, or does not take these messages. Its own words stand in the message."
     case .tokenizer: "tokenizer.json is malformed or uses a component that is not known."
     case .modelInput: "An input given to a model has the wrong name, type, shape or values."
     case .unsupportedModel: "The model type is not among those that `bessemer formats` lists."
