@@ -61,7 +61,8 @@ extension Graph {
     }
     for id in nodeIDs {
       let node = self[id]
-      for (result, type) in zip(node.results, try self.types(of: node, operands: node.operands.map { types[$0.ordinal] }))
+      for (result, type) in zip(
+        node.results, try self.types(of: node, operands: node.operands.map { types[$0.ordinal] }))
       { types[result.ordinal] = type }
     }
     return types

@@ -77,7 +77,9 @@ public final class Session {
       if graph.states.isEmpty { return plans[index].plan }
       // It comes back once it has followed.
       let plan = plans.remove(at: index).plan
-      let states = graph.states.map { ($0, graph.type(of: $0.value).bound(symbols), graph.type(of: $0.update).bound(symbols)) }
+      let states = graph.states.map {
+        ($0, graph.type(of: $0.value).bound(symbols), graph.type(of: $0.update).bound(symbols))
+      }
       // A length that only inference knows needs a new plan.
       let isKnown = states.allSatisfy { $0.1.shape != nil && $0.2.shape != nil }
       if isKnown { for (state, type, update) in states { try reserve(state, type, update) } }

@@ -48,7 +48,8 @@ struct Generate: Command {
   @Flag(help: "Go on past the model's end token.")
   var ignoreEos = false
 
-  @Option(name: .customLong("repeat"), help: ArgumentHelp("Do it n times and say how fast the fastest was.", valueName: "n"))
+  @Option(
+    name: .customLong("repeat"), help: ArgumentHelp("Do it n times and say how fast the fastest was.", valueName: "n"))
   var repetitions = 1
 
   @OptionGroup var prompts: PromptOptionGroup
@@ -82,7 +83,8 @@ struct Generate: Command {
     for repetition in 0..<repetitions {
       texts = prompts.map { _ in GeneratedText(tokenizer, stops: stop) }
       let isFirst = repetition == 0
-      _ = try generator.generate(prompts.map(\.tokens), count: count, sampling: sampling, stop: ends) { sequence, token in
+      _ = try generator.generate(prompts.map(\.tokens), count: count, sampling: sampling, stop: ends) {
+        sequence, token in
         let (fresh, goesOn) = try texts[sequence].append(token)
         if streams, isFirst {
           try console.out.write(fresh)

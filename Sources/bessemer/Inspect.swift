@@ -24,6 +24,12 @@ struct Inspect: Command {
   @Flag(help: "Show inputs, outputs and operators of the graph instead of the tensors.")
   var graph = false
 
+  @Option(
+    name: .customLong("size"),
+    help: ArgumentHelp(
+      "With --graph: a size that costs are for, like sequence=1; may be repeated.", valueName: "name=n"))
+  var sizes: [String] = []
+
   @Flag(help: "Do not look at config.json.")
   var weightsOnly = false
 
@@ -31,6 +37,23 @@ struct Inspect: Command {
 
   func validate() throws {
     if graph, weightsOnly { throw ValidationError("--graph and --weights-only exclude each other") }
+    if !sizes.isEmpty, !graph { throw ValidationError("--size goes with --graph") }
+    _ = try chosenSizes
+  }
+
+  /// The sizes of `--size`, by name.
+  private var chosenSizes: [String: Int] {
+    get throws {
+      var result: [String: Int] = [:]
+      for text in sizes {
+        let parts = text.split(separator: "=", omittingEmptySubsequences: false)
+        guard parts.count == 2, let size = Int(parts[1]), (0...1 << 32).contains(size) else {
+          throw ValidationError("--size takes a name and a number, like sequence=128")
+        }
+        result[String(parts[0])] = size
+      }
+      return result
+    }
   }
 
   func execute(_ console: Console) throws {
@@ -38,7 +61,7 @@ struct Inspect: Command {
     let selector = try tensors.map { try NamePattern($0) }
     if graph {
       let model = try LoadedModel(location)
-      return try GraphSummary(model).write(console)
+      return try GraphSummary(model, sizes: chosenSizes).write(console)
     }
     // What is wrong with the configuration is said before a long table.
     let inspection = try Inspection(location, selector: selector)

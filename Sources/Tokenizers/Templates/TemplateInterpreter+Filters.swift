@@ -19,7 +19,8 @@ extension TemplateInterpreter {
       if case .text(let text) = value { return .int(scalars(text).count) }
       return .int(try elements(of: value).count)
     case "default", "d":
-      let isMissing = try arguments(1, "boolean")?.isTrue == true ? !value.isTrue : test(value, "undefined", Arguments())
+      let isMissing =
+        try arguments(1, "boolean")?.isTrue == true ? !value.isTrue : test(value, "undefined", Arguments())
       return isMissing ? arguments(0, "default_value") ?? .text([]) : value
     case "tojson":
       var json = TemplateJSON(arguments)
@@ -94,7 +95,9 @@ extension TemplateInterpreter {
       if let number = value.integer { return .int(number) }
       if let number = value.number { return Int(exactly: number.rounded(.towardZero)).map { .int($0) } ?? .int(0) }
       let text = String(decoding: stripped(value.printed), as: UTF8.self)
-      return Int(text).map { .int($0) } ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }.map { .int($0) }
+      return Int(text).map { .int($0) } ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }.map {
+        .int($0)
+      }
         ?? arguments(0, "default") ?? .int(0)
     case "float":
       if let number = value.number { return .double(number) }
@@ -120,7 +123,8 @@ extension TemplateInterpreter {
     }
   }
 
-  private mutating func selected(_ value: TemplateValue, _ name: String, _ arguments: Arguments) throws -> TemplateValue {
+  private mutating func selected(_ value: TemplateValue, _ name: String, _ arguments: Arguments) throws -> TemplateValue
+  {
     var rest = arguments.positional[...]
     let path = name.hasSuffix("attr") ? rest.popFirst() : nil
     var test: String?
@@ -131,7 +135,8 @@ extension TemplateInterpreter {
         let member = try member(element, path)
         let operators = ["==": "eq", "!=": "ne", "<": "lt", ">": "gt", "<=": "le", ">=": "ge"]
         let holds =
-          try test.map { try self.test(member, operators[$0] ?? $0, Arguments(positional: Array(rest))) } ?? member.isTrue
+          try test.map { try self.test(member, operators[$0] ?? $0, Arguments(positional: Array(rest))) }
+          ?? member.isTrue
         return holds == name.hasPrefix("select")
       })
   }
@@ -156,7 +161,9 @@ extension TemplateInterpreter {
   private mutating func indented(_ text: [UInt8], _ arguments: Arguments) throws -> [UInt8] {
     let width = arguments(0, "width")
     let prefix: [UInt8]
-    if case .text(let given)? = width { prefix = given } else {
+    if case .text(let given)? = width {
+      prefix = given
+    } else {
       prefix = [UInt8](repeating: 32, count: min(max(width?.integer ?? 4, 0), 1024))
     }
     var lines = text.split(separator: 10, omittingEmptySubsequences: false).map { Array($0) }
@@ -200,7 +207,8 @@ struct TemplateJSON {
     case .bool(let value): text += (value ? "true" : "false").utf8
     case .int(let value): text += String(value).utf8
     case .double(let value):
-      text += (value.isNaN ? "NaN" : value.isInfinite ? value < 0 ? "-Infinity" : "Infinity" : TemplateValue.decimal(value))
+      text +=
+        (value.isNaN ? "NaN" : value.isInfinite ? value < 0 ? "-Infinity" : "Infinity" : TemplateValue.decimal(value))
         .utf8
     case .text(let value): write(string: value)
     case .list(let elements): try container("[", "]", elements) { try $0.write($1) }

@@ -103,7 +103,9 @@ extension TemplateInterpreter {
     case "title", "capitalize": return .text(capitalized(text, eachWord: method == "title"))
     case "startswith", "endswith":
       let affixes: [TemplateValue]
-      if case .list(let several)? = arguments.positional.first { affixes = several } else {
+      if case .list(let several)? = arguments.positional.first {
+        affixes = several
+      } else {
         affixes = Array(arguments.positional.prefix(1))
       }
       guard !affixes.isEmpty else { throw missing(method) }
@@ -147,7 +149,8 @@ extension TemplateInterpreter {
     case "isspace": return .bool(!text.isEmpty && scalars(text).allSatisfy { $0.properties.isWhitespace })
     case "isupper": return .bool(string.uppercased() == string && string.lowercased() != string)
     case "islower": return .bool(string.lowercased() == string && string.uppercased() != string)
-    default: throw BessemerError(.unsupportedFeature, "chat templates with the method \(quoted(method)) are not supported")
+    default:
+      throw BessemerError(.unsupportedFeature, "chat templates with the method \(quoted(method)) are not supported")
     }
   }
 

@@ -59,7 +59,9 @@ extension TemplateInterpreter {
       switch bound {
       case nil, TemplateValue.none?: parts.append(nil)
       case let bound?:
-        guard let number = bound.integer else { throw BessemerError(.template, "a slice goes from or to \(bound.kind)") }
+        guard let number = bound.integer else {
+          throw BessemerError(.template, "a slice goes from or to \(bound.kind)")
+        }
         parts.append(number)
       }
     }
@@ -89,7 +91,8 @@ extension TemplateInterpreter {
       return stride(from: place(start ?? 0, 0, count), to: place(end ?? count, 0, count), by: step)
     }
     return stride(
-      from: start.map { place($0, -1, count - 1) } ?? count - 1, to: end.map { place($0, -1, count - 1) } ?? -1, by: step)
+      from: start.map { place($0, -1, count - 1) } ?? count - 1, to: end.map { place($0, -1, count - 1) } ?? -1,
+      by: step)
   }
 
   func negated(_ value: TemplateValue) throws -> TemplateValue {

@@ -28,7 +28,8 @@ struct TemplateInterpreter {
   mutating func charge(_ count: Int) throws {
     volume += count
     guard volume <= TemplateInterpreter.maximumVolume else {
-      throw BessemerError(.limit, "the chat template makes more than \(TemplateInterpreter.maximumVolume) bytes of text")
+      throw BessemerError(
+        .limit, "the chat template makes more than \(TemplateInterpreter.maximumVolume) bytes of text")
     }
   }
 
@@ -250,7 +251,9 @@ struct TemplateInterpreter {
   private mutating func call(_ macro: TemplateMacro, _ arguments: Arguments, caller: TemplateMacro?) throws -> [UInt8] {
     guard arguments.positional.count <= macro.parameters.count,
       arguments.named.keys.allSatisfy({ name in macro.parameters.contains { $0.name == name } })
-    else { throw BessemerError(.template, "the macro \(quoted(macro.name)) is called with arguments that it does not take") }
+    else {
+      throw BessemerError(.template, "the macro \(quoted(macro.name)) is called with arguments that it does not take")
+    }
     let scope = TemplateScope(in: macro.scope)
     for (k, parameter) in macro.parameters.enumerated() {
       scope[parameter.name] =

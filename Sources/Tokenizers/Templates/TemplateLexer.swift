@@ -194,7 +194,9 @@ struct TemplateLexer {
     }
     let text = String(decoding: source[start..<position].filter { $0 != 95 }, as: UTF8.self)
     if isWhole, let value = Int(text) { return .int(value) }
-    guard !isWhole, let value = Double(text), value.isFinite else { throw error("the number \(quoted(text)) is too large") }
+    guard !isWhole, let value = Double(text), value.isFinite else {
+      throw error("the number \(quoted(text)) is too large")
+    }
     return .double(value)
   }
 
