@@ -13,6 +13,7 @@ let settings: [SwiftSetting] = [
 let package = Package(
   name: "bessemer",
   products: [
+    .library(name: "Checkpoints", targets: ["Checkpoints"]),
     .library(name: "IR", targets: ["IR"]),
     .library(name: "Passes", targets: ["Passes"]),
     .library(name: "Safetensors", targets: ["Safetensors"]),
@@ -29,21 +30,24 @@ let package = Package(
     .target(name: "CKernels"),
     .target(name: "CSystem"),
     .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
+    .target(name: "Digests", dependencies: ["CCrypto", "Tensors"], swiftSettings: settings),
     .target(name: "Safetensors", dependencies: ["Tensors"], swiftSettings: settings),
-    .target(name: "Checkpoints", dependencies: ["CZlib", "Tensors"], swiftSettings: settings),
+    .target(
+      name: "Checkpoints", dependencies: ["CCrypto", "CZlib", "Safetensors", "Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
+    .target(name: "Quantization", dependencies: ["CKernels", "Tensors"], swiftSettings: settings),
     .target(
-      name: "Bundle", dependencies: ["CCrypto", "CZstd", "CSystem", "IR", "Safetensors", "Tensors"],
+      name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
     .target(name: "Runtime", dependencies: ["CKernels", "IR", "Tensors", "Tokenizers"], swiftSettings: settings),
     .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors", "Tokenizers"], swiftSettings: settings),
     .target(
       name: "Converter",
       dependencies: [
-        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "IR", "Passes", "Runtime",
+        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Passes", "Runtime",
         "Safetensors", "Tensors", "Tokenizers", "Validation",
       ], swiftSettings: settings),
     .executableTarget(
@@ -54,22 +58,29 @@ let package = Package(
       ], swiftSettings: settings),
     .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
+    .testTarget(name: "DigestsTests", dependencies: ["Digests", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
-      name: "CheckpointsTests", dependencies: ["Checkpoints", "Tensors", "TestSupport"], swiftSettings: settings),
+      name: "CheckpointsTests", dependencies: ["Checkpoints", "Safetensors", "Tensors", "TestSupport"],
+      swiftSettings: settings),
     .testTarget(name: "IRTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "TokenizersTests", dependencies: ["Tokenizers", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
-      name: "BundleTests", dependencies: ["Bundle", "IR", "Safetensors", "Tensors", "TestSupport"],
+      name: "BundleTests", dependencies: ["Bundle", "Digests", "IR", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "PassesTests", dependencies: ["Architectures", "IR", "Passes", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "ArchitecturesTests",
-      dependencies: ["Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport"],
+      dependencies: [
+        "Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
+      ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "QuantizationTests", dependencies: ["Quantization", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "RuntimeTests", dependencies: ["Architectures", "IR", "Passes", "Runtime", "Tensors", "TestSupport"],

@@ -5,7 +5,7 @@ import Tensors
 /// cache.
 struct Decoder {
   let sizes: DecoderSizes
-  /// `input_ids` and `position_ids`, [batch, sequence].
+  /// `input_ids` and `position_ids`, [batch, sequence]; positions of several axes are [3, batch, sequence].
   let ids: ValueID
   let positions: ValueID
   /// What is added to attention scores: 0 where a query may look, the lowest number elsewhere;
@@ -29,18 +29,20 @@ struct Decoder {
   /// Declares `input_ids`, `attention_mask` and `position_ids` and computes masks and rotations.
   /// - Parameters:
   ///   - rotarySize: the dimensions of a head that `rotary` speaks of, all of them by default.
+  ///   - sections: where positions have three axes, how many pairs of dimensions turn by each in turn.
   ///   - window: how many keys a query of a windowed layer sees, its own included.
   /// - Throws: ``ErrorCode/config`` when the sizes contradict one another.
   init(
     _ sizes: DecoderSizes, rotary: RotaryParameters?, rotarySize: Int? = nil, interleaved: Bool = false,
-    window: Int? = nil, _ b: inout GraphBuilder
+    sections: [Int]? = nil, window: Int? = nil, _ b: inout GraphBuilder
   ) throws {
     try sizes.check()
     self.sizes = sizes
     let frequencies = try rotary?.frequencies(headSize: rotarySize ?? sizes.headSize)
     let ids = b.input("input_ids", TensorType(.int64, ["batch", "sequence"]))
     let mask = b.input("attention_mask", TensorType(.int64, ["batch", "past+sequence"]), initial: .ones)
-    let positions = b.input("position_ids", TensorType(.int64, ["batch", "sequence"]), initial: .positions)
+    let axes: [Dim] = sections == nil ? [] : [3]
+    let positions = b.input("position_ids", TensorType(.int64, axes + ["batch", "sequence"]), initial: .positions)
     (self.ids, self.positions) = (ids, positions)
     bias = try b.within("mask") { try Decoder.causalBias(&$0, ids, mask, window: nil) }
     windowBias = try window.map { window in
@@ -51,11 +53,37 @@ struct Decoder {
       return
     }
     self.rotary = try b.within("rotary") { b in
-      let angles = try b.add(
-        Multiply(), b.cast(b.add(Unsqueeze(axis: 3), b.add(Unsqueeze(axis: 1), positions)), .float32),
-        b.constant(Tensor(frequencies, shape: [1, 1, 1, frequencies.count])))
+      let angles =
+        try sections.map { try Decoder.angles(positions, frequencies, sections: $0, &b) }
+        ?? Decoder.angles(positions, frequencies, &b)
       return try Rotary(angles, rotary.attentionFactor, size: 2 * frequencies.count, interleaved: interleaved, &b)
     }
+  }
+
+  /// Positions [batch, sequence] times frequencies, [batch, 1, sequence, pairs].
+  private static func angles(_ positions: ValueID, _ frequencies: [Float], _ b: inout GraphBuilder) throws -> ValueID {
+    try b.add(
+      Multiply(), b.cast(b.add(Unsqueeze(axis: 3), b.add(Unsqueeze(axis: 1), positions)), .float32),
+      b.constant(Tensor(frequencies, shape: [1, 1, 1, frequencies.count])))
+  }
+
+  /// The same of positions [3, batch, sequence]: the first section of frequencies is for the first axis, the next for
+  /// the next, and so on in turn.
+  private static func angles(
+    _ positions: ValueID, _ frequencies: [Float], sections: [Int], _ b: inout GraphBuilder
+  ) throws -> ValueID {
+    try checkSizes(sections.map { ("mrope_section", $0) })
+    guard sections.reduce(0, +) == frequencies.count else {
+      throw BessemerError(.config, "mrope_section is \(sections), expected a sum of \(frequencies.count)")
+    }
+    let axes = try b.addAll(Split(axis: 0, sizes: [1, 1, 1]), [positions])
+    var start = 0
+    let parts = try sections.enumerated().map { k, count in
+      defer { start += count }
+      let axis = try b.add(Squeeze(axis: 0), axes[k % 3])
+      return try angles(axis, Array(frequencies[start..<start + count]), &b)
+    }
+    return try b.addAll(Concat(axis: 3), parts)[0]
   }
 
   /// Queries at `past + i` see the last `window` keys up to there, or all, where `attention_mask` is not 0.
@@ -184,16 +212,16 @@ extension GraphBuilder {
     return try add(Where(), visible, scalar(0, activation), scalar(lowest, activation))
   }
 
-  /// `softmax(q · kᵀ · scale + bias) · v`; q [batch, heads, sequence, size], k and v [batch, heads/groups, total,
-  /// size].
-  mutating func attention(_ q: ValueID, _ k: ValueID, _ v: ValueID, scale: Double, groups: Int, bias: ValueID) throws
-    -> ValueID
+  /// `softmax(q · kᵀ · scale + bias) · v`, the bias left out where every query sees all; q [batch, heads, sequence,
+  /// size], k and v [batch, heads/groups, total, size].
+  mutating func attention(_ q: ValueID, _ k: ValueID, _ v: ValueID, scale: Double, groups: Int, bias: ValueID? = nil)
+    throws -> ValueID
   {
     let keys = try repeated(k, groups)
     let values = try repeated(v, groups)
     let product = try add(MatMul(), q, add(Transpose(permutation: [0, 1, 3, 2]), keys))
     let scores = try scale == 1 ? product : multiply(product, scale)
-    let wide = try cast(add(Add(), scores, bias), .float32)
+    let wide = try cast(bias.map { try add(Add(), scores, $0) } ?? scores, .float32)
     return try add(MatMul(), cast(add(Softmax(axis: -1), wide), type(of: q).dtype), values)
   }
 

@@ -32,28 +32,8 @@ enum Glm4: Architecture {
     let rotary = try RotaryParameters(
       c, sizes.maximumPositions, partialFactor: c.partialRotaryFactor, defaultPartialFactor: 0.5)
     let decoder = try Decoder(sizes, rotary: rotary, interleaved: true, &b)
-    func norm(_ x: ValueID, _ name: String, _ b: inout GraphBuilder) throws -> ValueID {
-      try b.rmsNorm(x, name + ".weight", width: sizes.hiddenSize, epsilon: sizes.epsilon)
-    }
-
-    var x = try b.embedding(decoder.ids, "model.embed_tokens.weight", count: sizes.vocabulary, width: sizes.hiddenSize)
-    for layer in 0..<sizes.layers {
-      let prefix = "model.layers.\(layer)"
-      let mixed = try decoder.attention(
-        norm(x, "\(prefix).input_layernorm", &b), prefix: "\(prefix).self_attn", layer: layer,
-        inputBias: c.attentionBias ?? false, outputBias: false, &b)
-      x = try b.add(Add(), x, norm(mixed, "\(prefix).post_self_attn_layernorm", &b))
-      let inner = try b.linear(
-        norm(x, "\(prefix).post_attention_layernorm", &b), "\(prefix).mlp.gate_up_proj",
-        outputs: 2 * sizes.intermediateSize,
-        inputs: sizes.hiddenSize, bias: false)
-      let halves = try b.addAll(Split(axis: -1, sizes: [sizes.intermediateSize, sizes.intermediateSize]), [inner])
-      let gated = try b.add(Multiply(), halves[1], b.activate(halves[0], c.hiddenAct ?? "silu"))
-      let down = try b.linear(
-        gated, "\(prefix).mlp.down_proj", outputs: sizes.hiddenSize, inputs: sizes.intermediateSize, bias: false)
-      x = try b.add(Add(), x, norm(down, "\(prefix).post_mlp_layernorm", &b))
-    }
-    x = try norm(x, "model.norm", &b)
+    let x = try decoder.sandwichNormLayers(
+      "model", inputBias: c.attentionBias ?? false, activation: c.hiddenAct, &b)
     try b.languageHead(x, sizes, tied: c.tieWordEmbeddings ?? false)
   }
 }

@@ -10,20 +10,21 @@ public struct GraphBuilder {
   /// The type of activations.
   public let activation: DType
   private let weights: TensorStore
-  private var account = WeightAccount()
+  /// What was asked for so far, by the graphs of the model that were built before this one too.
+  private(set) var account: WeightAccount
   private var weightValues: [TensorName: ValueID] = [:]
   private var scalars: [TensorAttribute: ValueID] = [:]
   private var scope: [String] = []
 
-  init(name: String, weights: TensorStore, options: BuildOptions) {
+  init(name: String, weights: TensorStore, options: BuildOptions, account: WeightAccount = WeightAccount()) {
     graph = Graph(name: name)
     self.weights = weights
+    self.account = account
     activation = options.activation
   }
 
-  /// The graph, once every weight of the checkpoint is accounted for.
-  mutating func finish() throws -> Graph {
-    try account.settle(against: weights)
+  /// The graph, sorted.
+  mutating func finish() -> Graph {
     graph.sortTopologically()
     return graph
   }
@@ -47,8 +48,10 @@ public struct GraphBuilder {
 
   mutating func update(_ state: ValueID, _ value: ValueID) { graph.setUpdate(value, of: state) }
 
-  /// Declares an output, widened to float32.
-  mutating func output(_ name: String, _ value: ValueID) throws { graph.addOutput(name, try cast(value, .float32)) }
+  /// Declares an output; floating point is widened to float32.
+  mutating func output(_ name: String, _ value: ValueID) throws {
+    graph.addOutput(name, type(of: value).dtype.isFloat ? try cast(value, .float32) : value)
+  }
 
   func type(of value: ValueID) -> TensorType { graph.type(of: value) }
 
@@ -113,11 +116,15 @@ public struct GraphBuilder {
     try add(Add(), x, scalar(term, type(of: x).dtype))
   }
 
-  /// `x · Wᵀ + b` with `NAME.weight` [outputs, inputs] and, if asked, `NAME.bias` [outputs].
-  mutating func linear(_ x: ValueID, _ name: String, outputs: Int, inputs: Int, bias: Bool) throws -> ValueID {
+  /// `x · Wᵀ + b` with `NAME.weight` [outputs, inputs] and, if asked, `NAME.bias` [outputs]. A weight that is `stored`
+  /// in another shape, as that of a convolution, is taken as [outputs, inputs].
+  mutating func linear(
+    _ x: ValueID, _ name: String, outputs: Int, inputs: Int, bias: Bool, stored: [Int]? = nil
+  ) throws -> ValueID {
     try within(name) { b in
       let dtype = b.type(of: x).dtype
-      let weight = try b.cast(b.weight(name + ".weight", [outputs, inputs]), dtype)
+      var weight = try b.cast(b.weight(name + ".weight", stored ?? [outputs, inputs]), dtype)
+      if stored != nil { weight = try b.add(Reshape(shape: [outputs, inputs]), weight) }
       let product = try b.add(MatMul(), x, b.add(Transpose(permutation: [1, 0]), weight))
       guard bias else { return product }
       return try b.add(Add(), product, b.cast(b.weight(name + ".bias", [outputs]), dtype))
@@ -146,13 +153,18 @@ public struct GraphBuilder {
   mutating func layerNorm(_ x: ValueID, weight: String, bias: String, width: Int, epsilon: Double) throws -> ValueID {
     try within(weight) { b in
       let dtype = b.type(of: x).dtype
-      let wide = try b.cast(x, .float32)
-      let centered = try b.add(Subtract(), wide, b.add(ReduceMean(axes: [-1]), wide))
-      let variance = try b.add(ReduceMean(axes: [-1]), b.add(Multiply(), centered, centered))
-      let scaled = try b.add(Divide(), centered, b.add(Sqrt(), b.plus(variance, epsilon)))
-      let weighted = try b.add(Multiply(), b.cast(scaled, dtype), b.cast(b.weight(weight, [width]), dtype))
+      let scaled = try b.layerNorm(x, epsilon: epsilon)
+      let weighted = try b.add(Multiply(), scaled, b.cast(b.weight(weight, [width]), dtype))
       return try b.add(Add(), weighted, b.cast(b.weight(bias, [width]), dtype))
     }
+  }
+
+  /// The same without weights.
+  mutating func layerNorm(_ x: ValueID, epsilon: Double) throws -> ValueID {
+    let wide = try cast(x, .float32)
+    let centered = try add(Subtract(), wide, add(ReduceMean(axes: [-1]), wide))
+    let variance = try add(ReduceMean(axes: [-1]), add(Multiply(), centered, centered))
+    return try cast(add(Divide(), centered, add(Sqrt(), plus(variance, epsilon))), type(of: x).dtype)
   }
 
   /// An activation function by its name in config.json.

@@ -41,6 +41,7 @@ struct RotaryParameters {
     var mscale: Double?
     var mscaleAllDim: Double?
     var truncate: Bool?
+    var mropeSection: [Int]?
   }
 
   /// - Parameters:

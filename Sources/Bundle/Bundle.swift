@@ -1,20 +1,30 @@
+import Digests
 public import IR
 internal import Safetensors
 public import Tensors
 
-/// A runnable model: a graph, its weights, tokenizer and configuration, and a manifest that says where they come from.
+/// A runnable model: graphs with their weights, tokenizer and configuration, and a manifest that says where they come
+/// from.
 ///
 /// Opening checks everything but the bytes of the weights: the manifest and all texts by digest, names, sizes, the
-/// graph, and that it and its weights fit each other. ``verify(progress:)`` checks the rest. Weights stay in their
+/// graphs, and that they and their weights fit each other. ``verify(progress:)`` checks the rest. Weights stay in their
 /// files until they are used; compressed ones are decompressed whenever they are loaded, so keep what is needed twice.
 public struct Bundle: Sendable {
   /// The path as it was given.
   public let path: String
   public let manifest: BundleManifest
-  public let graph: Graph
-  /// Exactly the tensors that the manifest counts; each `weight` of the graph is among them.
-  public let weights: TensorStore
+  /// In the order of the manifest; at least one.
+  public let parts: [Part]
   let files: BundleFiles
+
+  /// A graph of the bundle.
+  public struct Part: Sendable {
+    /// `model`, or where there are several, `transformer` or `vae/decoder`.
+    public let name: String
+    public let graph: Graph
+    /// Exactly the tensors that the manifest counts; each `weight` of the graph is among them.
+    public let weights: TensorStore
+  }
 
   /// Bytes of a graph's text that are read.
   static let maximumGraphByteCount = 1 << 29
@@ -33,19 +43,30 @@ public struct Bundle: Sendable {
     }
     self.manifest = manifest
     try inFile(path) { try Bundle.check(files, manifest) }
-    graph = try inFile(files.path(of: BundleManifest.graphFileName)) {
-      let bytes = try Bundle.text(BundleManifest.graphFileName, files, manifest, limit: Bundle.maximumGraphByteCount)
-      guard let text = bytes.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) else {
-        throw BessemerError(.graphText, "is not UTF-8")
+    parts = try manifest.graphs.map { entry in
+      let graph = try inFile(files.path(of: entry.file)) {
+        let bytes = try Bundle.text(entry.file, files, manifest, limit: Bundle.maximumGraphByteCount)
+        guard let text = bytes.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) else {
+          throw BessemerError(.graphText, "is not UTF-8")
+        }
+        return try Graph(text: text)
       }
-      return try Graph(text: text)
+      let weights =
+        switch entry.weights.container {
+        case .safetensors: try Bundle.safetensors(files, entry.weights)
+        case .zstd:
+          try Bundle.compressed(files, manifest, entry, threads: threads, memoryLimit: memoryLimit)
+        }
+      let part = Part(name: entry.name, graph: graph, weights: weights)
+      try inFile(path) { try part.check(against: entry) }
+      return part
     }
-    switch manifest.weights.container {
-    case .safetensors: weights = try Bundle.safetensors(files, manifest)
-    case .zstd: weights = try Bundle.compressed(files, manifest, threads: threads, memoryLimit: memoryLimit)
-    }
-    try inFile(path) { try checkGraph() }
   }
+
+  /// The graph of a bundle that has one, or the main one.
+  public var graph: Graph { parts[0].graph }
+  /// Its weights.
+  public var weights: TensorStore { parts[0].weights }
 
   /// Whether a bundle stands at `path`, whole or damaged: a folder with our manifest, or a packed file.
   public static func isBundle(_ path: String) -> Bool { isBundleFolder(path) || PackedBundle.isPacked(path) }
@@ -59,7 +80,7 @@ public struct Bundle: Sendable {
 
   /// The names of the files that the bundle carries along: tokenizer, configuration and the like.
   public var fileNames: [String] {
-    let own = [BundleManifest.graphFileName] + manifest.weights.files
+    let own = Set(manifest.graphFiles)
     return manifest.files.map(\.name).filter { !own.contains($0) }
   }
 
@@ -121,37 +142,12 @@ public struct Bundle: Sendable {
     }
   }
 
-  private func checkGraph() throws {
-    let ports = BundleManifest.ports(of: graph)
-    guard manifest.inputs == ports.inputs, manifest.states == ports.states, manifest.outputs == ports.outputs else {
-      throw BessemerError(.bundle, "the manifest's inputs, states and outputs are not those of the graph")
-    }
-    let byteCount = weights.entries.reduce(0) { $0 &+ ($1.layout.byteCount($1.dtype, shape: $1.shape) ?? 0) }
-    guard manifest.weights.tensorCount == weights.entries.count, manifest.weights.byteCount == byteCount else {
-      throw BessemerError(
-        .bundle,
-        "holds \(weights.entries.count) tensors of \(byteCount) bytes, the manifest says "
-          + "\(manifest.weights.tensorCount) of \(manifest.weights.byteCount)")
-    }
-    for id in graph.nodeIDs {
-      guard let op = graph[id].op as? Weight else { continue }
-      guard let entry = weights[op.name] else {
-        throw BessemerError(.weights, "the graph reads weight \(quoted(op.name.string)), which is not there")
-      }
-      guard entry.dtype == op.dtype, entry.shape == op.shape else {
-        throw BessemerError(
-          .weights,
-          "weight \(quoted(op.name.string)) is \(entry.type), the graph says \(TensorType(op.dtype, shape: op.shape))")
-      }
-    }
-  }
-
   // MARK: Weights
 
-  private static func safetensors(_ files: BundleFiles, _ manifest: BundleManifest) throws -> TensorStore {
+  private static func safetensors(_ files: BundleFiles, _ weights: BundleManifest.Weights) throws -> TensorStore {
     var store = TensorStore()
-    var forms = manifest.weights.forms
-    for name in manifest.weights.files {
+    var forms = weights.forms
+    for name in weights.files {
       let file = try files.safetensors(name)
       for entry in file.header.entries {
         let window = file.bytes(of: entry)
@@ -179,16 +175,44 @@ public struct Bundle: Sendable {
   }
 
   private static func compressed(
-    _ files: BundleFiles, _ manifest: BundleManifest, threads: Int, memoryLimit: Int
+    _ files: BundleFiles, _ manifest: BundleManifest, _ entry: BundleManifest.GraphEntry, threads: Int, memoryLimit: Int
   ) throws -> TensorStore {
-    guard manifest.weights.files == [CompressedWeights.fileName, CompressedWeights.indexFileName],
-      manifest.weights.forms.isEmpty
-    else { throw BessemerError(.bundle, "the manifest does not describe compressed weights as they are written") }
-    let index = CompressedWeights.indexFileName
+    guard entry.weights.files.count == 2, entry.weights.forms.isEmpty else {
+      throw BessemerError(.bundle, "the manifest does not describe compressed weights as they are written")
+    }
+    let (data, index) = (entry.weights.files[0], entry.weights.files[1])
     return try inFile(files.path(of: index)) {
       try CompressedWeights.read(
-        index: text(index, files, manifest, limit: 1 << 30), data: files.map(CompressedWeights.fileName),
-        file: files.path(of: CompressedWeights.fileName), threads: threads, memoryLimit: memoryLimit)
+        index: text(index, files, manifest, limit: 1 << 30), data: files.map(data), file: files.path(of: data),
+        threads: threads, memoryLimit: memoryLimit)
+    }
+  }
+}
+
+extension Bundle.Part {
+  /// Throws unless the graph takes, gives and reads what the manifest says, and its weights are those.
+  fileprivate func check(against entry: BundleManifest.GraphEntry) throws {
+    let ports = BundleManifest.GraphEntry(name, file: entry.file, graph: graph, weights: entry.weights)
+    guard entry == ports else {
+      throw BessemerError(.bundle, "the manifest's inputs, states and outputs are not those of the graph")
+    }
+    let byteCount = weights.entries.reduce(0) { $0 &+ ($1.layout.byteCount($1.dtype, shape: $1.shape) ?? 0) }
+    guard entry.weights.tensorCount == weights.entries.count, entry.weights.byteCount == byteCount else {
+      throw BessemerError(
+        .bundle,
+        "holds \(weights.entries.count) tensors of \(byteCount) bytes, the manifest says "
+          + "\(entry.weights.tensorCount) of \(entry.weights.byteCount)")
+    }
+    for id in graph.nodeIDs {
+      guard let op = graph[id].op as? Weight else { continue }
+      guard let stored = weights[op.name] else {
+        throw BessemerError(.weights, "the graph reads weight \(quoted(op.name.string)), which is not there")
+      }
+      guard stored.dtype == op.dtype, stored.shape == op.shape else {
+        throw BessemerError(
+          .weights,
+          "weight \(quoted(op.name.string)) is \(stored.type), the graph says \(TensorType(op.dtype, shape: op.shape))")
+      }
     }
   }
 }

@@ -1,9 +1,12 @@
+import Digests
 import IR
 import Tensors
 
 extension BundleManifest {
   /// Bytes of a manifest, and of any other text of ours, that are read.
   static let maximumByteCount = 64 << 20
+  /// Graphs of a bundle.
+  static let maximumGraphCount = 1000
   /// Files of a bundle.
   static let maximumFileCount = 10_000
 
@@ -19,15 +22,15 @@ extension BundleManifest {
         .wrongFormat, "is not the manifest of a bundle: \"format\" is not \"\(BundleManifest.format)\"")
     }
     let version = try json.required("format_version").asInt()
-    guard version == BundleManifest.formatVersion else {
+    guard BundleManifest.formatVersions.contains(version) else {
       throw BessemerError(
         .unsupportedFeature,
-        "bundle of format version \(version), expected \(BundleManifest.formatVersion); use a matching bessemer")
+        "bundle of format version \(version), expected at most \(BundleManifest.formatVersions.upperBound); use a "
+          + "matching bessemer")
     }
-    try json.checkMembers([
-      "format", "format_version", "bessemer_version", "model_type", "target", "inputs", "states", "outputs", "weights",
-      "provenance", "files", "sha256",
-    ])
+    try json.checkMembers(
+      ["format", "format_version", "bessemer_version", "model_type", "target", "provenance", "files", "sha256"]
+        + (version == 1 ? GraphEntry.members : ["graphs"]))
     let digest = try json.required("sha256")
     let hashed = try SHA256.digest(of: text[0..<digest.byteOffset]).description
     guard text[digest.byteOffset..<text.count].array == Array("\"\(hashed)\"\n}\n".utf8) else {
@@ -36,10 +39,14 @@ extension BundleManifest {
     toolVersion = try json.required("bessemer_version").asString()
     modelType = try json.required("model_type").asString()
     target = try json.required("target").isNull ? nil : json.required("target").asString()
-    inputs = try json.required("inputs").asArray().map(Port.init)
-    states = try json.required("states").asArray().map(Port.init)
-    outputs = try json.required("outputs").asArray().map(Port.init)
-    weights = try Weights(json.required("weights"))
+    if version == 1 {
+      graphs = [try GraphEntry(json, Part.mainName, file: Part(Part.mainName, isAlone: true).graph)]
+    } else {
+      graphs = try json.required("graphs").asArray().map { json in
+        try json.checkMembers(["name", "file"] + GraphEntry.members)
+        return try GraphEntry(json, json.required("name").asString(), file: json.required("file").asString())
+      }
+    }
     provenance = try Provenance(json.required("provenance"))
     files = try json.required("files").asArray().map(File.init)
     try validate()
@@ -60,13 +67,25 @@ extension BundleManifest {
     guard !names.contains(TensorName(BundleManifest.fileName)) else {
       throw BessemerError(.bundle, "the manifest lists itself")
     }
-    for name in [BundleManifest.graphFileName] + weights.files where !names.contains(TensorName(name)) {
-      throw BessemerError(.bundle, "file \(quoted(name)) is not listed")
+    guard (1...BundleManifest.maximumGraphCount).contains(graphs.count) else {
+      throw BessemerError(.bundle, "\(graphs.count) graphs, expected 1 to \(BundleManifest.maximumGraphCount)")
     }
-    guard Set(weights.files.map { TensorName($0) }).count == weights.files.count else {
-      throw BessemerError(.duplicateName, "a weight file is named twice")
+    guard Set(graphs.map { TensorName($0.name) }).count == graphs.count else {
+      throw BessemerError(.duplicateName, "two graphs have the same name")
+    }
+    var own: Set<TensorName> = []
+    for name in graphFiles {
+      guard names.contains(TensorName(name)) else {
+        throw BessemerError(.bundle, "file \(quoted(name)) is not listed")
+      }
+      guard own.insert(TensorName(name)).inserted else {
+        throw BessemerError(.duplicateName, "file \(quoted(name)) is named twice, for weights or graphs")
+      }
     }
   }
+
+  /// The files of graphs and of their weights.
+  var graphFiles: [String] { graphs.flatMap { [$0.file] + $0.weights.files } }
 
   /// Throws unless `name` is the name of a file in the bundle itself: no separator, no climbing out, at most 255 bytes.
   static func checkFileName(_ name: String) throws {
@@ -74,6 +93,19 @@ extension BundleManifest {
     guard !name.utf8.contains(UInt8(ascii: "/")), name.utf8.count <= 255, !name.hasPrefix(".") else {
       throw BessemerError(.pathEscape, "file name \(quoted(name)) is not a plain name")
     }
+  }
+}
+
+extension BundleManifest.GraphEntry {
+  fileprivate static let members = ["inputs", "states", "outputs", "weights"]
+
+  fileprivate init(_ json: JSON, _ name: String, file: String) throws {
+    func ports(_ key: String) throws -> [BundleManifest.Port] {
+      try json.required(key).asArray().map(BundleManifest.Port.init)
+    }
+    self.init(
+      name: name, file: file, inputs: try ports("inputs"), states: try ports("states"), outputs: try ports("outputs"),
+      weights: try BundleManifest.Weights(json.required("weights")))
   }
 }
 

@@ -1,4 +1,5 @@
-public import IR
+public import Digests
+import IR
 public import Tensors
 
 /// What a bundle holds and where it comes from: `manifest.json`.
@@ -6,9 +7,8 @@ public struct BundleManifest: Sendable, Equatable {
   public static let fileName = "manifest.json"
   /// The value of the member `format`, by which a bundle is recognized.
   public static let format = "bessemer-bundle"
-  /// The version that is written, and the only one that is read.
-  public static let formatVersion = 1
-  static let graphFileName = "graph.txt"
+  /// The versions that are read. Version 1 has one graph; it is written where that is enough.
+  public static let formatVersions = 1...2
 
   /// The version of the program that wrote the bundle.
   public var toolVersion: String
@@ -16,15 +16,25 @@ public struct BundleManifest: Sendable, Equatable {
   public var modelType: String
   /// The chip that the graph was prepared for; nil for none in particular.
   public var target: String?
-  public var inputs: [Port]
-  public var states: [Port]
-  public var outputs: [Port]
-  public var weights: Weights
+  /// The main one first.
+  public var graphs: [GraphEntry]
   public var provenance: Provenance
   /// Every file of the bundle but the manifest itself, by name.
   public var files: [File]
 
-  /// An input, state or output of the graph.
+  /// A graph of the bundle, with its weights.
+  public struct GraphEntry: Sendable, Equatable {
+    /// `model`, or where there are several, `transformer` or `vae/decoder`.
+    public let name: String
+    /// The file of its text.
+    public let file: String
+    public let inputs: [Port]
+    public let states: [Port]
+    public let outputs: [Port]
+    public var weights: Weights
+  }
+
+  /// An input, state or output of a graph.
   public struct Port: Sendable, Equatable {
     public let name: String
     /// As in graph text, `i64[batch,sequence]`.
@@ -124,18 +134,40 @@ public struct BundleManifest: Sendable, Equatable {
     }
   }
 
+  /// The version of the format that has room for what this says.
+  public var formatVersion: Int { graphs.count == 1 && graphs[0].name == Part.mainName ? 1 : 2 }
+
   /// The file of this name.
   public func file(named name: String) -> File? { files.first { $0.name.utf8.elementsEqual(name.utf8) } }
 }
 
 extension BundleManifest {
-  /// The ports of a graph.
-  static func ports(of graph: Graph) -> (inputs: [Port], states: [Port], outputs: [Port]) {
-    (
-      graph.inputs.map { Port(name: $0.name, type: graph.type(of: $0.value).description) },
-      graph.states.map { Port(name: $0.name, type: graph.type(of: $0.value).description) },
-      graph.outputs.map { Port(name: $0.name, type: graph.type(of: $0.value).description) }
-    )
+  /// How the files of a graph are named.
+  struct Part {
+    /// The name of a graph that stands alone.
+    static let mainName = "model"
+    private let prefix: String
+
+    /// - Parameter isAlone: whether the bundle has no other graph.
+    init(_ name: String, isAlone: Bool) {
+      prefix =
+        isAlone && name == Part.mainName
+        ? "" : String(decoding: name.utf8.map { $0 == UInt8(ascii: "/") ? UInt8(ascii: "-") : $0 }, as: UTF8.self) + "."
+    }
+
+    var graph: String { prefix + "graph.txt" }
+    var compressedWeights: String { prefix + "weights.bsz" }
+    var compressedIndex: String { prefix + "weights.bsz.json" }
+
+    /// The file of shard `number` of `count`, counted from 1.
+    func weights(_ number: Int, of count: Int) -> String {
+      func padded(_ number: Int) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
+      }
+      return prefix
+        + (count == 1 ? "weights.safetensors" : "weights-\(padded(number))-of-\(padded(count)).safetensors")
+    }
   }
 
   /// The text of `manifest.json`. Its last member is the digest of all bytes before that digest.
@@ -143,21 +175,23 @@ extension BundleManifest {
     var json = JSONWriter()
     json.object { json in
       json.member("format", BundleManifest.format)
-      json.member("format_version", BundleManifest.formatVersion)
+      json.member("format_version", formatVersion)
       json.member("bessemer_version", toolVersion)
       json.member("model_type", modelType)
       if let target { json.member("target", target) } else { json.null("target") }
-      for (key, ports) in [("inputs", inputs), ("states", states), ("outputs", outputs)] {
-        json.array(key) { json in
-          for port in ports {
+      if formatVersion == 1 {
+        graphs[0].write(to: &json)
+      } else {
+        json.array("graphs") { json in
+          for graph in graphs {
             json.object { json in
-              json.member("name", port.name)
-              json.member("type", port.type)
+              json.member("name", graph.name)
+              json.member("file", graph.file)
+              graph.write(to: &json)
             }
           }
         }
       }
-      json.object("weights") { write(weights, to: &$0) }
       json.object("provenance") { write(provenance, to: &$0) }
       json.array("files") { json in for file in files { file.write(to: &json) } }
       json.key("sha256")
@@ -166,22 +200,6 @@ extension BundleManifest {
       json.value(hash.finish().description)
     }
     return json.utf8 + [UInt8(ascii: "\n")]
-  }
-
-  private func write(_ weights: Weights, to json: inout JSONWriter) {
-    json.member("container", weights.container.rawValue)
-    json.array("files", weights.files)
-    json.member("tensor_count", weights.tensorCount)
-    json.member("byte_count", weights.byteCount)
-    json.object("forms") { json in
-      for (name, form) in weights.forms.sorted(by: { $0.key < $1.key }) {
-        json.object(name.string) { json in
-          json.member("dtype", form.dtype.rawValue)
-          json.array("shape", form.shape)
-          json.member("layout", form.layout.rawValue)
-        }
-      }
-    }
   }
 
   private func write(_ provenance: Provenance, to json: inout JSONWriter) {
@@ -214,6 +232,48 @@ extension BundleManifest {
           json.member("examined", loss.count.examined)
           json.member("changed", loss.count.changed)
           json.member("overflowed", loss.count.overflowed)
+        }
+      }
+    }
+  }
+}
+
+extension BundleManifest.GraphEntry {
+  /// The ports of a graph.
+  init(_ name: String, file: String, graph: Graph, weights: BundleManifest.Weights) {
+    func port(_ name: String, _ value: ValueID) -> BundleManifest.Port {
+      BundleManifest.Port(name: name, type: graph.type(of: value).description)
+    }
+    self.init(
+      name: name, file: file, inputs: graph.inputs.map { port($0.name, $0.value) },
+      states: graph.states.map { port($0.name, $0.value) }, outputs: graph.outputs.map { port($0.name, $0.value) },
+      weights: weights)
+  }
+
+  /// The members that say what the graph takes, gives and reads.
+  fileprivate func write(to json: inout JSONWriter) {
+    for (key, ports) in [("inputs", inputs), ("states", states), ("outputs", outputs)] {
+      json.array(key) { json in
+        for port in ports {
+          json.object { json in
+            json.member("name", port.name)
+            json.member("type", port.type)
+          }
+        }
+      }
+    }
+    json.object("weights") { json in
+      json.member("container", weights.container.rawValue)
+      json.array("files", weights.files)
+      json.member("tensor_count", weights.tensorCount)
+      json.member("byte_count", weights.byteCount)
+      json.object("forms") { json in
+        for (name, form) in weights.forms.sorted(by: { $0.key < $1.key }) {
+          json.object(name.string) { json in
+            json.member("dtype", form.dtype.rawValue)
+            json.array("shape", form.shape)
+            json.member("layout", form.layout.rawValue)
+          }
         }
       }
     }

@@ -11,23 +11,29 @@ final class BundleRun {
   var folder: AtomicFolder?
   private(set) var manifest: BundleManifest
   private var done = 0
+  /// By tensor of the graph that is written.
   private var losses: [TensorName: CastLosses] = [:]
 
   init(_ writer: BundleWriter, threads: Int, progress: @escaping (BundleProgress) -> Void) {
     self.writer = writer
     self.threads = threads
     self.progress = progress
-    let ports = BundleManifest.ports(of: writer.graph)
     manifest = BundleManifest(
       toolVersion: writer.contents.toolVersion, modelType: writer.contents.modelType, target: writer.contents.target,
-      inputs: ports.inputs, states: ports.states, outputs: ports.outputs,
-      weights: BundleManifest.Weights(
-        container: .safetensors, files: [], tensorCount: writer.stored.count, byteCount: writer.byteCount, forms: [:]),
-      provenance: writer.contents.provenance, files: [])
+      graphs: [], provenance: writer.contents.provenance, files: [])
     manifest.provenance.losses = []
   }
 
-  func writeText(_ name: String, _ text: [UInt8]) throws {
+  /// Writes a graph and its weights and lists them in the manifest.
+  func write(_ part: BundleWriter.Part, compress: Bool) throws {
+    losses = [:]
+    try writeText(part.files.graph, Array(part.graph.text.utf8))
+    let weights = try compress ? writeCompressed(part) : writeSafetensors(part)
+    manifest.graphs.append(.init(part.name, file: part.files.graph, graph: part.graph, weights: weights))
+    noteLosses(of: part)
+  }
+
+  private func writeText(_ name: String, _ text: [UInt8]) throws {
     try writeFile(name, byteCount: text.count) { try $0.write(text) }
   }
 
@@ -42,31 +48,29 @@ final class BundleRun {
     manifest.files.sort { TensorName($0.name) < TensorName($1.name) }
   }
 
-  func writeCompressed() throws {
-    manifest.weights.container = .zstd
-    manifest.weights.files = [CompressedWeights.fileName, CompressedWeights.indexFileName]
+  private func writeCompressed(_ part: BundleWriter.Part) throws -> BundleManifest.Weights {
     var index: [UInt8] = []
-    try writeFile(CompressedWeights.fileName) { sink in
+    try writeFile(part.files.compressedWeights) { sink in
       index = try CompressedWeights.write(
-        writer.stored, to: sink, threads: threads, progress: advance, note: note)
+        part.tensors, to: sink, threads: threads, progress: advance, note: note)
     }
-    try writeText(CompressedWeights.indexFileName, index)
+    try writeText(part.files.compressedIndex, index)
+    return BundleManifest.Weights(
+      container: .zstd, files: [part.files.compressedWeights, part.files.compressedIndex],
+      tensorCount: part.tensors.count, byteCount: part.byteCount, forms: [:])
   }
 
-  func writeSafetensors() throws {
-    for tensor in writer.stored {
+  private func writeSafetensors(_ part: BundleWriter.Part) throws -> BundleManifest.Weights {
+    var weights = BundleManifest.Weights(
+      container: .safetensors, files: [], tensorCount: part.tensors.count, byteCount: part.byteCount, forms: [:])
+    for tensor in part.tensors {
       let form = BundleManifest.Weights.Form(dtype: tensor.dtype, shape: tensor.shape, layout: tensor.layout)
-      if tensor.layout != .rowMajor || tensor.dtype.safetensorsName == nil {
-        manifest.weights.forms[tensor.name] = form
-      }
+      if tensor.layout != .rowMajor || tensor.dtype.safetensorsName == nil { weights.forms[tensor.name] = form }
     }
     let pipeline = OrderedPipeline(threads: threads) { PlainSlot() }
-    let shards = writer.shards()
+    let shards = part.shards(of: writer.shardByteCount)
     for (number, shard) in shards.enumerated() {
-      let name =
-        shards.count == 1
-        ? "weights.safetensors"
-        : "weights-\(BundleRun.padded(number + 1))-of-\(BundleRun.padded(shards.count)).safetensors"
+      let name = part.files.weights(number + 1, of: shards.count)
       let run = RunReference(run: self, pipeline: pipeline)
       let file = try SafetensorsWriter(
         shard.map { tensor in
@@ -74,8 +78,9 @@ final class BundleRun {
           return SafetensorsWriter.Entry(tensor.name, dtype, shape: shape) { try run.write(tensor, to: $0) }
         }, order: .aligned)
       try writeFile(name, byteCount: file.byteCount) { try file.write(to: $0) }
-      manifest.weights.files.append(name)
+      weights.files.append(name)
     }
+    return weights
   }
 
   fileprivate func write(_ tensor: StoredTensor, to sink: any ByteSink, _ pipeline: OrderedPipeline<PlainSlot>) throws {
@@ -114,19 +119,16 @@ final class BundleRun {
     if !losses.counts.isEmpty { self.losses[tensor.name] = losses }
   }
 
-  /// Puts the losses of all tensors into the manifest, in the order of first use.
-  func finish() {
-    for tensor in writer.stored {
+  /// Puts the losses of a graph's tensors into the manifest, in the order of first use; where there are several graphs,
+  /// behind the graph's name.
+  private func noteLosses(of part: BundleWriter.Part) {
+    let prefix = writer.parts.count == 1 ? "" : part.name + "/"
+    for tensor in part.tensors {
       for (types, count) in losses[tensor.name]?.counts.sorted(by: { $0.key < $1.key }) ?? [] where count.changed > 0 {
         manifest.provenance.losses.append(
-          .init(tensor: tensor.name.string, from: types.from, to: types.to, count: count))
+          .init(tensor: prefix + tensor.name.string, from: types.from, to: types.to, count: count))
       }
     }
-  }
-
-  private static func padded(_ number: Int) -> String {
-    let digits = String(number)
-    return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
   }
 }
 
@@ -145,12 +147,12 @@ private struct RunReference: @unchecked Sendable {
   func write(_ tensor: StoredTensor, to sink: any ByteSink) throws { try run.write(tensor, to: sink, pipeline) }
 }
 
-extension BundleWriter {
-  /// The tensors dealt to files in order.
-  func shards() -> [[StoredTensor]] {
+extension BundleWriter.Part {
+  /// The tensors dealt in order to files of at most this size.
+  func shards(of shardByteCount: Int) -> [[StoredTensor]] {
     var shards: [[StoredTensor]] = [[]]
     var size = 0
-    for tensor in stored {
+    for tensor in tensors {
       if size > 0, tensor.byteCount > shardByteCount - size {
         shards.append([])
         size = 0

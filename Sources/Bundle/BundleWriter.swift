@@ -5,9 +5,8 @@ public import Tensors
 
 /// What a bundle is made of.
 public struct BundleContents: Sendable {
-  /// The graph after all passes. Its weights are those of `weights`.
-  public var graph: Graph
-  public var weights: TensorStore
+  /// The graphs after all passes, the main one first.
+  public var parts: [Part]
   /// Tokenizer, configuration and other files to carry along, by plain name.
   public var files: [(name: String, bytes: Bytes)]
   public var modelType: String
@@ -17,12 +16,27 @@ public struct BundleContents: Sendable {
   /// The version of this program.
   public var toolVersion: String
 
+  /// A graph to store.
+  public struct Part: Sendable {
+    /// `model` for one that stands alone.
+    public var name: String
+    public var graph: Graph
+    /// What its weights are taken from.
+    public var weights: TensorStore
+
+    public init(name: String = "model", graph: Graph, weights: TensorStore) {
+      self.name = name
+      self.graph = graph
+      self.weights = weights
+    }
+  }
+
   public init(
-    graph: Graph, weights: TensorStore, modelType: String, target: String? = nil,
-    files: [(name: String, bytes: Bytes)] = [], provenance: BundleManifest.Provenance = .init(), toolVersion: String
+    parts: [Part], modelType: String, target: String? = nil, files: [(name: String, bytes: Bytes)] = [],
+    provenance: BundleManifest.Provenance = .init(), toolVersion: String
   ) {
-    self.graph = graph
-    self.weights = weights
+    precondition(!parts.isEmpty, "a bundle without a graph")
+    self.parts = parts
     self.modelType = modelType
     self.target = target
     self.files = files
@@ -55,10 +69,18 @@ public struct BundleWriter: Sendable {
   /// A shard is closed before it would exceed this; only a single larger tensor makes a larger one.
   static let maximumShardByteCount = 4 << 30
 
-  /// The graph as it will be stored: its parameters are plain weights.
-  public let graph: Graph
+  /// A graph as it will be stored: its parameters are plain weights.
+  struct Part: Sendable {
+    let name: String
+    let files: BundleManifest.Part
+    let graph: Graph
+    let tensors: [StoredTensor]
+
+    var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }
+  }
+
   let contents: BundleContents
-  let stored: [StoredTensor]
+  let parts: [Part]
   let shardByteCount: Int
 
   /// Throws ``ErrorCode/graph`` or ``ErrorCode/weights`` for a graph that does not fit its weights, ``ErrorCode/usage``
@@ -70,32 +92,50 @@ public struct BundleWriter: Sendable {
   init(_ contents: BundleContents, shardByteCount: Int) throws {
     self.contents = contents
     self.shardByteCount = shardByteCount
-    let stored = try StoredGraph(contents.graph)
-    graph = stored.graph
-    let reader = ParameterReader(stored.original, weights: contents.weights)
-    self.stored = try stored.tensors.map { try StoredTensor($0, reader: reader) }
-    try BundleWriter.check(stored.original, contents.weights)
-    var names: Set<TensorName> = [
-      TensorName(BundleManifest.fileName), TensorName(BundleManifest.graphFileName),
-      TensorName(CompressedWeights.fileName), TensorName(CompressedWeights.indexFileName),
-    ]
+    parts = try contents.parts.map { part in
+      let stored = try StoredGraph(part.graph)
+      let reader = ParameterReader(stored.original, weights: part.weights)
+      let tensors = try stored.tensors.map { try StoredTensor($0, reader: reader) }
+      try BundleWriter.check(stored.original, part.weights)
+      let files = BundleManifest.Part(part.name, isAlone: contents.parts.count == 1)
+      return Part(name: part.name, files: files, graph: stored.graph, tensors: tensors)
+    }
+    try checkFileNames()
+  }
+
+  /// Throws unless every file has a plain name of its own.
+  private func checkFileNames() throws {
+    var names: Set<TensorName> = [TensorName(BundleManifest.fileName)]
+    for part in parts {
+      try BundleManifest.checkFileName(part.files.graph)
+      guard names.insert(TensorName(part.files.graph)).inserted else {
+        throw BessemerError(.usage, "two graphs are named \(quoted(part.name))")
+      }
+      names.formUnion([TensorName(part.files.compressedWeights), TensorName(part.files.compressedIndex)])
+    }
+    let own = parts.map { $0.files.compressedWeights.dropLast(".bsz".count) }
     for (name, _) in contents.files {
       try BundleManifest.checkFileName(name)
-      guard names.insert(TensorName(name)).inserted, !name.hasPrefix("weights") else {
+      guard names.insert(TensorName(name)).inserted, !own.contains(where: name.hasPrefix) else {
         throw BessemerError(.usage, "a file named \(quoted(name)) cannot be carried in a bundle")
       }
     }
   }
 
-  /// The weights in the order of their first use.
-  public var tensors: [Tensor] {
-    stored.map {
-      Tensor(name: $0.name, dtype: $0.dtype, shape: $0.shape, layout: $0.layout, byteCount: $0.byteCount)
+  /// The graphs as they will be stored: their parameters are plain weights.
+  public var graphs: [Graph] { parts.map(\.graph) }
+
+  /// The weights of each graph in the order of their first use.
+  public var tensors: [[Tensor]] {
+    parts.map { part in
+      part.tensors.map {
+        Tensor(name: $0.name, dtype: $0.dtype, shape: $0.shape, layout: $0.layout, byteCount: $0.byteCount)
+      }
     }
   }
 
   /// The bytes of all weights before compression.
-  public var byteCount: Int { stored.reduce(0) { $0 + $1.byteCount } }
+  public var byteCount: Int { parts.reduce(0) { $0 + $1.byteCount } }
 
   /// Writes the folder `path` and returns its manifest. `inputs` are files, beside those that are mapped, that must not
   /// be overwritten. An existing folder is replaced only with `overwrite`, and if it is a bundle or holds nothing but
@@ -111,21 +151,18 @@ public struct BundleWriter: Sendable {
       mayReplace: { try Bundle.isBundleFolder($0) || InputFolder(path: $0).holdsOnlyFiles() }
     ) { folder in
       run.folder = folder
-      let text = Array(graph.text.utf8)
-      if !compress { try folder.ensureRoom(roomNeeded(text.count)) }
-      try run.writeText(BundleManifest.graphFileName, text)
-      if compress { try run.writeCompressed() } else { try run.writeSafetensors() }
+      if !compress { try folder.ensureRoom(roomNeeded) }
+      for part in parts { try run.write(part, compress: compress) }
       for (name, bytes) in contents.files { try run.writeFile(name, byteCount: bytes.count) { try $0.write(bytes) } }
-      run.finish()
       try folder.write(BundleManifest.fileName) { try $0.write(run.manifest.text) }
     }
     return run.manifest
   }
 
   /// Bytes that the folder takes without compression, with room for the lines of the manifest and of headers.
-  private func roomNeeded(_ graphByteCount: Int) -> Int {
+  private var roomNeeded: Int {
     let files = contents.files.reduce(0) { $0 + $1.bytes.count }
-    return byteCount + graphByteCount + files + 8192 + 512 * stored.count
+    return parts.reduce(files) { $0 + $1.byteCount + $1.graph.text.utf8.count + 8192 + 512 * $1.tensors.count }
   }
 
   /// All weights that are missing or of another type, at once.

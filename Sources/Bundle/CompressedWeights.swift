@@ -9,8 +9,6 @@ import Tensors
 /// The index lists for each tensor `name`, `dtype`, `shape`, `layout`, `piece` (the bytes of every frame's content but
 /// the last) and `frames` (the bytes that each frame takes in the file).
 enum CompressedWeights {
-  static let fileName = "weights.bsz"
-  static let indexFileName = "weights.bsz.json"
   static let version = 1
   static let head: [UInt8] = {
     let text = Array("BESSEMER WEIGHTS 1".utf8)

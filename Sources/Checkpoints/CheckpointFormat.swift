@@ -8,14 +8,25 @@ public protocol CheckpointFormat: Sendable {
   var suffixes: [String] { get }
   /// One line on what it is.
   var summary: String { get }
-  /// Whether files keep text metadata.
-  var keepsMetadata: Bool { get }
 
   /// Whether a file that starts with these bytes, some hundreds if there are as many, is of this format.
   func recognizes(_ start: [UInt8]) -> Bool
 
+  /// Whether a folder with files and folders of these names is a checkpoint of this format; none is by default.
+  func recognizes(folder names: [String]) -> Bool
+
   /// Reads what describes the tensors; a byte of one is read only when it is needed, or where a checksum covers it.
   func read(_ path: String) throws -> TensorStore
+}
+
+extension CheckpointFormat {
+  public func recognizes(folder names: [String]) -> Bool { false }
+}
+
+/// A format that is written too.
+public protocol WritableCheckpointFormat: CheckpointFormat {
+  /// Whether files keep text metadata.
+  var keepsMetadata: Bool { get }
 
   /// What keeps the format from holding these tensors and texts, one line each; empty when nothing does.
   func problems(_ entries: [CheckpointEntry], metadata: [TensorName: String]) -> [String]
@@ -30,23 +41,47 @@ public struct CheckpointEntry: Sendable {
   public let name: TensorName
   public let dtype: DType
   public let shape: [Int]
+  /// The encoding that a float32 tensor gets in a format that has it; nil for plain elements. Other formats store the
+  /// elements all the same.
+  public let encoding: BlockType?
   private let produce: @Sendable (any ByteSink) throws -> Void
+  private let storedBlocks: (@Sendable () throws -> Bytes?)?
 
   /// `produce` writes exactly the bytes that type and shape take, in pieces of at most 1 MB to keep memory small, or as
   /// windows of mapped files. It may be called more than once.
   public init(
-    _ name: TensorName, _ dtype: DType, shape: [Int], produce: @escaping @Sendable (any ByteSink) throws -> Void
+    _ name: TensorName, _ dtype: DType, shape: [Int], encoding: BlockType? = nil,
+    produce: @escaping @Sendable (any ByteSink) throws -> Void
   ) {
     self.name = name
     self.dtype = dtype
     self.shape = shape
+    self.encoding = encoding
     self.produce = produce
+    storedBlocks = nil
   }
 
-  /// A tensor of a checkpoint, unchanged.
+  /// A tensor of a checkpoint, unchanged: with its blocks if it is stored so.
   public init(_ entry: TensorStore.Entry) {
-    self.init(entry.name, entry.dtype, shape: entry.shape) { sink in try entry.forEachPiece { try sink.write($0) } }
+    name = entry.name
+    dtype = entry.dtype
+    shape = entry.shape
+    if case .blocks(let type) = entry.layout { encoding = type } else { encoding = nil }
+    produce = { sink in try entry.forEachPiece { try sink.write($0) } }
+    storedBlocks = { try entry.blocks()?.bytes }
   }
+
+  /// A tensor computed from tensors of a checkpoint. `note` gets what casts did each time when the last byte is written.
+  public init(
+    _ name: TensorName, _ expression: TensorExpression, note: @escaping @Sendable (CastLosses) -> Void = { _ in }
+  ) {
+    self.init(name, expression.dtype, shape: expression.shape) { sink in
+      note(try expression.forEachPiece { try sink.write($0) })
+    }
+  }
+
+  /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.
+  public func blocks() throws -> Bytes? { try encoding == nil ? nil : storedBlocks?() }
 
   /// The bytes that the tensor takes; nil when the shape is out of limits.
   public var byteCount: Int? { Tensor.byteCount(dtype, shape: shape) }
@@ -63,7 +98,7 @@ public struct CheckpointEntry: Sendable {
   }
 }
 
-extension CheckpointFormat {
+extension WritableCheckpointFormat {
   /// Throws ``ErrorCode/unsupportedType`` when the format cannot hold these tensors, with all reasons.
   public func check(_ entries: [CheckpointEntry], metadata: [TensorName: String]) throws {
     var problems = problems(entries, metadata: metadata)

@@ -6,8 +6,7 @@ internal import Tensors
 public enum Bundles {
   /// A bundle's parts.
   struct Contents {
-    let graph: Graph
-    let weights: TensorStore
+    let parts: [Bundle.Part]
     let files: ModelFiles
   }
 
@@ -33,7 +32,7 @@ public enum Bundles {
       let bytes = try bundle.file(name, limit: ModelFiles.maximumByteCount)
       files.append(ModelFiles.File(name: name, path: path + "/" + name, bytes: bytes))
     }
-    return Contents(graph: bundle.graph, weights: bundle.weights, files: files)
+    return Contents(parts: bundle.parts, files: files)
   }
 
   /// Hashes every byte of a bundle again; `progress` gets the bytes done and the bytes in all.

@@ -15,7 +15,10 @@ public enum Catalog {
   }
 
   public static let containers =
-    CheckpointFormats.all.map { Container(name: $0.name, access: "read, write", summary: $0.describedSummary) } + [
+    CheckpointFormats.all.map { format in
+      let access = format is any WritableCheckpointFormat ? "read, write" : "read"
+      return Container(name: format.name, access: access, summary: format.describedSummary)
+    } + [
       Container(name: "bundle", access: "read, write", summary: "a folder with manifest.json, or one packed file")
     ]
 

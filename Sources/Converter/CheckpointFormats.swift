@@ -8,6 +8,7 @@ enum CheckpointFormats {
   static let all: [any CheckpointFormat] = [
     MindSporeCheckpoint(),
     NPZ(),
+    PyTorch(),
     SafetensorsFormat(),
   ]
 
@@ -15,15 +16,21 @@ enum CheckpointFormats {
   private static let startByteCount = 512
 
   /// The format of what is at `path`: by content, else by the name's ending, else safetensors, whose reader says what
-  /// the file looks like.
+  /// the file or folder looks like. An index of shards is told by its ending, a folder by the names in it.
   static func format(at path: String) throws -> any CheckpointFormat {
-    guard try !isFolder(path), !path.hasSuffix(".json") else { return SafetensorsFormat() }
+    if try isFolder(path) {
+      let names = try InputFolder(path: path).names()
+      return all.first { $0.recognizes(folder: names) } ?? SafetensorsFormat()
+    }
+    guard !path.hasSuffix(".json") else { return format(named: path) ?? SafetensorsFormat() }
     let file = try InputFile(path: path)
     let start = try file.read(at: 0, count: min(file.byteCount, startByteCount)).array
     return all.first { $0.recognizes(start) } ?? format(named: path) ?? SafetensorsFormat()
   }
 
-  static func read(_ path: String) throws -> TensorStore { try format(at: path).read(path) }
+  static func read(_ path: String, options: ReadOptions = ReadOptions()) throws -> TensorStore {
+    try options.applied(to: format(at: path)).read(path)
+  }
 
   /// The format that a file name ends like.
   static func format(named path: String) -> (any CheckpointFormat)? {
@@ -40,7 +47,7 @@ enum CheckpointFormats {
 }
 
 /// The safetensors format among the others.
-struct SafetensorsFormat: CheckpointFormat {
+struct SafetensorsFormat: WritableCheckpointFormat {
   var name: String { "safetensors" }
   var suffixes: [String] { [".safetensors"] }
   var summary: String { "a file, an index.json with its shards, or a folder of them" }

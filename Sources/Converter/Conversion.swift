@@ -1,4 +1,4 @@
-internal import Checkpoints
+public import Checkpoints
 internal import Safetensors
 internal import Synchronization
 public import Tensors
@@ -15,6 +15,10 @@ public struct ConversionOptions: Sendable {
   public var isLossless = false
   /// Whether a MindSpore checkpoint gets a checksum.
   public var writesChecksum = false
+  /// What a MindSpore checkpoint is encrypted with.
+  public var encryption: Encryption?
+  /// How the input is read.
+  public var reading = ReadOptions()
   public var overwrite = false
 
   public init() {}
@@ -30,7 +34,7 @@ public struct Conversion: Sendable {
     public let shape: [Int]
     public let byteCount: Int
     /// What the cast did; nil for a tensor that is not cast.
-    public fileprivate(set) var report: CastReport?
+    public fileprivate(set) var losses: CastLosses.Count?
   }
 
   public let input: String
@@ -45,8 +49,9 @@ public struct Conversion: Sendable {
   public let items: [Item]
 
   private let options: ConversionOptions
-  private let format: any CheckpointFormat
+  private let format: any WritableCheckpointFormat
   private let store: TensorStore
+  private let expressions: [TensorExpression]
 
   /// The types that `dtype` may be, and that are cast.
   public static let castTypes: [DType] = [.float64, .float32, .float16, .bfloat16]
@@ -68,13 +73,17 @@ public struct Conversion: Sendable {
     try Conversion.checkOutput(output, input, options)
     let source = try CheckpointFormats.format(at: input)
     sourceFormat = source.name
-    store = try source.read(input)
+    store = try options.reading.applied(to: source).read(input)
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
-    items = store.entries.map { entry in
-      let dtype = Conversion.target(of: entry.dtype, options)
-      let byteCount = Tensor.byteCount(dtype, shape: entry.shape) ?? 0
-      return Item(name: entry.name, from: entry.dtype, to: dtype, shape: entry.shape, byteCount: byteCount)
+    let options = options
+    expressions = try store.entries.map { entry in
+      try TensorExpression(entry).cast(to: Conversion.target(of: entry.dtype, options))
+    }
+    items = zip(store.entries, expressions).map { entry, expression in
+      Item(
+        name: entry.name, from: entry.dtype, to: expression.dtype, shape: expression.shape,
+        byteCount: expression.byteCount ?? 0)
     }
     let planned = items.map { item in CheckpointEntry(item.name, item.to, shape: item.shape) { _ in } }
     try inFile(output) { try format.check(planned, metadata: store.metadata) }
@@ -88,16 +97,17 @@ public struct Conversion: Sendable {
   public func measure(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
     var items = items
     var done = 0
-    for (index, entry) in store.entries.enumerated() where items[index].to != entry.dtype {
-      items[index].report = try CastReport.cast(entry, to: items[index].to) { piece in
+    for (index, expression) in expressions.enumerated() where items[index].to != items[index].from {
+      let losses = try expression.forEachPiece { piece in
         done += piece.count
         progress(done, byteCount)
       }
+      items[index].losses = Conversion.count(losses, items[index])
     }
-    let lossy = items.filter { $0.report?.isLossy ?? false }
+    let lossy = items.filter { $0.losses?.isLossy ?? false }
     guard options.isLossless, let first = lossy.first else { return items }
     let lines = lossy.map { item in
-      "\(quoted(item.name.string)): \(item.report?.changed ?? 0) of \(item.report?.examined ?? 0) values as \(item.to)"
+      "\(quoted(item.name.string)): \(item.losses?.changed ?? 0) of \(item.losses?.examined ?? 0) values as \(item.to)"
     }
     throw BessemerError(
       .comparison,
@@ -110,20 +120,14 @@ public struct Conversion: Sendable {
   public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
     if options.isLossless { _ = try measure(progress: progress) }
     let work = Work(total: byteCount, progress: progress)
-    let entries = zip(store.entries, items).enumerated().map { index, pair in
-      let (entry, item) = pair
+    let entries = zip(items, expressions).enumerated().map { index, pair in
+      let (item, expression) = pair
       return CheckpointEntry(item.name, item.to, shape: item.shape) { sink in
-        guard item.to != item.from else {
-          return try entry.forEachPiece { piece in
-            try sink.write(piece)
-            work.add(piece.count)
-          }
-        }
-        let report = try CastReport.cast(entry, to: item.to) { piece in
+        let losses = try expression.forEachPiece { piece in
           try sink.write(piece)
           work.add(piece.count)
         }
-        work.note(report, at: index)
+        if item.to != item.from { work.note(Conversion.count(losses, item), at: index) }
       }
     }
     if let limit = options.shardByteCount {
@@ -136,13 +140,13 @@ public struct Conversion: Sendable {
       try format.write(entries, metadata: store.metadata, to: output, overwrite: options.overwrite)
     }
     var items = items
-    for (index, report) in work.reports { items[index].report = report }
+    for (index, losses) in work.losses { items[index].losses = losses }
     return items
   }
 
   /// Progress and results of writing.
   private final class Work: Sendable {
-    private let state = Mutex<(done: Int, reports: [Int: CastReport])>((0, [:]))
+    private let state = Mutex<(done: Int, losses: [Int: CastLosses.Count])>((0, [:]))
     private let total: Int
     private let progress: @Sendable (Int, Int) -> Void
 
@@ -151,7 +155,7 @@ public struct Conversion: Sendable {
       self.progress = progress
     }
 
-    var reports: [Int: CastReport] { state.withLock { $0.reports } }
+    var losses: [Int: CastLosses.Count] { state.withLock { $0.losses } }
 
     func add(_ count: Int) {
       let done = state.withLock { state in
@@ -161,18 +165,25 @@ public struct Conversion: Sendable {
       progress(done, total)
     }
 
-    func note(_ report: CastReport, at index: Int) { state.withLock { $0.reports[index] = report } }
+    func note(_ losses: CastLosses.Count, at index: Int) { state.withLock { $0.losses[index] = losses } }
   }
 }
 
 extension Conversion {
+  /// What a cast did; one that changes no value is not counted while it runs.
+  private static func count(_ losses: CastLosses, _ item: Item) -> CastLosses.Count {
+    losses.counts.isEmpty ? CastLosses.Count(examined: Tensor.elementCount(of: item.shape) ?? 0) : losses.total
+  }
+
   /// The type that a tensor gets: numbers of 8 bits and fewer carry scales beside them and stay as they are.
   private static func target(of dtype: DType, _ options: ConversionOptions) -> DType {
     castTypes.contains(dtype) ? options.dtype ?? dtype : dtype
   }
 
   /// The format to write.
-  private static func target(_ output: String, _ options: ConversionOptions) throws -> any CheckpointFormat {
+  private static func target(_ output: String, _ options: ConversionOptions) throws
+    -> any WritableCheckpointFormat
+  {
     let format: (any CheckpointFormat)?
     if let word = options.format {
       format = try CheckpointFormats.format(word: word)
@@ -180,17 +191,25 @@ extension Conversion {
       format = options.shardByteCount != nil ? SafetensorsFormat() : CheckpointFormats.format(named: output)
     }
     guard let format else {
-      let suffixes = CheckpointFormats.all.flatMap(\.suffixes).joined(separator: ", ")
+      let writable = CheckpointFormats.all.filter { $0 is any WritableCheckpointFormat }
+      let suffixes = writable.flatMap { $0.suffixes }.joined(separator: ", ")
       throw BessemerError(.usage, "no format ends like \(quoted(output)) (\(suffixes)); pass --to")
+    }
+    guard let format = format as? any WritableCheckpointFormat else {
+      throw BessemerError(.usage, "\(format.name) files are read, not written; pass another format with --to")
     }
     guard options.shardByteCount == nil || format is SafetensorsFormat else {
       throw BessemerError(.usage, "only safetensors are written in shards, not \(format.name)")
     }
-    guard options.writesChecksum else { return format }
+    guard options.writesChecksum || options.encryption != nil else { return format }
     guard format is MindSporeCheckpoint else {
-      throw BessemerError(.usage, "--crc is for MindSpore checkpoints, not for \(format.name)")
+      let option = options.writesChecksum ? "--crc" : "--enc-mode"
+      throw BessemerError(.usage, "\(option) is for MindSpore checkpoints, not for \(format.name)")
     }
-    return MindSporeCheckpoint(writesChecksum: true)
+    guard !options.writesChecksum || options.encryption == nil else {
+      throw BessemerError(.usage, "MindSpore does not load encrypted checkpoints with a checksum; leave out --crc")
+    }
+    return MindSporeCheckpoint(writesChecksum: options.writesChecksum, encryption: options.encryption)
   }
 
   /// Says before any work what writing would say in the end.

@@ -1,4 +1,5 @@
 internal import Bundle
+internal import Digests
 internal import IR
 internal import Passes
 public import Tensors
@@ -21,10 +22,10 @@ public struct ExportOptions: Sendable {
 
 /// Turns a checkpoint into a bundle: the graph fused for a target, weights in the form in which they are used.
 public struct Exporter: Sendable {
-  public let model: LoadedModel
+  public let model: ModelSet
   public let output: String
   public let options: ExportOptions
-  /// Operators of the graph as the bundle stores it: its parameters are plain weights.
+  /// Operators of the graphs as the bundle stores them: their parameters are plain weights.
   public let operators: OperatorCounts
 
   private let planned: BundleWriter
@@ -71,11 +72,11 @@ public struct Exporter: Sendable {
       throw BessemerError(.wrongFormat, "is a bundle already; export takes a checkpoint", file: path)
     }
     try Bundles.checkOutput(output, overwrite: options.overwrite, kind: .folder)
-    let model = try LoadedModel(
+    let model = try ModelSet(
       location, options: ModelOptions(activation: options.activation, passes: options.passes))
     self.model = model
     planned = try Exporter.writer(model, options, sources: [])
-    operators = OperatorCounts(planned.graph)
+    operators = planned.graphs.reduce(into: OperatorCounts()) { $0 += OperatorCounts($1) }
   }
 
   /// What would be written.
@@ -87,7 +88,7 @@ public struct Exporter: Sendable {
   /// never on two at once; hashing the source counts like writing.
   public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> Summary {
     let threads = try threadsWithinBudget()
-    let sourceByteCount = model.weights.byteCount
+    let sourceByteCount = self.sourceByteCount
     let total = sourceByteCount + planned.byteCount
     let writer = try Exporter.writer(model, options, sources: sources { progress($0, total) })
     let manifest = try writer.write(
@@ -105,7 +106,7 @@ public struct Exporter: Sendable {
 
   /// The writer of this bundle, made from these files.
   private static func writer(
-    _ model: LoadedModel, _ options: ExportOptions, sources: [BundleManifest.File]
+    _ model: ModelSet, _ options: ExportOptions, sources: [BundleManifest.File]
   ) throws -> BundleWriter {
     var provenance = BundleManifest.Provenance(sources: sources, options: texts(options))
     if let report = model.report {
@@ -115,7 +116,8 @@ public struct Exporter: Sendable {
     return try inFile(model.path) {
       try BundleWriter(
         BundleContents(
-          graph: model.graph, weights: model.weights, modelType: model.modelType, target: options.passes.target?.name,
+          parts: model.components.map { .init(name: $0.name, graph: $0.graph, weights: $0.weights) },
+          modelType: model.modelType, target: options.passes.target?.name,
           files: model.files.files.map { ($0.name, $0.bytes) }, provenance: provenance,
           toolVersion: options.toolVersion))
     }
@@ -139,7 +141,7 @@ public struct Exporter: Sendable {
       files.append(
         BundleManifest.File(name: file.name, byteCount: file.bytes.count, sha256: try SHA256.digest(of: file.bytes)))
     }
-    for entry in model.weights.entries where seen.insert(entry.file).inserted {
+    for entry in model.checkpoints.flatMap(\.weights.entries) where seen.insert(entry.file).inserted {
       files.append(
         try BundleManifest.File(source: MappedFile(path: entry.file)) { count in
           done += count
@@ -150,13 +152,20 @@ public struct Exporter: Sendable {
   }
 
   private var weights: [Summary.Weight] {
-    planned.tensors.map { tensor in
-      let type = TensorType(tensor.dtype, shape: tensor.shape)
-      let source = model.weights[tensor.name]?.type
-      let change = source.map { $0 == type ? "unchanged" : "was \($0)" } ?? "computed"
-      return Summary.Weight(name: tensor.name.string, type: type, change: change, byteCount: tensor.byteCount)
+    zip(model.components, planned.tensors).flatMap { component, tensors in
+      let prefix = model.components.count == 1 ? "" : component.name + "/"
+      return tensors.map { tensor in
+        let type = TensorType(tensor.dtype, shape: tensor.shape)
+        let source = component.weights[tensor.name]?.type
+        let change = source.map { $0 == type ? "unchanged" : "was \($0)" } ?? "computed"
+        return Summary.Weight(
+          name: prefix + tensor.name.string, type: type, change: change, byteCount: tensor.byteCount)
+      }
     }
   }
+
+  /// Bytes of the weights that are read.
+  public var sourceByteCount: Int { model.checkpoints.reduce(0) { $0 + $1.weights.byteCount } }
 
   /// How many threads fit in the memory that may be used; throws ``ErrorCode/memory`` when not even one does.
   private func threadsWithinBudget() throws -> Int {

@@ -6,9 +6,14 @@ public enum GraphSource {
   /// Bytes of graph text that are read.
   public static let maximumTextByteCount = 1 << 30
 
-  /// The graph at `path`: that of a model or a bundle, or one written as text in a `.txt` file.
-  public static func graph(at path: String, options: ModelOptions = ModelOptions()) throws -> Graph {
-    guard path.hasSuffix(".txt") else { return try LoadedModel(path: path, options: options).graph }
+  /// The graph at `path`: that of a model or a bundle, where `component` names one of several, or one written as text
+  /// in a `.txt` file.
+  public static func graph(
+    at path: String, component: String? = nil, options: ModelOptions = ModelOptions()
+  ) throws -> Graph {
+    guard path.hasSuffix(".txt") else {
+      return try LoadedModel(path: path, component: component, options: options).graph
+    }
     var graph = try parse(path)
     try options.passes?.run(on: &graph)
     return graph

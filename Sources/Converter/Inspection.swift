@@ -1,3 +1,5 @@
+public import Checkpoints
+internal import Bundle
 public import Tensors
 
 /// What a checkpoint or bundle holds, by headers alone.
@@ -11,7 +13,7 @@ public struct Inspection: Sendable {
     mutating func add(_ entry: TensorStore.Entry) {
       tensorCount += 1
       elementCount += Tensor.elementCount(of: entry.shape) ?? 0
-      byteCount += entry.byteCount
+      byteCount += entry.storedByteCount
     }
   }
 
@@ -21,17 +23,25 @@ public struct Inspection: Sendable {
   /// All tensors of the checkpoint, also those not asked for.
   public let weights: TensorStore
   public private(set) var total = Sum()
-  /// By element type, in the order in which types first occur.
-  public private(set) var byType: [(dtype: DType, sum: Sum)] = []
+  /// By what files hold, see ``TensorStore/Entry/storedTypeName``, in the order in which types first occur.
+  public private(set) var byType: [(type: String, sum: Sum)] = []
   /// By file, in the order in which files first occur.
   public private(set) var byFile: [(file: String, sum: Sum)] = []
 
   /// Reads the headers at `location`. Throws ``ErrorCode/usage`` when `selector` matches no tensor.
-  public init(_ location: ModelLocation, selector: NamePattern? = nil) throws {
+  public init(_ location: ModelLocation, selector: NamePattern? = nil, reading: ReadOptions = ReadOptions()) throws {
     self.location = location
     switch location {
-    case .folder(let path), .weights(let path): weights = try CheckpointFormats.read(path)
-    case .bundle(let path): weights = try Bundles.open(path).weights
+    case .bundle(let path):
+      let parts = try Bundles.open(path).parts
+      weights = try TensorStore(joining: parts.map { (parts.count == 1 ? "" : $0.name + "/", $0.weights) })
+    case .folder(let path), .weights(let path):
+      if let pipeline = try Pipeline(location) {
+        weights = try TensorStore(
+          joining: pipeline.models.map { ($0.name + "/", try CheckpointFormats.read($0.path, options: reading)) })
+      } else {
+        weights = try CheckpointFormats.read(path, options: reading)
+      }
     }
     if let selector {
       entries = weights.entries.filter { selector.matches($0.name.string) }
@@ -43,16 +53,16 @@ public struct Inspection: Sendable {
     } else {
       entries = weights.entries
     }
-    var types: [DType: Int] = [:]
+    var types: [String: Int] = [:]
     var files: [String: Int] = [:]
     // Tensors of a file stand together: the file's name is looked up once for all of them.
     var (file, position) = ("", -1)
     for entry in entries {
       total.add(entry)
-      let type = types[entry.dtype] ?? byType.count
+      let type = types[entry.storedTypeName] ?? byType.count
       if type == byType.count {
-        types[entry.dtype] = type
-        byType.append((entry.dtype, Sum()))
+        types[entry.storedTypeName] = type
+        byType.append((entry.storedTypeName, Sum()))
       }
       byType[type].sum.add(entry)
       if position < 0 || entry.file != file {

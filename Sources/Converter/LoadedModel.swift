@@ -3,11 +3,12 @@ public import IR
 public import Passes
 public import Tensors
 
-/// A model made ready for work: the graph with its weights and the files beside them, from a checkpoint's folder or a
+/// A model made ready for work: one graph with its weights and the files beside them, from a checkpoint's folder or a
 /// bundle.
 ///
-/// This is how every command opens a model. Nothing of the weights is read; the graph of a checkpoint is built from
-/// config.json, with every weight accounted for, and rewritten as the options say; a bundle's graph is taken as it is.
+/// This is how every command opens a model; ``ModelSet`` opens all graphs of a path. Nothing of the weights is read;
+/// the graph of a checkpoint is built from config.json, with every weight accounted for, and rewritten as the options
+/// say; a bundle's graph is taken as it is.
 ///
 /// ```swift
 /// let model = try LoadedModel(path: path, options: ModelOptions(passes: PassOptions()))
@@ -19,9 +20,12 @@ public struct LoadedModel: Sendable {
     case checkpoint, bundle
   }
 
-  /// The path as the user named it.
+  /// The path as the user named it, or of the folder of the component that this is.
   public let path: String
   public let origin: Origin
+  /// What the graph is called among those of the path: `model` if it is the only one, else `transformer` or
+  /// `vae/decoder`.
+  public let name: String
   /// The `model_type` of config.json.
   public let modelType: String
   public let graph: Graph
@@ -34,41 +38,63 @@ public struct LoadedModel: Sendable {
   public let files: ModelFiles
   /// What the passes did; nil when none ran.
   public let report: PassReport?
+  /// The folder of a pipeline that the model is.
+  let folder: String?
 
-  /// Opens the model at `path`: a folder with config.json, a weights file or index in one, or a bundle.
-  public init(path: String, options: ModelOptions = ModelOptions()) throws {
-    try self.init(ModelLocation(path), options: options)
+  /// Opens the model at `path`: a folder with config.json, a weights file or index in one, or a bundle. Where there are
+  /// several graphs, `component` names one.
+  public init(path: String, component: String? = nil, options: ModelOptions = ModelOptions()) throws {
+    self = try ModelSet(path: path, options: options).component(component)
   }
 
-  /// Opens the model at a location; `opened` are its weights if they have been opened already.
-  public init(
-    _ location: ModelLocation, options: ModelOptions = ModelOptions(), weights opened: TensorStore? = nil
-  ) throws {
-    path = location.path
-    if case .bundle(let path) = location {
-      let bundle = try Bundles.open(path, options.resources)
-      (origin, graph, weights, files, report) = (.bundle, bundle.graph, bundle.weights, bundle.files, nil)
-      let configuration = try LoadedModel.config(bundle.files, at: path)
-      config = configuration
-      modelType = try inFile(path) { try configuration.modelType }
-      sourceOperators = OperatorCounts(graph)
-      return
-    }
-    origin = .checkpoint
-    // A configuration that cannot be is said before any weight is looked at.
-    files = try LoadedModel.files(location)
-    let configuration = try LoadedModel.config(files, at: location.modelFolder)
-    config = configuration
-    let configPath = files["config.json"]?.path ?? location.path
-    modelType = try inFile(configPath) { try configuration.modelType }
-    let weights = try opened ?? CheckpointFormats.read(location.path)
-    self.weights = weights
-    var graph = try inFile(configPath) {
-      try buildGraph(config: configuration, weights: weights, options: BuildOptions(activation: options.activation))
-    }
+  /// A graph of a bundle.
+  init(path: String, name: String, bundled graph: Graph, weights: TensorStore, files: ModelFiles) throws {
+    (self.path, origin, self.name, self.graph, self.weights, self.files) = (path, .bundle, name, graph, weights, files)
+    (report, folder) = (nil, nil)
+    let config = try LoadedModel.config(files, at: path)
+    self.config = config
+    modelType = try inFile(path) { try config.modelType }
     sourceOperators = OperatorCounts(graph)
-    report = try options.passes.map { try $0.run(on: &graph) }
-    self.graph = graph
+  }
+
+  /// The graphs of a checkpoint, which may be the folder `component` of a pipeline; `opened` are its weights if they
+  /// have been opened already.
+  static func checkpoint(
+    _ location: ModelLocation, in component: String?, _ options: ModelOptions, weights opened: TensorStore? = nil
+  ) throws -> [LoadedModel] {
+    // A configuration that cannot be is said before any weight is looked at.
+    let files = try files(location)
+    let config = try config(files, at: location.modelFolder)
+    let configPath = files["config.json"]?.path ?? location.path
+    let modelType = try inFile(configPath) { try config.modelType }
+    let weights = try opened ?? CheckpointFormats.read(location.path)
+    let built = try inFile(configPath) {
+      try buildComponents(config: config, weights: weights, options: BuildOptions(activation: options.activation))
+    }
+    return try built.map { part in
+      let name =
+        switch component {
+        case .some(let folder): built.count == 1 ? folder : "\(folder)/\(part.name)"
+        case nil: part.name
+        }
+      var graph = part.graph
+      let operators = OperatorCounts(graph)
+      var passes = options.passes
+      if built.count > 1 || component != nil { passes?.dumpFolder? += "-" + ModelFiles.plainName(name) }
+      let report = try passes.map { try $0.run(on: &graph) }
+      return LoadedModel(
+        path: location.path, origin: .checkpoint, name: name, modelType: modelType, graph: graph,
+        sourceOperators: operators, weights: weights, config: config, files: files, report: report, folder: component)
+    }
+  }
+
+  private init(
+    path: String, origin: Origin, name: String, modelType: String, graph: Graph, sourceOperators: OperatorCounts,
+    weights: TensorStore, config: JSON, files: ModelFiles, report: PassReport?, folder: String?
+  ) {
+    (self.path, self.origin, self.name, self.modelType, self.graph) = (path, origin, name, modelType, graph)
+    (self.sourceOperators, self.weights, self.config, self.files) = (sourceOperators, weights, config, files)
+    (self.report, self.folder) = (report, folder)
   }
 
   /// The bytes of tokenizer.json, if the model has one.
@@ -101,6 +127,8 @@ public enum ModelKind: String, Sendable {
   case textGeneration = "text-generation"
   /// Turns a text into vectors.
   case embedding
+  /// A pipeline that turns a text into an image.
+  case imageGeneration = "image-generation"
   /// Anything else.
   case other
 

@@ -18,8 +18,9 @@ public struct ModelFiles: Sendable {
   public static let names = [
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "chat_template.jinja", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model",
-    "sentencepiece.bpe.model", "spiece.model", "preprocessor_config.json", "modules.json",
+    "sentencepiece.bpe.model", "spiece.model", "preprocessor_config.json", "processor_config.json", "modules.json",
     "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json",
+    "scheduler_config.json",
   ]
 
   public private(set) var files: [File] = []
@@ -45,6 +46,24 @@ public struct ModelFiles: Sendable {
   }
 
   public mutating func append(_ file: File) { files.append(file) }
+
+  /// Adds the files of a folder, its name before theirs.
+  mutating func append(_ other: ModelFiles, folder: String) {
+    for file in other.files {
+      append(File(name: ModelFiles.plainName(folder + "/" + file.name), path: file.path, bytes: file.bytes))
+    }
+  }
+
+  /// The files of a folder by their own names; all of them where the folder has no name.
+  public func folder(_ name: String) -> ModelFiles {
+    guard !name.isEmpty else { return self }
+    let prefix = ModelFiles.plainName(name + "/")
+    var result = ModelFiles()
+    for file in files where file.name.hasPrefix(prefix) {
+      result.append(File(name: String(file.name.dropFirst(prefix.count)), path: file.path, bytes: file.bytes))
+    }
+    return result
+  }
 
   /// The JSON object in a file; nil when the model has no such file. Throws when it is no strict JSON object.
   public func json(_ name: String) throws -> JSON? {

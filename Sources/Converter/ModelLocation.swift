@@ -15,7 +15,7 @@ public enum ModelLocation: Sendable, Equatable {
     guard !path.isEmpty else { throw BessemerError(.fileMissing, "the path is empty") }
     if try isFolder(path) {
       self = Bundles.isBundle(path) ? .bundle(path) : .folder(path)
-    } else if path.hasSuffix("/config.json") || path == "config.json" {
+    } else if ["config.json", Pipeline.indexName].contains(where: { path == $0 || path.hasSuffix("/" + $0) }) {
       self = .folder(folderPath(of: path))
     } else {
       self = Bundles.isBundle(path) ? .bundle(path) : .weights(path)

@@ -4,11 +4,15 @@ public import IR
 public struct OperatorCounts: Sendable, Equatable {
   public private(set) var counts: [String: Int] = [:]
 
+  init() {}
+
   public init(_ graph: Graph) {
     for id in graph.nodeIDs { counts[Swift.type(of: graph[id].op).schema.name, default: 0] += 1 }
   }
 
   public var total: Int { counts.values.reduce(0, +) }
+
+  public static func += (a: inout OperatorCounts, b: OperatorCounts) { a.counts.merge(b.counts, uniquingKeysWith: +) }
 
   /// Operators with their counts, by name.
   public var sorted: [(name: String, count: Int)] {

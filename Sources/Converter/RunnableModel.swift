@@ -10,15 +10,17 @@ public struct RunnableModel {
   public let session: Session
 
   /// - Parameters:
+  ///   - component: which graph, where the path leads to several.
   ///   - fuse: whether a checkpoint's graph is fused; a bundle's is as it was exported.
   ///   - lastPositionOnly: whether scores are needed for the last position alone.
   ///   - capacity: tokens that a cache should have room for.
   public init(
-    path: String, options: RunOptions, fuse: Bool = true, lastPositionOnly: Bool = false, capacity: Int = 0
+    path: String, component: String? = nil, options: RunOptions, fuse: Bool = true, lastPositionOnly: Bool = false,
+    capacity: Int = 0
   ) throws {
     loaded = try LoadedModel(
-      path: path, options: ModelOptions(passes: PassOptions(fuse: fuse), resources: Resources(threads: options.threads))
-    )
+      path: path, component: component,
+      options: ModelOptions(passes: PassOptions(fuse: fuse), resources: Resources(threads: options.threads)))
     var graph = loaded.graph
     if lastPositionOnly { _ = try PassRunner([KeepLastPosition()]).run(on: &graph) }
     session = Session(Model(graph, weights: loaded.weights, options: options), capacity: capacity)

@@ -53,13 +53,6 @@ package func broadcast(_ lists: [[Dim]]) -> [Dim]? {
   return result
 }
 
-/// Row-major strides of a shape, in elements.
-package func rowMajorStrides(_ shape: [Int]) -> [Int] {
-  var strides = [Int](repeating: 1, count: shape.count)
-  for k in shape.indices.dropLast().reversed() { strides[k] = strides[k + 1] * shape[k + 1] }
-  return strides
-}
-
 /// For each element of `shape` in row-major order, the offset given by `strides`.
 package func offsets(_ shape: [Int], strides: [Int]) -> [Int] {
   let count = shape.reduce(1, *)

@@ -56,6 +56,20 @@ struct DimSum: Equatable {
     return result
   }
 
+  /// How many steps of `step` fit into the sum with `number` added, and one: nil when that is not the same for all
+  /// values of the symbols, or negative.
+  func steps(growing number: Int, by step: Int) -> DimSum? {
+    var result = DimSum()
+    for (names, factor) in terms where !names.isEmpty {
+      guard factor % step == 0 else { return nil }
+      result.add(names, factor / step)
+    }
+    let rest = (terms[[]] ?? 0) + number
+    guard rest >= 0 || !result.terms.isEmpty else { return nil }
+    result.add([], (rest >= 0 ? rest / step : -((step - 1 - rest) / step)) + 1)
+    return result
+  }
+
   /// The dimension, terms in alphabetical order and the number last.
   var dim: Dim {
     let number = terms[[]] ?? 0
@@ -83,6 +97,11 @@ func product(_ dims: some Sequence<Dim>) -> DimSum? {
     }
   }
   return number == 1 ? result : result * DimSum(.known(number))
+}
+
+/// The number of windows, each `step` further, in a dimension that is padded by `number`, a window's size taken off.
+func steps(of dim: Dim, growing number: Int, by step: Int) -> Dim? {
+  DimSum(dim).steps(growing: number, by: step)?.dim
 }
 
 extension Dim {

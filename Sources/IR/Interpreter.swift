@@ -110,7 +110,13 @@ extension Graph {
       case .some(n): continue
       case .some(let other):
         throw BessemerError(.modelInput, "\(quoted(name)) is \(tensor.type), expected \(type) with \(dim) = \(other)")
-      case .none: if case .symbol(let s) = dim, !s.contains("+") { symbols[s] = n }
+      case .none:
+        guard let (symbol, factor) = dim.unknown(in: symbols) else { continue }
+        guard factor > 0, n % factor == 0 else {
+          throw BessemerError(
+            .modelInput, "\(quoted(name)) is \(tensor.type), expected \(type): no multiple of \(factor)")
+        }
+        symbols[symbol] = n / factor
       }
     }
   }

@@ -53,9 +53,8 @@ public struct GraphCost: Sendable {
 
   public var total: OpCost { byOperator.values.reduce(OpCost(), +) }
 
-  /// - Parameter sizes: the graph's symbols; those left out are 1 for `batch`, 0 for lengths of states, else 512.
-  /// - Throws: ``ErrorCode/usage`` for a symbol that the graph does not have.
-  public init(_ graph: Graph, sizes: [String: Int] = [:]) throws {
+  /// The sizes of a graph that nothing is said about: 1 for `batch`, 0 for lengths of states, else 512.
+  public static func defaultSizes(of graph: Graph) -> [String: Int] {
     var symbols: [String: Int] = [:]
     for value in graph.states.map(\.value) + graph.inputs.map(\.value) {
       for case .symbol(let name) in graph.type(of: value).dims {
@@ -67,13 +66,11 @@ public struct GraphCost: Sendable {
     for state in graph.states {
       if case .symbol(let name) = graph.type(of: state.value).dims[state.axis] { symbols[name] = 0 }
     }
-    for (name, size) in sizes {
-      guard symbols[name] != nil else {
-        let known = symbols.keys.sorted().joined(separator: ", ")
-        throw BessemerError(.usage, "the graph has no size \(quoted(name)), only \(known)")
-      }
-      symbols[name] = size
-    }
+    return symbols
+  }
+
+  /// - Parameter symbols: every size of the graph, see ``defaultSizes(of:)``.
+  public init(_ graph: Graph, sizes symbols: [String: Int]) throws {
     self.symbols = symbols
     var types = try graph.types(binding: symbols)
     // What is computed of weights alone is computed once, so it costs nothing, and is read as it is stored.

@@ -15,9 +15,6 @@ public final class ParameterReader: Sendable {
 
   /// Elements of a result that is evaluated as a whole.
   public static let maximumEvaluatedElementCount = 1 << 28
-  /// Elements that are cast at a time.
-  private static let pieceElementCount = 1 << 18
-
   /// The graph must be sorted, see ``Graph/sortTopologically()``.
   public init(_ graph: Graph, weights: TensorStore) {
     self.graph = graph
@@ -32,7 +29,7 @@ public final class ParameterReader: Sendable {
         guard let shape = type.shape else { continue }
         plans[result.ordinal] =
           ParameterPlan(node.op, result: k, shape: shape, operands)
-          ?? .view(StridedView(result, type.dtype, shape: shape))
+          ?? ParameterPlan(result, type.dtype, shape: shape)
       }
     }
     self.plans = plans
@@ -50,21 +47,22 @@ public final class ParameterReader: Sendable {
     }
     let count = plan.shape.reduce(1, *)
     var losses = CastLosses()
-    let bytes = try Bytes(byteCount: size) { try read(plan, 0..<count, $0, &losses) }
+    let bytes = try Bytes(byteCount: size) { try reader.read(plan, 0..<count, to: $0, losses: &losses) }
     return try Tensor(plan.dtype, shape: plan.shape, bytes: bytes)
   }
 
   /// The bytes of the whole value where they stand in its weight in this order; nil where elements are touched.
   public func window(_ value: ValueID) throws -> Bytes? {
-    var plan = plan(of: value)
-    while case .reshaped(let inner, _) = plan { plan = inner }
-    guard case .view(let view) = plan, view.isContiguous else { return nil }
-    return view.window(of: try source(view.source).bytes)
+    guard case .view(let source, let view) = plan(of: value).unshaped,
+      let range = view.byteRange(0..<view.elementCount)
+    else { return nil }
+    return try self.source(source).bytes[range]
   }
 
   /// The panels of a weight that is stored so, see ``WeightLayout``; nil for every other value.
   public func packed(_ value: ValueID) throws -> Bytes? {
-    guard case .view(let view) = plan(of: value), let (_, op) = graph.producer(of: view.source, as: Weight.self),
+    guard case .view(let source, let view) = plan(of: value),
+      let (_, op) = graph.producer(of: source, as: Weight.self),
       view.isContiguous, view.shape == op.shape
     else { return nil }
     return try entry(of: op).packed()
@@ -87,7 +85,7 @@ public final class ParameterReader: Sendable {
     let (start, count) = (elements.lowerBound * plan.dtype.bits, elements.count * plan.dtype.bits)
     precondition(elements.lowerBound >= 0 && elements.upperBound <= plan.shape.reduce(1, *), "rows outside the value")
     precondition(start % 8 == 0 && count % 8 == 0 && target.count == count / 8, "the target has another size")
-    try read(plan, elements, target, &losses)
+    try reader.read(plan, elements, to: target, losses: &losses)
   }
 
   /// Lets go of weights and results that are kept in memory, and of the pages of mapped weights.
@@ -108,71 +106,7 @@ public final class ParameterReader: Sendable {
     return plan
   }
 
-  private func read(
-    _ plan: ParameterPlan, _ elements: Range<Int>, _ target: UnsafeMutableRawBufferPointer, _ losses: inout CastLosses
-  ) throws {
-    guard !elements.isEmpty else { return }
-    switch plan {
-    case .view(let view): view.copy(elements, of: try source(view.source).bytes, to: target)
-    case .reshaped(let inner, _): try read(inner, elements, target, &losses)
-    case .concat(let parts, let axis, let dtype, let shape):
-      try readParts(parts, axis, dtype, shape, elements, target, &losses)
-    case .cast(let inner, let from, let to):
-      let size = to.bits / 8
-      for start in stride(from: elements.lowerBound, to: elements.upperBound, by: ParameterReader.pieceElementCount) {
-        let piece = start..<min(start + ParameterReader.pieceElementCount, elements.upperBound)
-        let low = (start - elements.lowerBound) * size
-        let output = UnsafeMutableRawBufferPointer(rebasing: target[low..<(low + piece.count * size)])
-        try cast(inner, from, to, piece, output, &losses)
-      }
-    }
-  }
-
-  /// Reads each run of each part that the range touches.
-  private func readParts(
-    _ parts: [ParameterPlan], _ axis: Int, _ dtype: DType, _ shape: [Int], _ elements: Range<Int>,
-    _ target: UnsafeMutableRawBufferPointer, _ losses: inout CastLosses
-  ) throws {
-    let size = dtype.bits / 8
-    let inner = shape[(axis + 1)...].reduce(1, *)
-    let runs = parts.map { $0.shape[axis] * inner }
-    let blockSize = shape[axis] * inner
-    var block = elements.lowerBound / blockSize
-    while block * blockSize < elements.upperBound {
-      var begin = block * blockSize
-      for (part, run) in zip(parts, runs) where run > 0 {
-        let overlap = (begin..<(begin + run)).clamped(to: elements)
-        if !overlap.isEmpty {
-          let low = (overlap.lowerBound - elements.lowerBound) * size
-          let first = block * run + overlap.lowerBound - begin
-          try read(
-            part, first..<(first + overlap.count),
-            UnsafeMutableRawBufferPointer(rebasing: target[low..<(low + overlap.count * size)]), &losses)
-        }
-        begin += run
-      }
-      block += 1
-    }
-  }
-
-  private func cast(
-    _ plan: ParameterPlan, _ from: DType, _ to: DType, _ elements: Range<Int>, _ target: UnsafeMutableRawBufferPointer,
-    _ losses: inout CastLosses
-  ) throws {
-    let input: Bytes
-    if case .view(let view) = plan, let window = view.window(elements, of: try source(view.source).bytes) {
-      input = window
-    } else {
-      input = try Bytes(byteCount: elements.count * from.bits / 8) { try read(plan, elements, $0, &losses) }
-    }
-    if BulkConversion.exists(from: from, to: to) {
-      input.withUnsafeBytes { BulkConversion.convert($0, from, to: target, to, count: elements.count) }
-    } else {
-      let converted = try Tensor(from, shape: [elements.count], bytes: input).cast(to: to)
-      converted.bytes.withUnsafeBytes { target.copyMemory(from: $0) }
-    }
-    try input.withUnsafeBytes { try losses.note($0, from, UnsafeRawBufferPointer(target), to, count: elements.count) }
-  }
+  private var reader: PlanReader<ValueID> { PlanReader { [self] in TensorBytes(try source($0).bytes) } }
 
   // MARK: Sources
 

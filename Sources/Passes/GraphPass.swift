@@ -43,6 +43,12 @@ public struct PassReport: Sendable {
     counts[Entry(pass: pass, result: result, reason: reason), default: 0] += 1
   }
 
+  /// Adds what passes did to another graph.
+  public static func += (a: inout PassReport, b: PassReport) {
+    a.counts.merge(b.counts, uniquingKeysWith: +)
+    a.steps += b.steps
+  }
+
   /// How often each operator was made, by name.
   public var made: [(result: String, count: Int)] {
     var sums: [String: Int] = [:]

@@ -103,6 +103,50 @@ final class Parameters {
     return matrix
   }
 
+  /// Filters [outputs, channels, height, width] as the matrix [outputs, height · width · channels] that a convolution
+  /// takes.
+  func filter(_ value: ValueID) throws -> Matrix {
+    if let known = matrices[value] { return known }
+    let tensor = try reader.tensor(value)
+    let source = try bk_dtype(tensor.dtype) == nil ? tensor.cast(to: .float32) : tensor
+    let (shape, strides) = (source.shape, rowMajorStrides(source.shape))
+    let order = [0, 2, 3, 1]
+    let (target, size) = (order.map { shape[$0] }, source.dtype.bits / 8)
+    let pool = pool.handle
+    let bytes = try Bytes(byteCount: source.bytes.count) { memory in
+      let status = source.bytes.withUnsafeBytes {
+        bk_copy(
+          pool, Int32(size), 4, target, memory.baseAddress, rowMajorStrides(target), $0.baseAddress,
+          order.map { strides[$0] })
+      }
+      try check(status)
+    }
+    let matrix = try pack(
+      Tensor(source.dtype, shape: [shape[0], target.dropFirst().reduce(1, *)], bytes: bytes), as: packedType(of: source)
+    )
+    matrices[value] = matrix
+    return matrix
+  }
+
+  /// The type in which a matrix stands in panels.
+  private func packedType(of tensor: Tensor) -> bk_dtype {
+    options.compute == .bfloat16 ? BK_BF16 : bk_dtype(tensor.dtype) ?? BK_F32
+  }
+
+  /// A matrix of a type that kernels read, in panels of another.
+  private func pack(_ tensor: Tensor, as wanted: bk_dtype) throws -> Matrix {
+    let (n, k) = (tensor.shape[0], tensor.shape[1])
+    let (pool, stored, size) = (pool.handle, bk_dtype(tensor.dtype) ?? BK_F32, bk_pack_size(wanted, n, k))
+    let bytes = try Bytes(byteCount: size) { target in
+      let status = tensor.bytes.withUnsafeBytes {
+        bk_pack(pool, wanted, target.baseAddress, stored, $0.baseAddress, k, false, n, k)
+      }
+      try check(status)
+    }
+    byteCount += size
+    return Matrix(outputs: n, inputs: k, dtype: wanted, bytes: bytes, isPacked: true)
+  }
+
   private func prepare(_ value: ValueID) throws -> Matrix {
     let type = graph.type(of: value)
     guard let shape = type.shape, shape.count == 2 else { throw BessemerError(.graph, "a weight matrix is \(type)") }
@@ -119,15 +163,7 @@ final class Parameters {
     if byteCount + size > options.packLimit, options.compute == .float32, tensor.isAligned {
       return Matrix(outputs: n, inputs: k, dtype: stored, bytes: tensor.bytes, isPacked: false)
     }
-    let pool = pool.handle
-    let bytes = try Bytes(byteCount: size) { target in
-      let status = tensor.bytes.withUnsafeBytes {
-        bk_pack(pool, wanted, target.baseAddress, stored, $0.baseAddress, k, false, n, k)
-      }
-      try check(status)
-    }
-    byteCount += size
-    return Matrix(outputs: n, inputs: k, dtype: wanted, bytes: bytes, isPacked: true)
+    return try pack(tensor, as: wanted)
   }
 }
 

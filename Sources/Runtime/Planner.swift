@@ -197,6 +197,12 @@ struct Planner {
   /// Memory for the only result of a node, as float32; ``finish(_:_:)`` gives it its type.
   mutating func allocateFloat(_ value: ValueID) -> View { allocate(.float32, shape: shape(value)) }
 
+  /// Memory for float32 elements of this shape that lie in the given order of dimensions, outermost first.
+  mutating func allocateFloat(_ shape: [Int], order: [Int]) -> View {
+    let memory = allocate(.float32, shape: order.map { shape[$0] })
+    return memory.transposed(shape.indices.map { order.firstIndex(of: $0)! })
+  }
+
   /// Defines a result that was computed in float32, converted to its type if that is another.
   mutating func finish(_ value: ValueID, _ view: View) throws {
     let dtype = dtype(value)

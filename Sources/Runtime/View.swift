@@ -44,6 +44,12 @@ struct View: Equatable {
     return true
   }
 
+  /// The order of dimensions, outermost first, in which the elements lie without gaps; nil when there are gaps.
+  var denseOrder: [Int]? {
+    let order = shape.indices.sorted { (-strides[$0], $0) < (-strides[$1], $1) }
+    return transposed(order).isContiguous ? order : nil
+  }
+
   /// Whether neighbours in the last dimension are neighbours in memory.
   var isDense: Bool { (shape.last ?? 1) == 1 || strides[rank - 1] == 1 }
 

@@ -79,6 +79,9 @@ public enum DType: String, Sendable, CaseIterable, Codable {
     }
   }
 
+  /// Bytes of an element that stands alone: of a type below a byte, one.
+  package var cellByteCount: Int { max(1, bits / 8) }
+
   /// The number of bytes that `elementCount` packed elements take, or nil when the count does not fit or the last
   /// byte of a sub-byte type would be incomplete.
   public func byteCount(of elementCount: Int) -> Int? {

@@ -29,6 +29,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case tensorEntry = "tensor-entry"
   case tensorLayout = "tensor-layout"
   case shardIndex = "shard-index"
+  case pickle
   case pathEscape = "path-escape"
   case config
   case weights
@@ -36,6 +37,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case graph
   case bundle
   case digest
+  case key
   case tokenizer
   case template = "chat-template"
   case modelInput = "model-input"
@@ -91,6 +93,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .tensorLayout:
       "Tensor data overlaps, leaves a hole, lies outside the file, or has another size than type and shape say."
     case .shardIndex: "The index and its shards disagree, or the index is malformed."
+    case .pickle:
+      "The pickle in a PyTorch file is damaged, or does not say what torch.save says. Nothing in it is ever run."
     case .pathEscape: "A file names another file outside its own folder. Such references are never followed."
     case .config: "config.json lacks a value, or has one that cannot be right; the message names it."
     case .weights:
@@ -101,6 +105,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .digest: "The content of a file is not what its digest says: it was damaged or edited."
     case .template:
       "The model's chat template cannot be read, or does not take these messages. Its own words stand in the message."
+    case .key:
+      "The file is encrypted, and its key was not given, has the wrong length, or is another one."
     case .tokenizer: "tokenizer.json is malformed or uses a component that is not known."
     case .modelInput: "An input given to a model has the wrong name, type, shape or values."
     case .unsupportedModel: "The model type is not among those that `bessemer formats` lists."

@@ -1,23 +1,45 @@
 internal import CKernels
 
-/// How the bytes of a weight matrix [N,K] lie in memory.
-public enum WeightLayout: String, Sendable, Hashable, Codable, CaseIterable {
+/// How the bytes of a weight matrix [N,K] lie in memory, or those of any tensor in a file.
+public enum WeightLayout: RawRepresentable, Sendable, Hashable {
   /// Element after element, as every tensor.
-  case rowMajor = "row-major"
+  case rowMajor
   /// Panels of 16 rows, the last one padded with zeros, that matrix kernels read as they lie: for float32 and float16
   /// `[ceil(N/16)][K][16]`, for bfloat16 `[ceil(N/16)][ceil(K/2)][16][2]`.
   case panels
+  /// The rows of a float32 tensor as blocks of an encoding, which are decoded when the tensor is read.
+  case blocks(BlockType)
 
   /// Rows of a panel.
   public static let panelRowCount = 16
   /// Beyond this many columns a matrix stays row-major: a panel could not be made in little memory.
   public static let maximumPanelColumnCount = 1 << 16
 
+  /// The name of the layout, as bundles have it.
+  public var rawValue: String {
+    switch self {
+    case .rowMajor: "row-major"
+    case .panels: "panels"
+    case .blocks(let type): type.rawValue
+    }
+  }
+
+  public init?(rawValue: String) {
+    switch rawValue {
+    case "row-major": self = .rowMajor
+    case "panels": self = .panels
+    default:
+      guard let type = BlockType(rawValue: rawValue) else { return nil }
+      self = .blocks(type)
+    }
+  }
+
   /// The bytes that a tensor of this type and shape takes in this layout; nil when it cannot have the layout.
   public func byteCount(_ dtype: DType, shape: [Int]) -> Int? {
     switch self {
     case .rowMajor: Tensor.byteCount(dtype, shape: shape)
     case .panels: WeightLayout.panelShape(dtype, shape: shape).flatMap { Tensor.byteCount(dtype, shape: $0) }
+    case .blocks(let type): dtype == .float32 ? type.byteCount(shape: shape) : nil
     }
   }
 

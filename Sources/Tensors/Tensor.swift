@@ -60,7 +60,7 @@ public struct Tensor: Sendable, Equatable {
 public struct TensorStore: Sendable {
   /// A tensor by type and shape, and a way to get its bytes.
   public struct Entry: Sendable {
-    public let name: TensorName
+    public private(set) var name: TensorName
     public let dtype: DType
     public let shape: [Int]
     /// The file that holds the tensor, for messages.
@@ -102,20 +102,37 @@ public struct TensorStore: Sendable {
       self.stream = stream
     }
 
+    /// The same tensor under another name.
+    public func renamed(_ name: TensorName) -> Entry {
+      var result = self
+      result.name = name
+      return result
+    }
+
     public var type: TensorType { TensorType(dtype, shape: shape) }
     /// The bytes that the tensor takes.
     public var byteCount: Int { Tensor.byteCount(dtype, shape: shape) ?? 0 }
+    /// The bytes that it takes in its layout.
+    public var storedByteCount: Int { layout.byteCount(dtype, shape: shape) ?? 0 }
+    /// What the file holds: an element type, or the encoding of blocks.
+    public var storedTypeName: String {
+      if case .blocks(let type) = layout { return type.rawValue }
+      return dtype.rawValue
+    }
+
     /// The tensor; for a mapped file in row-major layout this costs nothing until its bytes are read.
     public func tensor() throws -> Tensor {
       switch layout {
       case .rowMajor: try Tensor(dtype, shape: shape, bytes: load())
       case .panels: try Tensor(dtype, shape: shape, panels: load())
+      case .blocks(let type): try Tensor(shape: shape, blocks: stored(), type)
       }
     }
 
     /// Gives the bytes in row-major order to `body`: at once where they lie together, else piece by piece. Only then
     /// does a large tensor take no memory.
     public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
+      if case .blocks(let type) = layout { return try type.forEachPiece(of: stored(), body) }
       guard let stream else { return try body(tensor().bytes) }
       var count = 0
       try stream {
@@ -127,12 +144,34 @@ public struct TensorStore: Sendable {
       }
     }
 
+    /// The bytes in row-major order, for reading in any order: the windows of mapped files that they are, else memory.
+    package func bytes() throws -> TensorBytes {
+      guard let stream else { return TensorBytes(try tensor().bytes) }
+      var bytes = TensorBytes()
+      var isMapped = true
+      try stream { piece in
+        isMapped = isMapped && piece.mapping != nil
+        if isMapped { bytes.append(piece) }
+      }
+      guard isMapped, bytes.count == byteCount else { return TensorBytes(try tensor().bytes) }
+      return bytes
+    }
+
     /// The panels as they lie in the file; nil for a tensor in row-major layout.
-    public func packed() throws -> Bytes? {
-      guard layout == .panels else { return nil }
+    public func packed() throws -> Bytes? { layout == .panels ? try stored() : nil }
+
+    /// The blocks as they lie in the file, and their encoding; nil for a tensor in any other layout.
+    public func blocks() throws -> (type: BlockType, bytes: Bytes)? {
+      guard case .blocks(let type) = layout else { return nil }
+      return (type, try stored())
+    }
+
+    /// The bytes in their layout.
+    private func stored() throws -> Bytes {
       let bytes = try load()
       guard layout.byteCount(dtype, shape: shape) == bytes.count else {
-        throw BessemerError(.tensorLayout, "\(type) does not have panels of \(bytes.count) bytes", file: file)
+        throw BessemerError(
+          .tensorLayout, "\(type) in the layout \(layout.rawValue) does not take \(bytes.count) bytes", file: file)
       }
       return bytes
     }
@@ -144,6 +183,18 @@ public struct TensorStore: Sendable {
   private var indices: [TensorName: Int] = [:]
 
   public init() {}
+
+  /// The tensors of several stores, each name behind its store's prefix. Throws ``ErrorCode/duplicateName`` when names
+  /// collide.
+  public init(joining stores: [(prefix: String, store: TensorStore)]) throws {
+    for (prefix, store) in stores {
+      reserveCapacity(entries.count + store.entries.count)
+      for entry in store.entries {
+        try append(prefix.isEmpty ? entry : entry.renamed(TensorName(prefix + entry.name.string)))
+      }
+      metadata.merge(store.metadata) { first, _ in first }
+    }
+  }
 
   /// Makes room for tensors that are going to be appended.
   public mutating func reserveCapacity(_ count: Int) {
@@ -171,8 +222,8 @@ public struct TensorStore: Sendable {
     return try entry.tensor()
   }
 
-  /// Bytes of all tensors together.
-  public var byteCount: Int { entries.reduce(0) { $0 + $1.byteCount } }
+  /// Bytes of all tensors together, as they lie in their files.
+  public var byteCount: Int { entries.reduce(0) { $0 + $1.storedByteCount } }
 }
 
 /// Copies the pieces of a stream one after the other into `target`, which they fill.

@@ -1,6 +1,6 @@
 /// One dimension of a type: a number, or a symbol that is bound when the graph runs.
 ///
-/// A symbol is a name (`batch`) or a canonical sum of names and a number (`past+sequence`, `sequence+1`).
+/// A symbol is a name (`batch`) or a canonical sum of names, products and a number (`past+sequence`, `2*height+1`).
 public enum Dim: Hashable, Sendable {
   case known(Int)
   case symbol(String)
@@ -28,14 +28,31 @@ public enum Dim: Hashable, Sendable {
     }
   }
 
-  /// The value under `bindings`, or nil when one of its symbols is not bound.
+  /// The value under `bindings`, or nil when one of its symbols is not bound or the value is too large.
   public func value(in bindings: [String: Int]) -> Int? {
     var sum = 0
     for term in terms {
-      guard let number = Int(term) ?? bindings[term] else { return nil }
-      sum += number
+      var product = 1
+      for factor in term.split(separator: "*") {
+        guard let number = Int(factor) ?? bindings[String(factor)] else { return nil }
+        let (next, overflow) = product.multipliedReportingOverflow(by: number)
+        guard !overflow, next.magnitude <= 1 << 48 else { return nil }
+        product = next
+      }
+      sum += product
     }
     return sum
+  }
+
+  /// The one name that is not bound in a product of numbers and names, and the value of the others; nil for anything
+  /// else.
+  public func unknown(in bindings: [String: Int]) -> (name: String, factor: Int)? {
+    guard case .symbol(let text) = self, !text.utf8.contains(UInt8(ascii: "+")) else { return nil }
+    let factors = text.split(separator: "*").map(String.init)
+    let names = factors.filter { Int($0) == nil && bindings[$0] == nil }
+    guard names.count == 1, let name = names.first else { return nil }
+    let others = Dim.symbol((factors.filter { $0 != name } + ["1"]).joined(separator: "*"))
+    return others.value(in: bindings).map { (name, $0) }
   }
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Converter
 import Tensors
 
@@ -33,6 +34,17 @@ struct Convert: Command {
   @Flag(help: "Put a checksum at the end of a MindSpore checkpoint.")
   var crc = false
 
+  @Option(
+    help: ArgumentHelp("Encrypt a MindSpore checkpoint: AES-GCM, AES-CBC or SM4-CBC.", valueName: "mode"))
+  var encMode: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The file of the key to encrypt with; without it BESSEMER_ENC_KEY, else the key of the input.", valueName: "file")
+  )
+  var encKeyFile: String?
+
+  @OptionGroup var reading: ReadOptionGroup
   @OptionGroup var dry: DryRunOption
   @OptionGroup var common: CommonOptions
 
@@ -48,6 +60,8 @@ struct Convert: Command {
     options.shardByteCount = shardSize?.byteCount
     options.isLossless = lossless
     options.writesChecksum = crc
+    options.reading = try reading.options(isKeyOptional: encMode != nil)
+    options.encryption = try encryption(options.reading)
     options.overwrite = common.overwrite
     let conversion = try Conversion(input, to: output, options: options)
     let progress = console.progress("convert", unit: .bytes)
@@ -58,6 +72,23 @@ struct Convert: Command {
     progress.finish()
     let listing = ConvertListing(conversion: conversion, items: items, isDryRun: dry.dryRun)
     if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
+  }
+}
+
+extension Convert {
+  /// What the output is encrypted with.
+  private func encryption(_ reading: ReadOptions) throws -> Encryption? {
+    guard let encMode else {
+      guard encKeyFile == nil else { throw BessemerError(.usage, "--enc-key-file needs --enc-mode") }
+      return nil
+    }
+    guard let mode = CipherMode(word: encMode) else {
+      throw BessemerError(.usage, "--enc-mode \(quoted(encMode)) is none of AES-GCM, AES-CBC and SM4-CBC")
+    }
+    guard let key = try CipherKey(file: encKeyFile, variable: "BESSEMER_ENC_KEY") ?? reading.key else {
+      throw BessemerError(.key, "no key to encrypt with; pass --enc-key-file or --key-file, or set BESSEMER_ENC_KEY")
+    }
+    return try Encryption(mode, key)
   }
 }
 
@@ -83,28 +114,31 @@ struct ConvertListing {
         "warning: \(conversion.targetFormat) files keep no metadata; "
           + "left out \(counted(conversion.droppedMetadataCount, "text"))")
     }
-    let overflowed = items.reduce(0) { $0 + ($1.report?.overflowed ?? 0) }
+    let overflowed = items.reduce(0) { $0 + ($1.losses?.overflowed ?? 0) }
     if overflowed > 0 { console.note("warning: \(counted(overflowed, "value")) became infinite") }
     try console.out.line(
       "\(isDryRun ? "would write" : "wrote") \(escaped(conversion.output, limit: 240)): \(conversion.targetFormat), "
         + "\(counted(items.count, "tensor")), \(ByteSize(conversion.byteCount).text)")
     let cast = items.filter { $0.from != $0.to }
-    let lossy = cast.filter { $0.report?.isLossy ?? false }
+    let lossy = cast.filter { $0.losses?.isLossy ?? false }
     try console.out.line(
       "\(ByteSize(conversion.sourceByteCount).text) of \(conversion.sourceFormat) in; \(grouped(cast.count)) cast, "
         + "\(grouped(lossy.count)) of them with changed values, \(grouped(items.count - cast.count)) unchanged")
   }
 
-  /// `3 of 8 rounded, 1 overflowed, 1 to zero, 2 NaN, error at most 0.0012`
+  /// `3 of 8 changed, 1 overflowed, 1 to zero, 2 NaN, error at most 0.5 ulp, 0.12 in the mean`
   private func words(_ item: Conversion.Item) -> String {
-    guard let report = item.report else { return "unchanged" }
-    guard report.isLossy || report.nanCount > 0 else { return "exact" }
+    guard let losses = item.losses else { return "unchanged" }
+    guard losses.isLossy || losses.nanCount > 0 else { return "exact" }
     var parts: [String] = []
-    if report.isLossy { parts.append("\(grouped(report.changed)) of \(grouped(report.examined)) changed") }
-    if report.overflowed > 0 { parts.append("\(grouped(report.overflowed)) overflowed") }
-    if report.underflowed > 0 { parts.append("\(grouped(report.underflowed)) to zero") }
-    if report.nanCount > 0 { parts.append("\(grouped(report.nanCount)) NaN") }
-    if report.largestError > 0 { parts.append("error at most \(significant(report.largestError, 3))") }
+    if losses.isLossy { parts.append("\(grouped(losses.changed)) of \(grouped(losses.examined)) changed") }
+    if losses.overflowed > 0 { parts.append("\(grouped(losses.overflowed)) overflowed") }
+    if losses.underflowed > 0 { parts.append("\(grouped(losses.underflowed)) to zero") }
+    if losses.nanCount > 0 { parts.append("\(grouped(losses.nanCount)) NaN") }
+    if losses.largestError > 0 {
+      parts.append(
+        "error at most \(significant(losses.largestError, 3)) ulp, \(significant(losses.meanError, 3)) in the mean")
+    }
     return parts.joined(separator: ", ")
   }
 
@@ -123,14 +157,15 @@ struct ConvertListing {
             json.member("to", item.to.rawValue)
             json.array("shape", item.shape)
             json.member("bytes", item.byteCount)
-            guard let report = item.report else { return json.null("cast") }
+            guard let losses = item.losses else { return json.null("cast") }
             json.object("cast") { json in
-              json.member("examined", report.examined)
-              json.member("changed", report.changed)
-              json.member("overflowed", report.overflowed)
-              json.member("underflowed", report.underflowed)
-              json.member("nan", report.nanCount)
-              json.member("largest_error", report.largestError)
+              json.member("examined", losses.examined)
+              json.member("changed", losses.changed)
+              json.member("overflowed", losses.overflowed)
+              json.member("underflowed", losses.underflowed)
+              json.member("nan", losses.nanCount)
+              json.member("largest_error_ulp", losses.largestError)
+              json.member("mean_error_ulp", losses.meanError)
             }
           }
         }

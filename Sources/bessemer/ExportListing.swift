@@ -27,7 +27,7 @@ struct ExportListing {
       "\(isDryRun ? "would write" : "wrote") \(escaped(exporter.output, limit: 240)): "
         + "\(escaped(exporter.model.modelType, limit: 40)) for \(target), \(counted(summary.weights.count, "tensor")), "
         + "\(counted(exporter.operators.total, "node"))")
-    let source = ByteSize(exporter.model.weights.byteCount).text
+    let source = ByteSize(exporter.sourceByteCount).text
     try console.out.line(
       "\(source) of weights in, \(ByteSize(summary.byteCount).text) \(isDryRun ? "of weights" : "") out".squeezed
         + "; memory peak \(ByteSize(Machine.peakByteCount).text)")
@@ -79,7 +79,7 @@ struct ExportListing {
           }
         }
       }
-      json.member("weight_bytes_in", exporter.model.weights.byteCount)
+      json.member("weight_bytes_in", exporter.sourceByteCount)
       json.member("bytes_out", summary.byteCount)
       json.member("files", summary.fileCount)
       json.member("memory_peak_bytes", Machine.peakByteCount)

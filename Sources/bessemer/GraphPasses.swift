@@ -12,13 +12,15 @@ struct GraphPasses: Command {
   @Argument(help: "A model's folder, a bundle, or a file of graph text.")
   var model: String
 
+  @OptionGroup var choice: ComponentOption
   @OptionGroup var build: BuildOptionGroup
   @OptionGroup var passes: PassOptionGroup
   @OptionGroup var common: CommonOptions
 
   func execute(_ console: Console) throws {
     let options = passes.options(target: try build.chosenTarget, overwrite: common.overwrite)
-    var graph = try GraphSource.graph(at: model, options: ModelOptions(activation: try build.activation))
+    var graph = try GraphSource.graph(
+      at: model, component: choice.component, options: ModelOptions(activation: try build.activation))
     let before = OperatorCounts(graph)
     let nodeCount = graph.nodeCount
     let report = try options.run(on: &graph)

@@ -15,13 +15,14 @@ struct GraphPrint: Command {
   @Flag(help: "Run the passes first.")
   var fuse = false
 
+  @OptionGroup var choice: ComponentOption
   @OptionGroup var build: BuildOptionGroup
   @OptionGroup var common: CommonOptions
 
   func execute(_ console: Console) throws {
     let passes = fuse ? PassOptions(target: try build.chosenTarget) : nil
     let graph = try GraphSource.graph(
-      at: model, options: ModelOptions(activation: try build.activation, passes: passes))
+      at: model, component: choice.component, options: ModelOptions(activation: try build.activation, passes: passes))
     guard console.isJSON else { return try console.out.write(graph.text) }
     try console.json("graph-text") { json in
       json.member("path", model)

@@ -2,20 +2,54 @@ import Converter
 import IR
 import Tensors
 
-/// Inputs, states, outputs and operators of a model's graph, and what running it once takes.
+/// Inputs, states, outputs and operators of a model's graphs, and what running them once takes.
 struct GraphSummary {
-  private let model: LoadedModel
-  private let cost: GraphCost
+  private let set: ModelSet
+  private let chosen: [(model: LoadedModel, cost: GraphCost)]
 
-  /// - Parameter sizes: what the costs are for, see ``GraphCost``.
-  init(_ model: LoadedModel, sizes: [String: Int]) throws {
-    self.model = model
-    cost = try GraphCost(model.graph, sizes: sizes)
+  /// - Parameters:
+  ///   - chosen: the components to speak of.
+  ///   - sizes: what the costs are for, see ``GraphCost``.
+  /// - Throws: ``ErrorCode/usage`` for a size that no component has.
+  init(_ set: ModelSet, _ chosen: [LoadedModel], sizes: [String: Int]) throws {
+    self.set = set
+    let known = chosen.map { GraphCost.defaultSizes(of: $0.graph) }
+    if let unknown = sizes.keys.sorted().first(where: { name in !known.contains { $0[name] != nil } }) {
+      let names = Set(known.flatMap(\.keys)).sorted().joined(separator: ", ")
+      throw BessemerError(.usage, "the graph has no size \(quoted(unknown)), only \(names)")
+    }
+    self.chosen = try zip(chosen, known).map { model, known in
+      (model, try GraphCost(model.graph, sizes: known.merging(sizes.filter { known[$0.key] != nil }) { $1 }))
+    }
   }
 
   func write(_ console: Console) throws {
-    if console.isJSON { return try console.json("graph") { writeJSON(&$0) } }
+    guard console.isJSON else {
+      for (k, (model, cost)) in chosen.enumerated() {
+        if k > 0 { try console.out.line() }
+        try write(model, cost, console)
+      }
+      return
+    }
+    try console.json("graph") { json in
+      json.member("path", set.path)
+      guard set.components.count > 1 else { return write(chosen[0].model, chosen[0].cost, &json) }
+      json.member("model", set.modelType)
+      json.member("kind", set.kind.rawValue)
+      json.array("components") { json in
+        for (model, cost) in chosen {
+          json.object { json in
+            json.member("name", model.name)
+            write(model, cost, &json)
+          }
+        }
+      }
+    }
+  }
+
+  private func write(_ model: LoadedModel, _ cost: GraphCost, _ console: Console) throws {
     let graph = model.graph
+    if set.components.count > 1 { try console.out.line("component \(escaped(model.name, limit: 80))") }
     var table = Table([("", .left), ("", .left), ("", .left), ("", .left)])
     for input in graph.inputs {
       let initial = input.initial.map { "= \($0.rawValue) if not given" } ?? ""
@@ -46,13 +80,13 @@ struct GraphSummary {
     try console.out.line()
     try console.out.line(
       "\(escaped(graph.name, limit: 60)) for \(model.kind.rawValue): \(counted(graph.nodeCount, "node")), "
-        + "\(counted(model.weights.entries.count, "tensor")), \(counted(cost.parameterCount, "parameter")), \(ByteSize(model.weights.byteCount).text)"
+        + "\(counted(model.weights.entries.count, "tensor")), \(counted(cost.parameterCount, "parameter")), "
+        + ByteSize(model.weights.byteCount).text
     )
   }
 
-  func writeJSON(_ json: inout JSONWriter) {
+  private func write(_ model: LoadedModel, _ cost: GraphCost, _ json: inout JSONWriter) {
     let graph = model.graph
-    json.member("path", model.path)
     json.member("model", model.modelType)
     json.member("kind", model.kind.rawValue)
     json.array("inputs") { json in

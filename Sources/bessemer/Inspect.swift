@@ -33,10 +33,13 @@ struct Inspect: Command {
   @Flag(help: "Do not look at config.json.")
   var weightsOnly = false
 
+  @OptionGroup var choice: ComponentOption
+  @OptionGroup var reading: ReadOptionGroup
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
     if graph, weightsOnly { throw ValidationError("--graph and --weights-only exclude each other") }
+    if choice.component != nil, !graph { throw ValidationError("--component says which graph --graph shows") }
     if !sizes.isEmpty, !graph { throw ValidationError("--size goes with --graph") }
     _ = try chosenSizes
   }
@@ -60,19 +63,20 @@ struct Inspect: Command {
     let location = try ModelLocation(path)
     let selector = try tensors.map { try NamePattern($0) }
     if graph {
-      let model = try LoadedModel(location)
-      return try GraphSummary(model, sizes: chosenSizes).write(console)
+      let set = try ModelSet(location)
+      let chosen = try choice.component.map { [try set.component($0)] } ?? set.components
+      return try GraphSummary(set, chosen, sizes: chosenSizes).write(console)
     }
     // What is wrong with the configuration is said before a long table.
-    let inspection = try Inspection(location, selector: selector)
+    let inspection = try Inspection(location, selector: selector, reading: reading.options())
     let model = inspection.isModelFolder && !weightsOnly ? try checkedModel(inspection) : nil
     let listing = InspectListing(inspection: inspection, model: model, showsMetadata: metadata)
     if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
   }
 
   /// The model in a folder, so that its configuration has been checked.
-  private func checkedModel(_ inspection: Inspection) throws -> LoadedModel {
-    do { return try LoadedModel(inspection.location, weights: inspection.weights) } catch var error as BessemerError {
+  private func checkedModel(_ inspection: Inspection) throws -> ModelSet {
+    do { return try ModelSet(inspection.location, weights: inspection.weights) } catch var error as BessemerError {
       if error.code == .fileMissing { error.message += "; --weights-only lists the tensors alone" }
       throw error
     }

@@ -5,7 +5,7 @@ import Tensors
 struct InspectListing {
   let inspection: Inspection
   /// The model, when its configuration was checked.
-  let model: LoadedModel?
+  let model: ModelSet?
   let showsMetadata: Bool
 
   func writeText(_ console: Console) throws {
@@ -16,9 +16,9 @@ struct InspectListing {
     for (index, entry) in inspection.entries.enumerated() {
       if index & 0xFFF == 0 { try Interrupt.check() }
       table.add(name: entry.name.string)
-      table.add(entry.dtype.rawValue)
+      table.add(entry.storedTypeName)
       table.add(shape: entry.shape)
-      table.add(ByteSize(entry.byteCount).text)
+      table.add(ByteSize(entry.storedByteCount).text)
       if isSharded { table.add(files[entry.file] ?? "") }
     }
     try table.write(to: console.out)
@@ -34,7 +34,7 @@ struct InspectListing {
   /// `12 tensors, 1,234 parameters, 5.00 KiB: 10 bf16 (4.00 KiB), 2 f32 (1.00 KiB)`
   private var summary: String {
     let types = inspection.byType.map {
-      "\(grouped($0.sum.tensorCount)) \($0.dtype) (\(ByteSize($0.sum.byteCount).text))"
+      "\(grouped($0.sum.tensorCount)) \($0.type) (\(ByteSize($0.sum.byteCount).text))"
     }
     let total = inspection.total
     return counted(total.tensorCount, "tensor") + ", " + counted(total.elementCount, "parameter")
@@ -66,16 +66,16 @@ struct InspectListing {
         for entry in inspection.entries {
           json.object { json in
             json.member("name", entry.name.string)
-            json.member("dtype", entry.dtype.rawValue)
+            json.member("dtype", entry.storedTypeName)
             json.array("shape", entry.shape)
-            json.member("bytes", entry.byteCount)
+            json.member("bytes", entry.storedByteCount)
             json.member("file", lastComponent(entry.file))
           }
         }
       }
       json.object("total") { write(inspection.total, &$0) }
       json.object("dtypes") { json in
-        for (dtype, sum) in inspection.byType { json.object(dtype.rawValue) { write(sum, &$0) } }
+        for (type, sum) in inspection.byType { json.object(type) { write(sum, &$0) } }
       }
       json.array("files") { json in
         for (file, sum) in inspection.byFile {

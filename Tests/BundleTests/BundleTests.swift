@@ -30,8 +30,9 @@ import Testing
     let path = try BundleTests.write(form, scratch)
     #expect(Bundle.isBundle(path))
     let bundle = try Bundle(path: path, threads: 2)
-    #expect(bundle.graph.text == writer.graph.text)
-    #expect(try Model.run(bundle.graph, bundle.weights) == Model.run(contents.graph, contents.weights))
+    let part = contents.parts[0]
+    #expect(bundle.graph.text == writer.graphs[0].text)
+    #expect(try Model.run(bundle.graph, bundle.weights) == Model.run(part.graph, part.weights))
     #expect(bundle.fileNames == ["config.json", "tokenizer.json"])
     #expect(try bundle.file("config.json").array == Array("{}\n".utf8))
     #expect(code { _ = try bundle.file("absent") } == .fileMissing)
@@ -40,8 +41,8 @@ import Testing
     #expect(bundle.manifest.provenance.options == contents.provenance.options)
     #expect(bundle.manifest.provenance.fusions == ["linear": 3])
     #expect(bundle.manifest.provenance.declined == contents.provenance.declined)
-    let reader = ParameterReader(try StoredGraph(contents.graph).original, weights: contents.weights)
-    for (entry, stored) in zip(writer.stored, writer.tensors) {
+    let reader = ParameterReader(try StoredGraph(part.graph).original, weights: part.weights)
+    for (entry, stored) in zip(writer.parts[0].tensors, writer.tensors[0]) {
       let found = try #require(bundle.weights[stored.name])
       let expected = try reader.tensor(entry.value)
       #expect(try found.tensor() == expected, "\(stored.name)")
@@ -53,7 +54,7 @@ import Testing
   }
 
   @Test func namesAndLayouts() throws {
-    let tensors = try BundleWriter(Model.contents()).tensors
+    let tensors = try BundleWriter(Model.contents()).tensors[0]
     let described = tensors.map { "\($0.name) \(TensorType($0.dtype, shape: $0.shape)) \($0.layout.rawValue)" }
     #expect(
       described.sorted() == [
@@ -95,7 +96,7 @@ import Testing
   @Test(arguments: [false, true]) func sameBytesForAnyThreads(compress: Bool) throws {
     // Tensors of several pieces each.
     let contents = try Model.contents(rows: 700)
-    let expected = try contents.weights.tensor("model.layers.0.mlp.up.weight").cast(to: .bfloat16)
+    let expected = try contents.parts[0].weights.tensor("model.layers.0.mlp.up.weight").cast(to: .bfloat16)
     let writer = try BundleWriter(contents)
     var first: [String: [UInt8]]?
     for threads in [1, 2, 3, 8] {
@@ -112,11 +113,12 @@ import Testing
   @Test(arguments: [false, true]) func bundlesABundle(compress: Bool) throws {
     let scratch = Scratch()
     let first = try Bundle(path: BundleTests.write(compress ? .compressed : .plain, scratch))
-    let again = BundleContents(graph: first.graph, weights: first.weights, modelType: "model", toolVersion: "1.2.3")
+    let again = BundleContents(
+      parts: [.init(graph: first.graph, weights: first.weights)], modelType: "model", toolVersion: "1.2.3")
     try BundleWriter(again).write(to: scratch("again"), compress: compress, threads: 2)
     let second = try Bundle(path: scratch("again"))
     #expect(second.graph.text == first.graph.text)
-    for file in first.manifest.weights.files {
+    for file in first.manifest.graphs[0].weights.files {
       #expect(second.manifest.file(named: file) == first.manifest.file(named: file), "\(file)")
     }
   }
@@ -149,14 +151,14 @@ import Testing
     let scratch = Scratch()
     var contents = try Model.contents()
     var store = TensorStore()
-    for entry in contents.weights.entries {
+    for entry in contents.parts[0].weights.entries {
       try store.append(
         TensorStore.Entry(entry.name, entry.dtype, shape: entry.shape, file: "") {
           guard entry.name != "model.layers.0.mlp.up.weight" else { throw BessemerError(.inputChanged, "gone") }
           return try entry.tensor().bytes
         })
     }
-    contents.weights = store
+    contents.parts[0].weights = store
     let writer = try BundleWriter(contents)
     for threads in [1, 2] {
       #expect(code { try writer.write(to: scratch("b"), compress: compress, threads: threads) } == .inputChanged)
@@ -166,7 +168,7 @@ import Testing
     #expect(code { _ = try BundleWriter(contents) } == .usage)
     contents.files = [("../x", Bytes([]))]
     #expect(code { _ = try BundleWriter(contents) } == .pathEscape)
-    contents.weights = TensorStore()
+    contents.parts[0].weights = TensorStore()
     #expect(code { _ = try BundleWriter(contents) } == .weights)
   }
 }

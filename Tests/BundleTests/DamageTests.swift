@@ -1,3 +1,4 @@
+import Digests
 import Glibc
 import IR
 import Tensors
@@ -113,7 +114,8 @@ import Testing
   }
 
   static let forgeries: [(old: String, new: String, code: ErrorCode)] = [
-    ("\"format_version\": 1", "\"format_version\": 2", .unsupportedFeature),
+    ("\"format_version\": 1", "\"format_version\": 3", .unsupportedFeature),
+    ("\"format_version\": 1", "\"format_version\": 2", .bundle),
     ("\"bessemer-bundle\"", "\"other\"", .wrongFormat),
     ("\"model_type\"", "\"model_typo\"", .bundle),
     ("\"name\": \"config.json\"", "\"name\": \"../config.json\"", .pathEscape),
@@ -233,11 +235,12 @@ import Testing
     try store.append("none", Tensor(.bfloat16, shape: [0, 4], bytes: Bytes([])))
     var graph = Graph(name: "empty")
     graph.addOutput("y", try graph.add(Weight("none", .bfloat16, shape: [0, 4]))[0])
-    try BundleWriter(BundleContents(graph: graph, weights: store, modelType: "", toolVersion: ""))
+    try BundleWriter(BundleContents(parts: [.init(graph: graph, weights: store)], modelType: "", toolVersion: ""))
       .write(to: scratch("b"), compress: compress, threads: 2)
     #expect(try Bundle(path: scratch("b")).weights.tensor("none").shape == [0, 4])
     // And no tensor at all.
-    let nothing = BundleContents(graph: Graph(name: ""), weights: store, modelType: "", toolVersion: "")
+    let nothing = BundleContents(
+      parts: [.init(graph: Graph(name: ""), weights: store)], modelType: "", toolVersion: "")
     try BundleWriter(nothing).write(to: scratch("c"), compress: compress)
     #expect(try Bundle(path: scratch("c")).weights.entries.isEmpty)
   }

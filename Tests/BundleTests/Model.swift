@@ -49,7 +49,7 @@ enum Model {
     graph.addOutput("logits", try graph.add(Linear(), [x, again])[0])
     graph.sortTopologically()
     return BundleContents(
-      graph: graph, weights: store, modelType: "model", target: "Ascend910B3",
+      parts: [.init(graph: graph, weights: store)], modelType: "model", target: "Ascend910B3",
       files: [("config.json", Bytes(Array("{}\n".utf8))), ("tokenizer.json", Bytes(Array("[1]".utf8)))],
       provenance: BundleManifest.Provenance(
         sources: [], options: ["activation": "f32", "é": "\"\n"], fusions: ["linear": 3],

@@ -166,7 +166,9 @@ int main(int count, char **arguments) {
                 {"attention", test_attention},
                 {"rows", test_rows},
                 {"elementwise", test_elementwise},
-                {"copy", test_copy}};
+                {"copy", test_copy},
+                {"conv2d", test_conv2d},
+                {"group_norm", test_group_norm}};
   for (int i = 1; i < 4; i++) {
     pools[i] = bk_pool_create(i);
     bk_pool_set_spin(pools[i], 100);

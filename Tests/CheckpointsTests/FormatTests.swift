@@ -4,10 +4,10 @@ import TestSupport
 import Tensors
 import Testing
 
-let formats: [any CheckpointFormat] = [MindSporeCheckpoint(), NPZ()]
+let formats: [any WritableCheckpointFormat] = [MindSporeCheckpoint(), NPZ()]
 
 /// The format whose files end like this name.
-func format(of name: String) throws -> any CheckpointFormat {
+func format(of name: String) throws -> any WritableCheckpointFormat {
   try #require(formats.first { $0.suffixes.contains { name.hasSuffix($0) } })
 }
 

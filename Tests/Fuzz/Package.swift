@@ -6,10 +6,13 @@ import PackageDescription
 let package = Package(
   name: "fuzz",
   dependencies: [.package(name: "bessemer", path: "../..")],
-  targets: ["FuzzJSON", "FuzzSafetensors", "FuzzIndex"].map { name in
-    .executableTarget(
-      name: name,
-      dependencies: [.product(name: "Safetensors", package: "bessemer")],
-      swiftSettings: [.unsafeFlags(["-parse-as-library"])])
-  }
+  targets: [
+    .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
+  ]
+    + ["FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzPyTorch", "FuzzSafetensors"].map { name in
+      .executableTarget(
+        name: name,
+        dependencies: ["FuzzSupport", .product(name: "Safetensors", package: "bessemer")],
+        swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+    }
 )

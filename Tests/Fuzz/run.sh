@@ -1,11 +1,12 @@
 #!/bin/sh
 # Builds the fuzz targets and runs each: run.sh [SECONDS] [TARGET...]
-# Seeds come from seeds/TARGET and, if CORPUS names a folder of hostile files, from there; findings go to findings/.
+# Seeds come from seeds/TARGET, from fixtures, and, if CORPUS names a folder of hostile files, from there; findings go to
+# findings/.
 set -eu
 cd "$(dirname "$0")"
 seconds=${1:-180}
 [ $# -gt 0 ] && shift
-targets=${*:-FuzzJSON FuzzSafetensors FuzzIndex}
+targets=${*:-FuzzIndex FuzzJSON FuzzNPZ FuzzPyTorch FuzzSafetensors}
 scratch=${SCRATCH:-.build}
 # A crash must end at once instead of starting a backtracer.
 export SWIFT_BACKTRACE=enable=no
@@ -14,9 +15,14 @@ mkdir -p findings
 for target in $targets; do
   work="$scratch/corpus-$target"
   mkdir -p "$work"
+  case $target in
+    FuzzNPZ) find ../../fixtures/checkpoints -name '*.npz' -exec cp -t "$work" {} + ;;
+    FuzzPyTorch) find ../../fixtures/checkpoints/pytorch -name '*.pt*' -exec cp -t "$work" {} + ;;
+  esac
   if [ -n "${CORPUS:-}" ]; then
     case $target in
       FuzzJSON) find "$CORPUS" -type f -name '*.json' -size -20k -exec cp --backup=numbered -t "$work" {} + ;;
+      FuzzPyTorch) find "$CORPUS/torch" -type f -size -20k -exec cp -t "$work" {} + ;;
       FuzzSafetensors) find "$CORPUS/safetensors" -type f -size -20k -exec cp -t "$work" {} + ;;
     esac
   fi

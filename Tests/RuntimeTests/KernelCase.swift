@@ -204,7 +204,8 @@ struct KernelCase {
       + [KernelCase(Cast(to: .float32), .bool([3]))]
   }
 
-  static let all: [KernelCase] = unary + binary + rows + products + experts + attention + rotary + layout
+  static let all: [KernelCase] =
+    unary + binary + rows + products + experts + attention + rotary + layout + images
 
   init(_ op: any Op, operands: [Operand]) {
     self.op = op

@@ -151,7 +151,7 @@ struct KernelTrial {
     for (name, tensor) in expected { #expect(try close(tensor, #require(actual[name]), 2e-5), "\(name)") }
   }
 
-  private func close(_ a: Tensor, _ b: Tensor, _ tolerance: Double) -> Bool {
+  func close(_ a: Tensor, _ b: Tensor, _ tolerance: Double) -> Bool {
     guard a.type == b.type else { return false }
     guard a.dtype.isFloat else { return a == b }
     let scale = a.doubles.reduce(1e-3) { $1.isFinite ? max($0, abs($1)) : $0 }

@@ -25,6 +25,7 @@ enum {
   BK_OK = 0,
   BK_EMEMORY = -1,    ///< scratch memory could not be allocated
   BK_EARGUMENT = -2,  ///< a combination of arguments that is not supported (see the function)
+  BK_ENUMBER = -3,    ///< an element is NaN or infinite where only numbers are allowed
 };
 
 /// Storage type of weights, tables and converted buffers.
@@ -178,6 +179,37 @@ typedef struct {
 /// BK_EARGUMENT when q_heads is not a multiple of kv_heads.
 int bk_attention(bk_pool *pool, const bk_attention_args *args);
 
+// --------------------------------------------------------------------------------------------------------- images
+// Images are [batch, height, width, channels] without gaps.
+
+/// y[b, i, j, o] = act(sum over r, q, c of x[b, (i*s + r*d - top) / factor, (j*s + q*d - left) / factor, c] *
+/// w[o, r, q, c] + bias[o]) + residual[b, i, j, o], where x is zero outside.
+typedef struct {
+  size_t batch, height, width, channels;    ///< of x
+  size_t out_height, out_width, outputs;    ///< of y
+  size_t kernel_height, kernel_width;
+  size_t stride[2], dilation[2], padding[2];  ///< vertical, horizontal; padding: rows above and columns on the left
+  size_t factor;                              ///< each pixel of x counts as factor x factor ones
+  const float *x;
+  const void *w;  ///< [outputs, kernel_height * kernel_width * channels], packed by bk_pack
+  bk_dtype w_type;
+  bk_compute compute;
+  const float *bias;  ///< [outputs], or NULL
+  bk_activation activation;
+  const float *residual;  ///< like y, or NULL; may be y itself
+  float *y;               ///< must not overlap x
+} bk_conv2d_args;
+
+/// Convolution as a linear layer over windows, which are gathered for some rows of pixels at a time: about 1 MB of
+/// scratch for each thread, whatever the sizes, one row of windows at least. Errors as of bk_linear.
+int bk_conv2d(bk_pool *pool, const bk_conv2d_args *args);
+
+/// y = (x - mean) / sqrt(variance + eps) * gamma + beta with mean and variance over the pixels of one image and
+/// channels / groups neighbouring channels, then silu of that if asked. gamma, beta: [channels] or NULL. y may be x.
+/// `channels` is a multiple of `groups`.
+int bk_group_norm(bk_pool *pool, float *y, const float *x, size_t batch, size_t pixels, size_t channels, size_t groups,
+                  const float *gamma, const float *beta, float eps, bool silu);
+
 // ------------------------------------------------------------------------------------------------ row-wise kernels
 
 /// y = softmax(x) along rows of n. y may be x (same stride). A row of -inf only gives NaN.
@@ -278,6 +310,33 @@ int bk_copy(bk_pool *pool, int element_size, int rank, const size_t *shape, void
 /// out[i, :] = (float) table[index[i], :] for i < count, j < n. Every index must be in range: the caller checks.
 void bk_gather_rows(bk_pool *pool, float *out, size_t out_stride, bk_dtype table_type, const void *table,
                     size_t table_stride, const int64_t *index, size_t count, size_t n);
+
+// --------------------------------------------------------------------------------------------------- quantization
+
+/// A weight [rows][columns] of `type`, its rows one after the other, in groups of `group` columns from the left; a
+/// group of the row's end may be shorter. Arithmetic on it is rounded to `type` after each operation.
+typedef struct {
+  bk_dtype type;
+  const void *data;
+  size_t rows, columns, group;
+} bk_weight;
+
+/// Groups of a row.
+static inline size_t bk_weight_groups(const bk_weight *w) { return (w->columns + w->group - 1) / w->group; }
+
+/// Whole numbers of `bits` (2 to 8) bits by the range of each group, which includes zero: w = scale * code, or with
+/// offsets (not NULL) w = scale * (code - offset), where the codes span the range. scales, offsets: [rows][groups];
+/// codes: [rows][columns], ties to even. BK_ENUMBER for a weight that is no finite number.
+int bk_quant_int(bk_pool *pool, const bk_weight *w, int bits, float *scales, float *offsets, int8_t *codes);
+/// The codes, between low and high, for given scales and offsets (or NULL).
+int bk_quant_int_with(bk_pool *pool, const bk_weight *w, int low, int high, const float *scales, const float *offsets,
+                      int8_t *codes);
+/// float8 e4m3fn codes, scales so that the largest of a group becomes 448; ties to even. BK_ENUMBER as above.
+int bk_quant_e4m3(bk_pool *pool, const bk_weight *w, float *scales, uint8_t *codes);
+/// OCP microscaling: blocks share an exponent, stored + 127. e4m3 elements take a byte; two e2m1 elements take one, the
+/// left in the low half (columns must be even, BK_EARGUMENT otherwise). Ties go away from zero. The exponent of e4m3 is
+/// floor(log2(largest)) - 8, that of e2m1 floor(log2(largest * 8 / 7 + 9.6e-7)) - 2. BK_ENUMBER as above.
+int bk_quant_mx(bk_pool *pool, const bk_weight *w, bool is_e2m1, uint8_t *exponents, uint8_t *codes);
 
 // --------------------------------------------------------------------------------------------------------- probes
 

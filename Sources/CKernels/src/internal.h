@@ -40,6 +40,10 @@ typedef struct {
   void (*softmax)(float *y, const float *x, size_t n);
   void (*layer_norm)(float *y, const float *x, const float *gamma, const float *beta, float eps, size_t n);
   void (*rms_norm)(float *y, const float *x, const float *gamma, float eps, size_t n);
+  /// Adds x - origin and its square to sums and squares.
+  void (*moments)(float *sums, float *squares, const float *x, const float *origin, size_t n);
+  /// y = x * factor + term, and silu of that if asked.
+  void (*affine)(float *y, const float *x, const float *factor, const float *term, bool silu, size_t n);
   int (*unary)(bk_unary_op op, float *y, const float *x, size_t n);
   void (*binary)(bk_binary_op op, float *out, const float *a, bool a_scalar, const float *b, bool b_scalar, size_t n);
   void (*swiglu)(float *out, const float *gate, const float *up, size_t n);
@@ -50,6 +54,12 @@ typedef struct {
   /// what was accumulated before.
   float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
   void (*scale)(float *y, const float *x, float factor, size_t n);
+  // One group of a weight, see simd_quant.h.
+  void (*quant_range)(bk_dtype type, const void *x, size_t n, float *low, float *high);
+  void (*quant_int)(bk_dtype type, int8_t *codes, const void *x, size_t n, float scale, float offset, float low,
+                    float high);
+  void (*quant_e4m3)(bk_dtype type, uint8_t *codes, const void *x, size_t n, float scale);
+  void (*quant_mx)(bk_dtype type, uint8_t *codes, const void *x, size_t n, int exponent, bool is_e2m1);
   float (*probe_read)(const void *data, size_t bytes);
   double (*probe_fma)(size_t iterations);
 } bk_table;
@@ -69,6 +79,7 @@ enum {
   BK_SCRATCH_CALL,   ///< by the calling thread of a kernel, shared with the workers
   BK_SCRATCH_WORK,   ///< by the thread that runs a body
   BK_SCRATCH_WORK2,  ///< the same
+  BK_SCRATCH_IMAGE,  ///< by a kernel that calls others meanwhile
   BK_SCRATCH_SLOTS
 };
 

@@ -20,5 +20,6 @@ extern const bk_table BK_TABLE;
 #include "simd_math.h"
 #include "simd_gemm.h"
 #include "simd_rows.h"
+#include "simd_quant.h"
 #pragma clang attribute pop
 #include "table.h"

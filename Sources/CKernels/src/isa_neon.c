@@ -7,6 +7,7 @@
 #include "simd_math.h"
 #include "simd_gemm.h"
 #include "simd_rows.h"
+#include "simd_quant.h"
 #include "table.h"
 #else
 typedef int bk_no_neon;

@@ -9,6 +9,7 @@
 #include "simd_math.h"
 #include "simd_gemm.h"
 #include "simd_rows.h"
+#include "simd_quant.h"
 #pragma clang attribute pop
 #include "table.h"
 #else

@@ -127,6 +127,26 @@ static void rms_norm_row(float *y, const float *x, const float *gamma, float eps
   });
 }
 
+/// Adds x - origin and its square to sums and squares.
+static void moments_row(float *sums, float *squares, const float *x, const float *origin, size_t n) {
+  EACH(x, n, 0.0f, {
+    vf d = v - GET(origin);
+    PUT(sums, GET(sums) + d);
+    PUT(squares, fma_v(d, d, GET(squares)));
+  });
+}
+
+/// y = x * factor + term, and silu of that if asked.
+static void affine_row(float *y, const float *x, const float *factor, const float *term, bool silu, size_t n) {
+  if (silu)
+    EACH(x, n, 0.0f, {
+      vf r = fma_v(v, GET(factor), GET(term));
+      PUT(y, silu_v(r));
+    });
+  else
+    EACH(x, n, 0.0f, { PUT(y, fma_v(v, GET(factor), GET(term))); });
+}
+
 // -------------------------------------------------------------------------------------------------- elementwise
 
 static int unary_row(bk_unary_op op, float *y, const float *x, size_t n) {

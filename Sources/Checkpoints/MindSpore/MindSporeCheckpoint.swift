@@ -2,24 +2,31 @@ public import Tensors
 
 /// MindSpore's `.ckpt` files: protobuf records without header, one for each parameter or slice of one.
 ///
-/// Texts of `append_dict` are the metadata, its numbers are scalars. A checksum at the end is verified when there is
-/// one. Refused are encrypted files and hash tables, and, where MindSpore loads something arbitrary: sizes that do
-/// not fit, parameters that occur twice, slices that disagree.
-public struct MindSporeCheckpoint: CheckpointFormat {
+/// Texts of `append_dict` are the metadata, its numbers are scalars; a hash table (`MapParameter`) is three tensors. A
+/// checksum at the end is verified when there is one. Refused is where MindSpore loads something arbitrary: sizes that
+/// do not fit, parameters that occur twice, slices that disagree.
+public struct MindSporeCheckpoint: WritableCheckpointFormat, ConfigurableCheckpointFormat {
   /// Whether a checksum is written at the end, as `save_checkpoint(crc_check=True)` does.
   public var writesChecksum: Bool
+  /// What written files are encrypted with.
+  public var encryption: Encryption?
+  /// How files are read.
+  public var options = ReadOptions()
   let sliceByteCount: Int
 
-  public init(writesChecksum: Bool = false) { self.init(writesChecksum: writesChecksum, sliceByteCount: 1 << 29) }
+  public init(writesChecksum: Bool = false, encryption: Encryption? = nil) {
+    self.init(writesChecksum: writesChecksum, encryption: encryption, sliceByteCount: 1 << 29)
+  }
 
-  init(writesChecksum: Bool, sliceByteCount: Int) {
+  init(writesChecksum: Bool, encryption: Encryption? = nil, sliceByteCount: Int) {
     self.writesChecksum = writesChecksum
+    self.encryption = encryption
     self.sliceByteCount = sliceByteCount
   }
 
   public var name: String { "mindspore" }
   public var suffixes: [String] { [".ckpt"] }
-  public var summary: String { "MindSpore checkpoint, not encrypted" }
+  public var summary: String { "MindSpore checkpoint, plain or encrypted" }
   public var keepsMetadata: Bool { true }
 
   /// Parameters of a file, and slices of all together.
@@ -35,9 +42,13 @@ public struct MindSporeCheckpoint: CheckpointFormat {
   static let trailerMark = Array("crc_num".utf8)
   static let trailerByteCount = 17
 
-  /// An encrypted file, or a record whose first field is the name, and whose second is a tensor or a table.
+  /// An encrypted file, or one that starts with a record.
   public func recognizes(_ start: [UInt8]) -> Bool {
-    if MindSporeCheckpoint.isEncrypted(start) { return true }
+    CipherMode(start: start) != nil || MindSporeCheckpoint.startsRecord(start)
+  }
+
+  /// Whether a record starts here whose first field is the name, and whose second is a tensor or a table.
+  static func startsRecord(_ start: [UInt8]) -> Bool {
     var reader = ByteReader(Bytes(start))
     guard (try? reader.varint("")) == 0x0A, let size = try? reader.varint(""),
       (try? reader.varint("")) == 0x0A, let count = try? reader.varint(""), count > 0, count < size
@@ -47,8 +58,10 @@ public struct MindSporeCheckpoint: CheckpointFormat {
     return next == 0x12 || next == 0x1A
   }
 
-  private static func isEncrypted(_ start: [UInt8]) -> Bool {
-    start.count >= 4 && (0xD8...0xDA).contains(start[0]) && start[1...3].elementsEqual([0x5E, 0x3A, 0x7F])
+  public func reading(with options: ReadOptions) -> MindSporeCheckpoint {
+    var copy = self
+    copy.options = options
+    return copy
   }
 
   public func read(_ path: String) throws -> TensorStore {
@@ -56,9 +69,15 @@ public struct MindSporeCheckpoint: CheckpointFormat {
       let file = try InputFile(path: path)
       let start = try file.read(at: 0, count: min(file.byteCount, 64)).array
       guard !start.isEmpty else { throw BessemerError(.truncated, "the file is empty, expected a checkpoint") }
-      guard !MindSporeCheckpoint.isEncrypted(start) else {
-        throw BessemerError(
-          .unsupportedFeature, "is encrypted; load it in MindSpore with its key and save it without one")
+      if let mode = CipherMode(start: start) {
+        guard let key = options.key else {
+          throw BessemerError(
+            .key, "is encrypted with \(mode.rawValue); pass the file of its key with --key-file, or set BESSEMER_KEY")
+        }
+        return try MindSporeParser(path: path, source: EncryptedFile.open(file, mode: mode, key: key)).parse()
+      }
+      guard options.key == nil || options.isKeyOptional else {
+        throw BessemerError(.usage, "is not encrypted, but a key was given")
       }
       guard start[0] == 0x0A || FileGuess.name(start) == nil else {
         throw BessemerError(
@@ -73,7 +92,7 @@ public struct MindSporeCheckpoint: CheckpointFormat {
           throw BessemerError(.digest, "has the checksum \(sum.value), its trailer says \(crc)")
         }
       }
-      return try MindSporeParser(path: path).parse(content)
+      return try MindSporeParser(path: path, source: content).parse()
     }
   }
 

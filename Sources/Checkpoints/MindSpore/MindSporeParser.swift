@@ -3,24 +3,55 @@ internal import Tensors
 /// Walks the records of a checkpoint, joining those that follow each other under the same name.
 struct MindSporeParser {
   private let path: String
+  private let source: any RecordSource
   private var store = TensorStore()
   private var names: Set<TensorName> = []
   /// The parameter whose slices are being collected.
   private var run: Run?
 
-  init(path: String) { self.path = path }
-
-  /// Slices of a parameter.
-  private struct Run {
-    let record: MindSporeRecord
-    var pieces: [Bytes]
-    var byteCount: Int
+  init(path: String, source: any RecordSource) {
+    self.path = path
+    self.source = source
   }
 
-  /// The parameters of a file without its trailer.
-  consuming func parse(_ content: Bytes) throws -> TensorStore {
+  /// Slices of a parameter, or of a table.
+  private struct Run {
+    let record: MindSporeRecord
+    /// For each tensor its pieces, and their bytes.
+    var pieces: [[Range<Int>]]
+    var byteCounts: [Int]
+    /// For each tensor of a table the rows of all slices.
+    var rowCounts: [Int]
+
+    init(_ record: MindSporeRecord) {
+      self.record = record
+      pieces = record.parts.map { [$0.content] }
+      byteCounts = record.parts.map(\.content.count)
+      rowCounts = record.parts.map { $0.dims.first ?? 0 }
+    }
+
+    /// Adds a slice; whether it belongs to the others.
+    mutating func add(_ other: MindSporeRecord) -> Bool {
+      guard other.isTable == record.isTable else { return false }
+      for (k, (mine, part)) in zip(record.parts, other.parts).enumerated() {
+        guard part.type == mine.type, part.dims.count == mine.dims.count,
+          record.isTable ? part.dims.dropFirst() == mine.dims.dropFirst() : part.dims == mine.dims
+        else { return false }
+        // Windows of the source cannot overlap, so their sum cannot overflow.
+        pieces[k].append(part.content)
+        byteCounts[k] += part.content.count
+        guard record.isTable else { continue }
+        guard let rows = part.dims.first.flatMap({ CheckedSize.sum(rowCounts[k], $0) }) else { return false }
+        rowCounts[k] = rows
+      }
+      return true
+    }
+  }
+
+  /// The parameters of the source.
+  consuming func parse() throws -> TensorStore {
     var parser = self
-    var fields = WireReader(ByteReader(content))
+    var fields = WireReader(RecordReader(parser.source))
     var count = 0
     while true {
       let start = fields.byteOffset
@@ -39,22 +70,19 @@ struct MindSporeParser {
   }
 
   private mutating func add(_ record: MindSporeRecord) throws {
-    if let current = run, current.record.name == record.name {
-      guard current.record.type == record.type, current.record.dims == record.dims else {
+    if run?.record.name == record.name {
+      guard run?.add(record) ?? false else {
         throw BessemerError(
           .tensorLayout,
           "the slices of parameter \(quoted(record.name.string)) differ in type or dimensions, "
             + "at byte \(record.byteOffset)")
       }
-      guard record.type != MindSporeTypes.text else { throw duplicate(record.name) }
-      // Windows of the file cannot overlap, so the sum cannot overflow.
-      run?.byteCount += record.content.count
-      run?.pieces.append(record.content)
+      guard record.parts[0].type != MindSporeTypes.text else { throw duplicate(record.name) }
       return
     }
     try finishRun()
     guard names.insert(record.name).inserted else { throw duplicate(record.name) }
-    run = Run(record: record, pieces: [record.content], byteCount: record.content.count)
+    run = Run(record)
   }
 
   private func duplicate(_ name: TensorName) -> BessemerError {
@@ -68,93 +96,64 @@ struct MindSporeParser {
     func refuse(_ code: ErrorCode, _ what: String) -> BessemerError {
       BessemerError(code, "parameter \(quoted(record.name.string)) at byte \(record.byteOffset) \(what)")
     }
-    if record.type == MindSporeTypes.text {
-      guard let text = try record.text() else { throw refuse(.tensorEntry, "is a text that is no UTF-32") }
+    if record.isTable { return try finishTable(run, refuse) }
+    let part = record.parts[0]
+    if part.type == MindSporeTypes.text {
+      guard let text = try text(part, record.name) else { throw refuse(.tensorEntry, "is a text that is no UTF-32") }
       store.metadata[record.name] = text
       return
     }
-    guard let dtype = MindSporeTypes.dtype(record.type) else {
-      throw refuse(.unsupportedType, "has the unknown type \(quoted(record.type))")
+    guard let dtype = MindSporeTypes.dtype(part.type) else {
+      throw refuse(.unsupportedType, "has the unknown type \(quoted(part.type))")
     }
+    if part.type == MindSporeTypes.packedInt4 { store.metadata[record.name] = MindSporeTypes.packedInt4 }
     // Old writers give a scalar the dimension 0.
-    let shape = record.dims == [0] ? [] : record.dims
-    guard let byteCount = Tensor.byteCount(dtype, shape: shape), byteCount == run.byteCount else {
-      throw refuse(
-        .tensorLayout, "of type \(record.type)\(record.dims) does not take the \(run.byteCount) bytes it has")
-    }
-    if record.type == MindSporeTypes.packedInt4 { store.metadata[record.name] = MindSporeTypes.packedInt4 }
-    let pieces = run.pieces
-    if pieces.count == 1 {
-      let window = pieces[0]
-      try store.append(TensorStore.Entry(record.name, dtype, shape: shape, file: path) { window })
-    } else {
-      try store.append(
-        TensorStore.Entry(record.name, dtype, shape: shape, file: path) { body in
-          for piece in pieces { try body(piece) }
-        })
-    }
+    try append(record.name, dtype, part.dims == [0] ? [] : part.dims, part, run, 0, refuse)
   }
-}
 
-/// One record: a parameter or a slice of one.
-struct MindSporeRecord {
-  let name: TensorName
-  let type: String
-  let dims: [Int]
-  let content: Bytes
-  /// Where the record starts.
-  let byteOffset: Int
-
-  /// Reads a record. As protobuf has it, fields come in any order, the last of several counts, unknown ones do not.
-  init(_ message: ByteReader, at start: Int) throws {
-    func refuse(_ code: ErrorCode, _ what: String) -> BessemerError {
-      BessemerError(code, "the record at byte \(start) \(what)")
-    }
-    var tag: ByteReader?
-    var tensor: TensorFields?
-    var isTable = false
-    var fields = WireReader(message)
-    while let field = try fields.next() {
-      guard case .bytes(let value) = field.value else { continue }
-      switch field.number {
-      case 1: tag = value
-      case 2:
-        isTable = false
-        var merged = tensor ?? TensorFields()
-        try merged.read(value)
-        tensor = merged
-      case 3:
-        isTable = true
-        tensor = nil
-      default: break
+  /// A table becomes three tensors, and a mark in the metadata.
+  private mutating func finishTable(_ run: Run, _ refuse: (ErrorCode, String) -> BessemerError) throws {
+    for (k, part) in run.record.parts.enumerated() {
+      guard let dtype = MindSporeTypes.tableDType(part.type) else {
+        throw refuse(.unsupportedType, "is a hash table of the unknown type \(quoted(part.type))")
       }
+      guard !part.dims.isEmpty, run.rowCounts[k] == run.rowCounts[0] else {
+        throw refuse(.tensorLayout, "is a hash table whose keys, values and states differ in number")
+      }
+      let name = TensorName(run.record.name.string + MindSporeRecord.tableSuffixes[k])
+      try append(name, dtype, [run.rowCounts[k]] + part.dims.dropFirst(), part, run, k, refuse)
     }
-    guard var tag, !tag.isAtEnd else { throw refuse(.tensorEntry, "lacks a name") }
-    guard tag.remaining <= MindSporeCheckpoint.maximumNameByteCount else {
-      throw refuse(.limit, "has a name of \(tag.remaining) bytes")
+    store.metadata[run.record.name] = MindSporeTypes.tableMark
+  }
+
+  private mutating func append(
+    _ name: TensorName, _ dtype: DType, _ shape: [Int], _ part: MindSporeRecord.Part, _ run: Run, _ index: Int,
+    _ refuse: (ErrorCode, String) -> BessemerError
+  ) throws {
+    guard let byteCount = Tensor.byteCount(dtype, shape: shape), byteCount == run.byteCounts[index] else {
+      throw refuse(
+        .tensorLayout, "of type \(part.type)\(shape) does not take the \(run.byteCounts[index]) bytes it has")
     }
-    name = TensorName(try tag.text(tag.remaining, "a name"))
-    guard !isTable else {
-      throw BessemerError(
-        .unsupportedFeature, "parameter \(quoted(name.string)) at byte \(start) is a hash table, which is not read")
+    let (source, pieces) = (source, run.pieces[index])
+    if let bytes = source as? Bytes, pieces.count == 1 {
+      let window = bytes[pieces[0]]
+      return try store.append(TensorStore.Entry(name, dtype, shape: shape, file: path) { window })
     }
-    guard let tensor, var type = tensor.type, var content = tensor.content else {
-      throw refuse(.tensorEntry, "lacks its \(tensor == nil ? "tensor" : tensor?.type == nil ? "type" : "content")")
-    }
-    guard type.remaining <= 64 else { throw refuse(.unsupportedType, "has a type name of \(type.remaining) bytes") }
-    self.type = try type.text(type.remaining, "a type")
-    dims = tensor.dims
-    self.content = try content.take(content.remaining, "content")
-    byteOffset = start
+    try store.append(
+      TensorStore.Entry(name, dtype, shape: shape, file: path) { body in
+        for piece in pieces { try source.forEachPiece(piece, body) }
+      })
   }
 
   /// The content as text; nil when it is none. NumPy fills up with zeros, which are dropped.
-  func text() throws -> String? {
-    guard content.count > 0, content.count % 4 == 0, dims.isEmpty || dims == [0] else { return nil }
-    guard content.count <= MindSporeCheckpoint.maximumTextByteCount else {
-      throw BessemerError(.limit, "the text \(quoted(name.string)) takes \(content.count) bytes")
+  private func text(_ part: MindSporeRecord.Part, _ name: TensorName) throws -> String? {
+    guard part.content.count > 0, part.content.count % 4 == 0, part.dims.isEmpty || part.dims == [0] else {
+      return nil
     }
-    var reader = ByteReader(content)
+    guard part.content.count <= MindSporeCheckpoint.maximumTextByteCount else {
+      throw BessemerError(.limit, "the text \(quoted(name.string)) takes \(part.content.count) bytes")
+    }
+    var reader = ByteReader(try source.bytes(part.content))
     var scalars = String.UnicodeScalarView()
     while !reader.isAtEnd {
       guard let scalar = Unicode.Scalar(try reader.integer(UInt32.self, "a character")) else { return nil }
@@ -162,35 +161,5 @@ struct MindSporeRecord {
     }
     while scalars.last == "\0" { scalars.removeLast() }
     return String(scalars)
-  }
-}
-
-/// The fields of a tensor, as far as they were read.
-private struct TensorFields {
-  var dims: [Int] = []
-  var type: ByteReader?
-  var content: ByteReader?
-
-  mutating func read(_ message: ByteReader) throws {
-    var fields = WireReader(message)
-    while let field = try fields.next() {
-      switch (field.number, field.value) {
-      case (1, .varint(let dim)): try add(dim)
-      case (1, .bytes(var packed)): while !packed.isAtEnd { try add(packed.varint("a dimension")) }
-      case (2, .bytes(let value)): type = value
-      case (3, .bytes(let value)): content = value
-      default: break
-      }
-    }
-  }
-
-  private mutating func add(_ dim: UInt64) throws {
-    guard let size = Int(exactly: dim) else {
-      throw BessemerError(.tensorEntry, "a dimension of a parameter is \(Int64(bitPattern: dim)), expected 0 or more")
-    }
-    guard dims.count < MindSporeCheckpoint.maximumRank else {
-      throw BessemerError(.limit, "a parameter has more than \(MindSporeCheckpoint.maximumRank) dimensions")
-    }
-    dims.append(size)
   }
 }

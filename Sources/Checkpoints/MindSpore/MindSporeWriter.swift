@@ -1,12 +1,22 @@
 public import Tensors
 
 extension MindSporeCheckpoint {
+  /// Bytes of all tensors of a hash table, which is one message of protobuf.
+  private static let maximumTableByteCount = Int(Int32.max) - (1 << 16)
+
   public func problems(_ entries: [CheckpointEntry], metadata: [TensorName: String]) -> [String] {
     var problems: [String] = []
+    let tables = HashTables(entries, metadata)
     var names: Set<TensorName> = []
     for entry in entries {
       names.insert(entry.name)
-      if let problem = problem(entry) { problems.append("\(problem) (tensor \(quoted(entry.name.string)))") }
+      if let table = tables.table(of: entry.name) {
+        if table.first == entry.name, let problem = tables.problem(table, limit: Self.maximumTableByteCount) {
+          problems.append("\(problem) (hash table \(quoted(table.name.string)))")
+        }
+      } else if let problem = problem(entry) {
+        problems.append("\(problem) (tensor \(quoted(entry.name.string)))")
+      }
       if let mark = metadata[entry.name], mark != MindSporeTypes.packedInt4 || entry.dtype != .int8 {
         problems.append("a text and a tensor of the same name \(quoted(entry.name.string))")
       }
@@ -39,127 +49,118 @@ extension MindSporeCheckpoint {
     throws
   {
     try inFile(path) { try check(entries, metadata: metadata) }
-    let all = try entries.map { try record($0, metadata) } + texts(metadata, besides: entries)
-    var byteCount = writesChecksum ? MindSporeCheckpoint.trailerByteCount : 0
-    for record in all {
-      guard let sum = CheckedSize.sum(byteCount, record.fileByteCount(sliceByteCount)) else {
-        throw BessemerError(.limit, "the checkpoint takes more than 2^63 bytes", file: path)
+    let records = try records(entries, metadata)
+    var plainByteCount = writesChecksum ? MindSporeCheckpoint.trailerByteCount : 0
+    func tooLarge() -> BessemerError { BessemerError(.limit, "the checkpoint takes more than 2^63 bytes", file: path) }
+    for record in records {
+      guard let sum = record.fileByteCount(sliceByteCount).flatMap({ CheckedSize.sum(plainByteCount, $0) }) else {
+        throw tooLarge()
       }
-      byteCount = sum
+      plainByteCount = sum
     }
+    guard let encryption else {
+      return try AtomicWriter.write(to: path, overwrite: overwrite, byteCount: plainByteCount) {
+        try write(records, to: $0)
+      }
+    }
+    guard let byteCount = EncryptingSink.byteCount(of: plainByteCount, encryption.mode) else { throw tooLarge() }
     try AtomicWriter.write(to: path, overwrite: overwrite, byteCount: byteCount) { file in
-      let sum = writesChecksum ? ChecksumSink(file) : nil
-      for record in all {
-        try Interrupt.check()
-        try record.entry.write(to: RecordSink(record, sum ?? file, sliceByteCount))
+      let sink = EncryptingSink(encryption, file)
+      try write(records, to: sink)
+      try sink.finish()
+    }
+  }
+
+  private func write(_ records: [OutputRecord], to sink: any ByteSink) throws {
+    let sum = writesChecksum ? ChecksumSink(sink) : nil
+    for record in records {
+      try Interrupt.check()
+      try record.write(to: sum ?? sink, sliceByteCount)
+    }
+    guard let sum else { return }
+    let crc = UInt64(sum.crc.value)
+    try sink.write(
+      MindSporeCheckpoint.trailerMark + (0..<10).map { $0 < 2 ? 0 : UInt8(truncatingIfNeeded: crc >> ((9 - $0) * 8)) })
+  }
+
+  /// All records in their order; a table stands where the first of its tensors does.
+  private func records(_ entries: [CheckpointEntry], _ metadata: [TensorName: String]) throws -> [OutputRecord] {
+    let tables = HashTables(entries, metadata)
+    let parameters: [OutputRecord] = try entries.compactMap { entry in
+      if let table = tables.table(of: entry.name) {
+        return table.first == entry.name ? OutputRecord(name: table.name, parts: try tables.parts(table)) : nil
       }
-      guard let sum else { return }
-      let crc = UInt64(sum.crc.value)
-      try file.write(
-        MindSporeCheckpoint.trailerMark + (0..<10).map { $0 < 2 ? 0 : UInt8(truncatingIfNeeded: crc >> ((9 - $0) * 8)) }
-      )
+      guard let name = MindSporeTypes.name(entry.dtype), let byteCount = entry.byteCount else {
+        throw BessemerError(.unsupportedType, "MindSpore has no type \(entry.dtype)")
+      }
+      let type = metadata[entry.name] == MindSporeTypes.packedInt4 ? MindSporeTypes.packedInt4 : name
+      return OutputRecord(
+        name: entry.name, parts: [.init(entry: entry, type: type, dims: entry.shape, byteCount: byteCount)])
     }
-  }
-
-  private func record(_ entry: CheckpointEntry, _ metadata: [TensorName: String]) throws -> OutputRecord {
-    guard let name = MindSporeTypes.name(entry.dtype), let byteCount = entry.byteCount else {
-      throw BessemerError(.unsupportedType, "MindSpore has no type \(entry.dtype)")
-    }
-    let isPacked = metadata[entry.name] == MindSporeTypes.packedInt4
-    return OutputRecord(
-      entry: entry, type: isPacked ? MindSporeTypes.packedInt4 : name, dims: entry.shape, byteCount: byteCount)
-  }
-
-  private func texts(_ metadata: [TensorName: String], besides entries: [CheckpointEntry]) -> [OutputRecord] {
     let names = Set(entries.map(\.name))
-    return metadata.sorted { $0.key < $1.key }.filter { !names.contains($0.key) }.map { key, value in
-      // An empty text is one NUL, as NumPy has it.
-      let scalars = value.isEmpty ? [0] : value.unicodeScalars.map(\.value)
-      let bytes = Bytes(scalars.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } })
-      let entry = CheckpointEntry(key, .uint8, shape: [bytes.count]) { try $0.write(bytes) }
-      return OutputRecord(entry: entry, type: MindSporeTypes.text, dims: [0], byteCount: bytes.count)
-    }
+    let texts = metadata.filter { !names.contains($0.key) && !tables.contains($0.key) }
+    return parameters + texts.sorted { $0.key < $1.key }.map { record($0.key, text: $0.value) }
+  }
+
+  private func record(_ name: TensorName, text: String) -> OutputRecord {
+    // An empty text is one NUL, as NumPy has it.
+    let scalars = text.isEmpty ? [0] : text.unicodeScalars.map(\.value)
+    let bytes = Bytes(scalars.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } })
+    let entry = CheckpointEntry(name, .uint8, shape: [bytes.count]) { try $0.write(bytes) }
+    return OutputRecord(
+      name: name, parts: [.init(entry: entry, type: MindSporeTypes.text, dims: [0], byteCount: bytes.count)])
   }
 }
 
-/// A parameter or text to write.
-private struct OutputRecord {
-  let entry: CheckpointEntry
-  let type: String
-  let dims: [Int]
-  let byteCount: Int
-
-  /// What stands before the bytes of a slice.
-  func header(_ sliceByteCount: Int) -> [UInt8] {
-    var tensor: [UInt8] = []
-    for dim in dims { tensor += [0x08] + varint(dim) }
-    tensor += [0x12] + varint(type.utf8.count) + type.utf8 + [0x1A] + varint(sliceByteCount)
-    let name = Array(entry.name.string.utf8)
-    let value = [0x0A] + varint(name.count) + name + [0x12] + varint(tensor.count + sliceByteCount) + tensor
-    return [0x0A] + varint(value.count + sliceByteCount) + value
+/// The hash tables among tensors: those marked in the metadata whose three tensors are all there.
+private struct HashTables {
+  struct Table {
+    let name: TensorName
+    let parts: [CheckpointEntry]
+    /// The tensor that comes first in the given order.
+    let first: TensorName
   }
 
-  /// Bytes that all slices take in the file.
-  func fileByteCount(_ sliceByteCount: Int) -> Int {
-    let whole = byteCount / sliceByteCount
-    let rest = byteCount % sliceByteCount
-    var total = byteCount + (whole > 0 ? whole * header(sliceByteCount).count : 0)
-    if rest > 0 || whole == 0 { total += header(rest).count }
-    return total
-  }
+  private var tables: [TensorName: Table] = [:]
+  /// By each of their tensors the table's name.
+  private var owners: [TensorName: TensorName] = [:]
 
-  private func varint(_ number: Int) -> [UInt8] {
-    var (rest, bytes) = (UInt64(number), [UInt8]())
-    while rest >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-      rest >>= 7
-    }
-    return bytes + [UInt8(truncatingIfNeeded: rest)]
-  }
-}
-
-/// Takes the bytes of one record, and puts a header before each slice.
-private final class RecordSink: ByteSink {
-  private let record: OutputRecord
-  private let sink: any ByteSink
-  private let sliceByteCount: Int
-  private(set) var position = 0
-
-  /// Writes the header of the first slice.
-  init(_ record: OutputRecord, _ sink: any ByteSink, _ sliceByteCount: Int) throws {
-    self.record = record
-    self.sink = sink
-    self.sliceByteCount = sliceByteCount
-    if record.byteCount == 0 { try sink.write(record.header(0)) }
-  }
-
-  func write(_ bytes: UnsafeRawBufferPointer) throws {
-    var done = 0
-    while done < bytes.count {
-      let count = min(try open(), bytes.count - done)
-      try sink.write(UnsafeRawBufferPointer(rebasing: bytes[done..<(done + count)]))
-      done += count
-      position += count
+  init(_ entries: [CheckpointEntry], _ metadata: [TensorName: String]) {
+    let marked = metadata.filter { $0.value == MindSporeTypes.tableMark }.map(\.key)
+    guard !marked.isEmpty else { return }
+    let indices = Dictionary(entries.indices.map { (entries[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
+    for name in marked where indices[name] == nil {
+      let found = MindSporeRecord.tableSuffixes.compactMap { indices[TensorName(name.string + $0)] }
+      guard found.count == MindSporeRecord.tableSuffixes.count, let first = found.min() else { continue }
+      tables[name] = Table(name: name, parts: found.map { entries[$0] }, first: entries[first].name)
+      for index in found { owners[entries[index].name] = name }
     }
   }
 
-  func write(_ bytes: Bytes) throws {
-    var done = 0
-    while done < bytes.count {
-      let count = min(try open(), bytes.count - done)
-      try sink.write(bytes[done..<(done + count)])
-      done += count
-      position += count
+  func contains(_ name: TensorName) -> Bool { tables[name] != nil }
+
+  /// The table that a tensor belongs to.
+  func table(of tensor: TensorName) -> Table? { owners[tensor].flatMap { tables[$0] } }
+
+  /// What keeps a table from being written.
+  func problem(_ table: Table, limit: Int) -> String? {
+    for part in table.parts {
+      guard MindSporeTypes.tableName(part.dtype) != nil, part.byteCount != nil else {
+        return "\(TensorType(part.dtype, shape: part.shape)) in a hash table"
+      }
     }
+    let rows = table.parts.map { $0.shape.first }
+    guard rows[0] != nil, rows.allSatisfy({ $0 == rows[0] }) else { return "tensors that differ in number" }
+    let byteCount = table.parts.reduce(0) { min($0, limit) + min($1.byteCount ?? 0, limit) }
+    return byteCount < limit ? nil : "more than 2 GiB"
   }
 
-  /// Bytes that the current slice can take; starts one when the last is full.
-  private func open() throws -> Int {
-    guard position < record.byteCount else {
-      throw BessemerError(.outputFailed, "tensor \(quoted(record.entry.name.string)) has too many bytes")
+  func parts(_ table: Table) throws -> [OutputRecord.Part] {
+    try table.parts.map { entry in
+      guard let type = MindSporeTypes.tableName(entry.dtype), let byteCount = entry.byteCount else {
+        throw BessemerError(.unsupportedType, "MindSpore's hash tables have no type \(entry.dtype)")
+      }
+      return OutputRecord.Part(entry: entry, type: type, dims: entry.shape, byteCount: byteCount)
     }
-    let filled = position % sliceByteCount
-    if filled == 0 { try sink.write(record.header(min(sliceByteCount, record.byteCount - position))) }
-    return min(sliceByteCount - filled, record.byteCount - position)
   }
 }

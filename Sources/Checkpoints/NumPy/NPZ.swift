@@ -4,7 +4,7 @@ public import Tensors
 ///
 /// Written as `numpy.savez` does, uncompressed, with data at multiples of 64 bytes. Checksums are verified whenever the
 /// data of an array is read.
-public struct NPZ: CheckpointFormat {
+public struct NPZ: WritableCheckpointFormat {
   public init() {}
 
   public var name: String { "npz" }
@@ -48,7 +48,7 @@ public struct NPZ: CheckpointFormat {
     let name = TensorName(String(member.name.dropLast(memberSuffix.count)))
     guard array.isPlain else {
       return TensorStore.Entry(name, array.dtype, shape: array.shape, file: path) {
-        try inFile(path) { try NPY.parse(whole(member)).bytes }
+        try inFile(path) { try NPY.parse(member.whole()).bytes }
       }
     }
     return TensorStore.Entry(name, array.dtype, shape: array.shape, file: path) { body in
@@ -59,22 +59,6 @@ public struct NPZ: CheckpointFormat {
           left -= cut
           if cut < piece.count { try body(piece[cut..<piece.count]) }
         }
-      }
-    }
-  }
-
-  /// The member in one piece.
-  private static func whole(_ member: ZipArchive.Member) throws -> Bytes {
-    guard member.isDeflated else {
-      var result = Bytes([])
-      try member.forEachPiece { result = $0 }
-      return result
-    }
-    return try Bytes(byteCount: member.byteCount) { target in
-      var position = 0
-      try member.forEachPiece { piece in
-        piece.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: target[position...]).copyMemory(from: $0) }
-        position += piece.count
       }
     }
   }

@@ -1,24 +1,29 @@
 import IR
 import Tensors
 
-/// `(x - mean(x)) / sqrt(mean((x - mean(x))²) + ε) · weight + bias` becomes `layer_norm`.
+/// `(x - mean(x)) / sqrt(mean((x - mean(x))²) + ε) · weight + bias` becomes `layer_norm`; so does what is without
+/// weight and bias.
 public struct FuseLayerNorm: FusionPass {
-  public let name = "fuse-layer-norm"
+  public let name: String
   let result = "layer_norm"
-  let roots: [any Op.Type] = [Add.self]
+  let roots: [any Op.Type]
   let patterns: [Pattern]
-  public init() {
+
+  /// - Parameter isAffine: whether to find norms with weight and bias, or those without, which are part of the others.
+  public init(isAffine: Bool = true) {
     let x = Pattern.value("x")
     let centered = x - mean(x)
-    let body = Pattern.maybeCast(normalized(centered, mean(squared(centered)) + .number("epsilon")))
-    patterns = [body * .parameter("weight") + .parameter("bias")]
+    let body = normalized(centered, mean(squared(centered)) + .number("epsilon"))
+    name = isAffine ? "fuse-layer-norm" : "fuse-plain-layer-norm"
+    roots = isAffine ? [Add.self] : [Divide.self, Multiply.self]
+    patterns = [isAffine ? .maybeCast(body) * .parameter("weight") + .parameter("bias") : body]
   }
 
   func fuse(_ match: Match, in graph: inout Graph, at value: ValueID) -> Fusion {
     let x = graph.unwidened(match["x"], to: graph.type(of: value).dtype)
     guard graph.isReducedOverLast(match) else { return .declined("the mean is not over the last dimension") }
-    return .replaced(
-      LayerNorm(epsilon: match.numbers["epsilon"]!), [x, graph.stored(match["weight"]), graph.stored(match["bias"])])
+    let parameters = ["weight", "bias"].compactMap { match.values[$0] }.map { graph.stored($0) }
+    return .replaced(LayerNorm(epsilon: match.numbers["epsilon"]!), [x] + parameters)
   }
 }
 

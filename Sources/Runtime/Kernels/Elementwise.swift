@@ -10,8 +10,9 @@ protocol UnaryKernel: Kernel {
 extension UnaryKernel {
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
     guard planner.isFloat(node.operands[0]) else { return false }
-    let x = planner.contiguous(try planner.floatView(node.operands[0]))
-    let y = planner.allocateFloat(node.results[0])
+    var x = try planner.floatView(node.operands[0])
+    if x.denseOrder == nil { x = planner.contiguous(x) }
+    let y = planner.allocateFloat(x.shape, order: x.denseOrder ?? Array(x.shape.indices))
     let (pool, count, op) = (planner.pool, x.elementCount, kernel)
     planner.addStep(Self.schema.name, reads: [x], writes: [y]) { arena in
       let (input, output) = (arena.floats(x), arena.floats(y))
@@ -51,8 +52,7 @@ protocol BinaryKernel: Kernel {
 extension BinaryKernel {
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
     guard planner.isFloat(node.operands[0]) else { return false }
-    let result = planner.allocateFloat(node.results[0])
-    let shape = result.shape
+    let shape = planner.shape(node.results[0])
     guard shape.count <= Int(BK_MAX_RANK) else { return false }
     func broadcast(_ value: ValueID, _ p: inout Planner) throws -> View {
       var view = try p.floatView(value)
@@ -62,11 +62,15 @@ extension BinaryKernel {
       return view.expanded(to: shape)
     }
     let (a, b) = (try broadcast(node.operands[0], &planner), try broadcast(node.operands[1], &planner))
-    let pool = planner.pool
+    // The result lies as the operand does that has all its elements.
+    let order = a.denseOrder ?? b.denseOrder ?? Array(shape.indices)
+    let result = planner.allocateFloat(shape, order: order)
+    let (pool, ordered) = (planner.pool, order.map { shape[$0] })
+    let (aStrides, bStrides) = (order.map { a.strides[$0] }, order.map { b.strides[$0] })
     planner.addStep(Self.schema.name, reads: [a, b], writes: [result]) { arena in
       let (left, right, output) = (arena.floats(a), arena.floats(b), arena.floats(result))
       return {
-        try check(bk_binary(pool, Self.kernel, output, Int32(shape.count), shape, left, a.strides, right, b.strides))
+        try check(bk_binary(pool, Self.kernel, output, Int32(ordered.count), ordered, left, aStrides, right, bStrides))
       }
     }
     try planner.finish(node.results[0], result)

@@ -12,6 +12,10 @@ extension Squeeze: Kernel {
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool { try planner.reshape(node) }
 }
 
+extension Unflatten: Kernel {
+  func plan(_ node: Node, in planner: inout Planner) throws -> Bool { try planner.reshape(node) }
+}
+
 extension Unsqueeze: Kernel {
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool { try planner.reshape(node) }
 }

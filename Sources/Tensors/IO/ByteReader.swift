@@ -1,7 +1,7 @@
 /// A cursor over little-endian bytes. Every read is checked; errors say the byte offset and what was expected.
 ///
 /// Nested messages are read by a reader over a window (``window(count:_:)``), whose offsets count from the same origin.
-public struct ByteReader: Sendable {
+public struct ByteReader: WireCursor {
   private let bytes: Bytes
   /// Where `bytes` starts in the file, for messages.
   private let origin: Int
@@ -16,7 +16,6 @@ public struct ByteReader: Sendable {
   public var byteOffset: Int { origin + position }
   /// Bytes not read yet.
   public var remaining: Int { bytes.count - position }
-  public var isAtEnd: Bool { position == bytes.count }
 
   /// The next integer; `what` names it in the error.
   public mutating func integer<I: FixedWidthInteger & BitwiseCopyable>(_ type: I.Type = I.self, _ what: String) throws
@@ -31,24 +30,6 @@ public struct ByteReader: Sendable {
 
   public mutating func float(_ what: String) throws -> Float { Float(bitPattern: try integer(UInt32.self, what)) }
   public mutating func double(_ what: String) throws -> Double { Double(bitPattern: try integer(UInt64.self, what)) }
-
-  /// A base-128 number of at most 10 bytes, as protobuf has them; bits beyond 64 are an error.
-  public mutating func varint(_ what: String) throws -> UInt64 {
-    var value: UInt64 = 0
-    for shift in stride(from: UInt64(0), through: 63, by: 7) {
-      let byte = try integer(UInt8.self, what)
-      guard shift < 63 || byte <= 1 else { break }
-      value |= UInt64(byte & 0x7F) << shift
-      if byte < 0x80 { return value }
-    }
-    throw BessemerError(.header, "\(what): number of more than 64 bits before byte \(byteOffset)")
-  }
-
-  /// A length: a 64-bit number that must fit into what is left.
-  public mutating func length(_ what: String) throws -> Int { try checked(try integer(UInt64.self, what), what) }
-
-  /// A length as a base-128 number that must fit into what is left.
-  public mutating func varintLength(_ what: String) throws -> Int { try checked(try varint(what), what) }
 
   /// The next `count` bytes, not copied.
   public mutating func take(_ count: Int, _ what: String) throws -> Bytes {
@@ -80,14 +61,6 @@ public struct ByteReader: Sendable {
       throw BessemerError(
         .truncated, "truncated: \(what) needs \(count) bytes at byte \(byteOffset), \(remaining) are left")
     }
-  }
-
-  private func checked(_ length: UInt64, _ what: String) throws -> Int {
-    guard length <= UInt64(remaining) else {
-      throw BessemerError(
-        .truncated, "truncated: \(what) claims \(length) bytes before byte \(byteOffset), \(remaining) are left")
-    }
-    return Int(length)
   }
 }
 

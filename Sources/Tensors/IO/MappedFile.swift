@@ -74,6 +74,12 @@ public final class MappedFile: @unchecked Sendable {
     return file
   }
 
+  /// Fills `buffer` from `offset` on by descriptor.
+  func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+    let file = try OpenInputs.file(of: self)
+    try inFile(path) { try file.fill(buffer, at: offset) }
+  }
+
   /// Where `pointer` points into this file, if it does.
   func offset(of pointer: UnsafeRawPointer) -> Int? {
     guard let base, pointer >= UnsafeRawPointer(base), pointer < UnsafeRawPointer(base) + byteCount else { return nil }
@@ -93,6 +99,23 @@ public final class MappedFile: @unchecked Sendable {
 }
 
 extension Bytes {
+  /// The mapped file that the bytes are a window of, and where in it they start.
+  var mapping: (file: MappedFile, offset: Int)? {
+    withUnsafeBytes { raw in
+      raw.baseAddress.flatMap { base in LiveInputs.containing(base).map { ($0, $0.offset(of: base) ?? 0) } }
+    }
+  }
+
+  /// Copies the bytes to `target`, which has room for them; those of a mapped file by descriptor, so that none of its
+  /// pages stay in memory.
+  func read(into target: UnsafeMutableRawPointer) throws {
+    if let (file, offset) = mapping {
+      try file.read(at: offset, into: UnsafeMutableRawBufferPointer(start: target, count: count))
+    } else {
+      withUnsafeBytes { if let base = $0.baseAddress { target.copyMemory(from: base, byteCount: count) } }
+    }
+  }
+
   /// Gives the memory of a window of a mapped file back to the system, which reads it again when it is touched; does
   /// nothing for other bytes. Whoever goes through large files once thus stays small.
   package func releasePages() {
@@ -112,6 +135,26 @@ func realPath(_ path: String) -> String? {
   guard let resolved = realpath(path, nil) else { return nil }
   defer { free(resolved) }
   return String(cString: resolved)
+}
+
+/// The few mapped files that were last read by descriptor, so that thousands of shards need no thousand descriptors.
+private enum OpenInputs {
+  private static let files = Mutex<[(owner: ObjectIdentifier, start: UInt, file: InputFile)]>([])
+  private static let limit = 16
+
+  static func file(of mapped: MappedFile) throws -> InputFile {
+    let owner = ObjectIdentifier(mapped)
+    let known = files.withLock { list in list.first { $0.owner == owner && $0.start == mapped.start }?.file }
+    if let known, known.identity == mapped.identity { return known }
+    let file = try mapped.reopened()
+    let closed = files.withLock { list in
+      let last = list.count >= limit ? list.removeFirst().file : nil
+      list.append((owner, mapped.start, file))
+      return last
+    }
+    _ = closed
+    return file
+  }
 }
 
 /// All mapped files of the process, so that no output can replace one and no changed one goes unnoticed.

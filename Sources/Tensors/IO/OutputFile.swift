@@ -44,16 +44,11 @@ final class OutputFile: ByteSink {
   }
 
   func write(_ bytes: Bytes) throws {
-    if bytes.count > OutputFile.bufferSize {
-      let source = bytes.withUnsafeBytes { raw in
-        raw.baseAddress.flatMap { base in LiveInputs.containing(base).map { ($0, $0.offset(of: base) ?? 0) } }
-      }
-      if let (file, offset) = source {
-        try flush()
-        try copy(file, offset..<(offset + bytes.count))
-        position += bytes.count
-        return
-      }
+    if bytes.count > OutputFile.bufferSize, let (file, offset) = bytes.mapping {
+      try flush()
+      try copy(file, offset..<(offset + bytes.count))
+      position += bytes.count
+      return
     }
     try bytes.withUnsafeBytes { raw in
       for start in stride(from: 0, to: raw.count, by: OutputFile.pieceSize) {

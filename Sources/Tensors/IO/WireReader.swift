@@ -1,23 +1,67 @@
+/// What fields are read from: ``ByteReader``, or a cursor over bytes that are not there yet.
+public protocol WireCursor: Sendable {
+  /// The offset of the next byte, counted from the origin.
+  var byteOffset: Int { get }
+  /// Bytes not read yet.
+  var remaining: Int { get }
+  /// The next integer; `what` names it in the error.
+  mutating func integer<I: FixedWidthInteger & BitwiseCopyable>(_ type: I.Type, _ what: String) throws -> I
+  /// A cursor over the next `count` bytes.
+  mutating func window(count: Int, _ what: String) throws -> Self
+}
+
+extension WireCursor {
+  public var isAtEnd: Bool { remaining == 0 }
+
+  /// A base-128 number of at most 10 bytes, as protobuf has them; bits beyond 64 are an error.
+  public mutating func varint(_ what: String) throws -> UInt64 {
+    var value: UInt64 = 0
+    for shift in stride(from: UInt64(0), through: 63, by: 7) {
+      let byte = try integer(UInt8.self, what)
+      guard shift < 63 || byte <= 1 else { break }
+      value |= UInt64(byte & 0x7F) << shift
+      if byte < 0x80 { return value }
+    }
+    throw BessemerError(.header, "\(what): number of more than 64 bits before byte \(byteOffset)")
+  }
+
+  /// A length as a base-128 number that must fit into what is left.
+  public mutating func varintLength(_ what: String) throws -> Int { try checkedLength(try varint(what), what) }
+
+  /// A length as a 64-bit number that must fit into what is left.
+  public mutating func length(_ what: String) throws -> Int {
+    try checkedLength(try integer(UInt64.self, what), what)
+  }
+
+  private func checkedLength(_ length: UInt64, _ what: String) throws -> Int {
+    guard length <= UInt64(remaining) else {
+      throw BessemerError(
+        .truncated, "truncated: \(what) claims \(length) bytes before byte \(byteOffset), \(remaining) are left")
+    }
+    return Int(length)
+  }
+}
+
 /// A cursor over the fields of a protobuf message. Lengths are of 64 bits; payloads are windows, not copied.
 ///
 /// Groups, which no format here uses, are skipped without recursion. Whoever expects a field of another wire type
 /// than it has takes it for unknown, as protobuf does. Source: protobuf.dev, "Encoding".
-public struct WireReader: Sendable {
+public struct WireReader<Cursor: WireCursor>: Sendable {
   /// What a field holds.
   public enum Value: Sendable {
     case varint(UInt64)
     case fixed64(UInt64)
     case fixed32(UInt32)
     /// A string, bytes, a message or packed numbers.
-    case bytes(ByteReader)
+    case bytes(Cursor)
   }
 
   /// Groups inside each other.
-  public static let maximumGroupDepth = 100
+  public static var maximumGroupDepth: Int { 100 }
 
-  private var reader: ByteReader
+  private var reader: Cursor
 
-  public init(_ reader: ByteReader) { self.reader = reader }
+  public init(_ reader: Cursor) { self.reader = reader }
 
   /// The offset of the next byte, counted from the reader's origin.
   public var byteOffset: Int { reader.byteOffset }

@@ -11,6 +11,8 @@ struct RunOptionGroup: ParsableArguments {
   @Flag(help: "Run the elementary operators of a checkpoint without fusing them.")
   var noFuse = false
 
+  @OptionGroup var choice: ComponentOption
+
   func options(_ common: CommonOptions) throws -> RunOptions {
     var compute = RunOptions.Compute.float32
     if let text = self.compute {
@@ -31,8 +33,16 @@ struct RunOptionGroup: ParsableArguments {
     _ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false, capacity: Int = 0
   ) throws -> RunnableModel {
     try RunnableModel(
-      path: path, options: options(common), fuse: !noFuse, lastPositionOnly: lastPositionOnly, capacity: capacity)
+      path: path, component: choice.component, options: options(common), fuse: !noFuse,
+      lastPositionOnly: lastPositionOnly, capacity: capacity)
   }
+}
+
+/// The option that names one graph of several.
+struct ComponentOption: ParsableArguments {
+  @Option(
+    help: ArgumentHelp("Which graph, of a model that has several: transformer, vae/decoder.", valueName: "name"))
+  var component: String?
 }
 
 extension Console {

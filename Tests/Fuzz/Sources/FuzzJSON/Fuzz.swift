@@ -1,19 +1,8 @@
+import FuzzSupport
 import Tensors
 
-/// The symbol that SwiftPM takes for `main`: hands over to libFuzzer.
 @_cdecl("FuzzJSON_main")
-public func start(_ count: CInt, _ arguments: Arguments) -> CInt {
-  var (count, arguments) = (count, arguments)
-  return runDriver(&count, &arguments, fuzzOne)
-}
-
-public typealias Arguments = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
-
-@_silgen_name("LLVMFuzzerRunDriver")
-private func runDriver(
-  _ count: UnsafeMutablePointer<CInt>, _ arguments: UnsafeMutablePointer<Arguments>,
-  _ body: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
-) -> CInt
+public func start(_ count: CInt, _ arguments: Arguments) -> CInt { runFuzzer(count, arguments, fuzzOne) }
 
 /// Parses bytes as JSON. What is accepted is walked, written and parsed again, which must give the same text.
 @_cdecl("LLVMFuzzerTestOneInput")

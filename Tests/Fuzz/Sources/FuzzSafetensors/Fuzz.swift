@@ -1,20 +1,9 @@
+import FuzzSupport
 import Safetensors
 import Tensors
 
-/// The symbol that SwiftPM takes for `main`: hands over to libFuzzer.
 @_cdecl("FuzzSafetensors_main")
-public func start(_ count: CInt, _ arguments: Arguments) -> CInt {
-  var (count, arguments) = (count, arguments)
-  return runDriver(&count, &arguments, fuzzOne)
-}
-
-public typealias Arguments = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
-
-@_silgen_name("LLVMFuzzerRunDriver")
-private func runDriver(
-  _ count: UnsafeMutablePointer<CInt>, _ arguments: UnsafeMutablePointer<Arguments>,
-  _ body: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
-) -> CInt
+public func start(_ count: CInt, _ arguments: Arguments) -> CInt { runFuzzer(count, arguments, fuzzOne) }
 
 /// Reads bytes as a safetensors file. Of what is accepted every tensor is read, and writing it again must keep all of
 /// it.

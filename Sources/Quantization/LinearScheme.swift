@@ -1,0 +1,73 @@
+public import Tensors
+
+/// A way to store the weight of a linear layer in few bits: one file of Schemes, one line in ``LinearSchemes``.
+///
+/// Rows of a weight do not depend on each other, and each tensor of a scheme consists of runs of bytes that belong to
+/// rows, in order. So weights of any size are quantized in pieces.
+///
+/// Sources: the AscendV1 format and the arithmetic of msModelSlim 26.1.
+public protocol LinearScheme: Sendable {
+  /// The word that a person names the scheme by: `w8a8-dynamic`.
+  var name: String { get }
+  /// What quant_model_description.json says of its tensors: `W8A8_DYNAMIC`.
+  var descriptionType: String { get }
+  /// Columns that share a scale; 0 when all of a row do.
+  var groupSize: Int { get }
+  /// Rows that go together; pieces are multiples of it.
+  var rowMultiple: Int { get }
+  /// Whether ``WeightRows/input`` is needed.
+  var needsInputGrid: Bool { get }
+
+  /// What keeps the scheme from storing this weight, in a few words; nil when nothing does.
+  func problem(_ weight: LinearWeight) -> String?
+  /// The tensors that stand for the weight, `weight` first.
+  func tensors(_ weight: LinearWeight) -> [SchemeTensor]
+  /// The bytes of some rows for each of the tensors, in their order. Tensors with one element for the whole layer are
+  /// given by the first rows.
+  /// Throws ``ErrorCode/weights`` when a weight is NaN or infinite.
+  func quantize(_ rows: WeightRows) throws -> [Bytes]
+}
+
+extension LinearScheme {
+  public var groupSize: Int { 0 }
+  public var rowMultiple: Int { 1 }
+  public var needsInputGrid: Bool { false }
+
+  public func problem(_ weight: LinearWeight) -> String? {
+    guard weight.rows % rowMultiple == 0 else { return "\(weight.rows) rows are no multiple of \(rowMultiple)" }
+    guard groupSize == 0 || weight.columns % groupSize == 0 else {
+      return "\(weight.columns) columns are no multiple of the group size \(groupSize)"
+    }
+    return nil
+  }
+}
+
+/// A tensor of a scheme: its name after the layer's, its type and shape.
+public struct SchemeTensor: Sendable, Equatable {
+  public let suffix: String
+  public let dtype: DType
+  public let shape: [Int]
+
+  public init(_ suffix: String, _ dtype: DType, _ shape: [Int]) {
+    self.suffix = suffix
+    self.dtype = dtype
+    self.shape = shape
+  }
+}
+
+/// All schemes.
+public enum LinearSchemes {
+  /// By alphabet, with the group sizes that each has by default.
+  public static let all: [any LinearScheme] = [
+    FP8(),
+    MXFP4(),
+    MXFP8(),
+    W4A4Dynamic(),
+    W4A8Dynamic(),
+    W4A8MX(),
+    W8A16(),
+    W8A8(),
+    W8A8Dynamic(),
+    W8A8Mix(),
+  ]
+}

@@ -1,0 +1,66 @@
+public import Tensors
+
+/// Four-bit weights with a scale for each output, two rows packed into one; inputs are quantized per token when the
+/// model runs.
+///
+/// The kernel reads codes without sign, so `scale_bias` holds 8 * the sum of scale * code over a row, or over each of 16
+/// parts of a row where tensor parallelism cuts the inputs.
+public struct W4A8Dynamic: LinearScheme {
+  public init() {}
+
+  public var name: String { "w4a8-dynamic" }
+  public var descriptionType: String { "W4A8_DYNAMIC" }
+  public var rowMultiple: Int { 2 }
+
+  /// The parts of a row that have a sum each, or nil where every element is kept. msModelSlim decides by the name.
+  private func parts(_ module: String) -> Int? {
+    func holds(_ words: [String]) -> Bool { words.contains { module.contains($0) } }
+    if holds(["up_proj", "gate_proj", "q_proj", "k_proj", "v_proj", "w1", "w3"]) { return 1 }
+    return holds(["down_proj", "o_proj", "w2"]) ? 16 : nil
+  }
+
+  public func problem(_ weight: LinearWeight) -> String? {
+    if weight.rows % 2 != 0 { return "\(weight.rows) rows, and two are packed into one" }
+    guard let parts = parts(weight.module), weight.columns % parts != 0 else { return nil }
+    return "\(weight.columns) columns are no multiple of \(parts)"
+  }
+
+  public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
+    [
+      SchemeTensor("weight", .int8, [weight.rows / 2, weight.columns]),
+      SchemeTensor("weight_scale", .float32, [weight.rows, 1]),
+      SchemeTensor("weight_offset", .float32, [weight.rows, 1]),
+      SchemeTensor("scale_bias", .float32, [weight.rows, parts(weight.module) ?? weight.columns]),
+    ]
+  }
+
+  public func quantize(_ rows: WeightRows) throws -> [Bytes] {
+    let result = try WeightCodes.whole(rows, bits: 4)
+    let columns = rows.weight.columns
+    let packed = [UInt8](unsafeUninitializedCapacity: result.codes.count / 2) { buffer, count in
+      for pair in 0..<(rows.range.count / 2) {
+        for column in 0..<columns {
+          let (low, high) = (result.codes[2 * pair * columns + column], result.codes[(2 * pair + 1) * columns + column])
+          buffer.initializeElement(at: pair * columns + column, to: low & 15 | high << 4)
+        }
+      }
+      count = result.codes.count / 2
+    }
+    return [
+      Bytes(packed), WeightCodes.bytes(result.scales), WeightCodes.bytes(result.offsets),
+      WeightCodes.bytes(scaleBias(rows, result)),
+    ]
+  }
+
+  private func scaleBias(_ rows: WeightRows, _ result: WeightCodes) -> [Float] {
+    let columns = rows.weight.columns
+    let width = parts(rows.weight.module).map { columns / $0 } ?? 1
+    let isSummed = parts(rows.weight.module) != nil
+    return (0..<(result.codes.count / width)).map { part in
+      let scale = result.scales[part * width / columns]
+      if !isSummed { return Float(Int8(bitPattern: result.codes[part])) * scale }
+      let codes = result.codes[(part * width)..<((part + 1) * width)]
+      return Float(8 * codes.reduce(0.0) { $0 + Double(Float(Int8(bitPattern: $1)) * scale) })
+    }
+  }
+}

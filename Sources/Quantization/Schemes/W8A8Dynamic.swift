@@ -1,0 +1,25 @@
+public import Tensors
+
+/// Eight-bit weights with a scale for each output, or for each group of inputs; inputs are quantized per token when the
+/// model runs.
+public struct W8A8Dynamic: LinearScheme {
+  public let groupSize: Int
+
+  public init(groupSize: Int = 0) { self.groupSize = groupSize }
+
+  public var name: String { "w8a8-dynamic" }
+  public var descriptionType: String { "W8A8_DYNAMIC" }
+
+  public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
+    let scale = [weight.rows, groupSize == 0 ? 1 : weight.columns / groupSize]
+    return [
+      SchemeTensor("weight", .int8, [weight.rows, weight.columns]), SchemeTensor("weight_scale", .float32, scale),
+      SchemeTensor("weight_offset", .float32, scale),
+    ]
+  }
+
+  public func quantize(_ rows: WeightRows) throws -> [Bytes] {
+    let result = try WeightCodes.whole(rows, bits: 8, group: groupSize)
+    return [Bytes(result.codes), WeightCodes.bytes(result.scales), WeightCodes.bytes(result.offsets)]
+  }
+}

@@ -1,0 +1,92 @@
+internal import CKernels
+internal import Tensors
+
+/// Codes and scales of some rows, by the kernels.
+struct WeightCodes {
+  /// A code a byte, [rows, columns]; microscaling e2m1 has two a byte.
+  let codes: [UInt8]
+  /// [rows, groups]; of microscaling formats the stored exponents instead.
+  var scales: [Float] = []
+  var offsets: [Float] = []
+  var exponents: [UInt8] = []
+
+  /// Whole numbers of some bits by the range of each group, see `bk_quant_int`.
+  static func whole(_ rows: WeightRows, bits: Int, group: Int = 0, symmetric: Bool = true) throws -> WeightCodes {
+    try make(rows, group: group, codes: rows.range.count * rows.weight.columns) { weight, scales, offsets, codes in
+      codes.withMemoryRebound(to: Int8.self) {
+        bk_quant_int(nil, weight, Int32(bits), scales, symmetric ? nil : offsets, $0.baseAddress)
+      }
+    }
+  }
+
+  /// float8 e4m3fn by the largest of each row, see `bk_quant_e4m3`.
+  static func e4m3(_ rows: WeightRows) throws -> WeightCodes {
+    try make(rows, group: 0, codes: rows.range.count * rows.weight.columns) { weight, scales, _, codes in
+      bk_quant_e4m3(nil, weight, scales, codes.baseAddress)
+    }
+  }
+
+  /// OCP microscaling blocks of 32, see `bk_quant_mx`.
+  static func microscaling(_ rows: WeightRows, isE2M1: Bool) throws -> WeightCodes {
+    let elements = rows.range.count * rows.weight.columns
+    var exponents = [UInt8](repeating: 0, count: rows.range.count * ((rows.weight.columns + 31) / 32))
+    let codes = try exponents.withUnsafeMutableBufferPointer { exponents in
+      try make(rows, group: 32, codes: isE2M1 ? elements / 2 : elements) { weight, _, _, codes in
+        bk_quant_mx(nil, weight, isE2M1, exponents.baseAddress, codes.baseAddress)
+      }.codes
+    }
+    return WeightCodes(codes: codes, exponents: exponents)
+  }
+
+  private typealias Kernel = (
+    UnsafePointer<bk_weight>, UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?,
+    UnsafeMutableBufferPointer<UInt8>
+  ) -> Int32
+
+  private static func make(_ rows: WeightRows, group: Int, codes: Int, _ kernel: Kernel) throws -> WeightCodes {
+    let (count, columns) = (rows.range.count, rows.weight.columns)
+    let size = group == 0 ? columns : group
+    var scales = [Float](repeating: 0, count: count * ((columns + size - 1) / size))
+    var offsets = scales
+    let type: bk_dtype =
+      switch rows.weight.dtype {
+      case .bfloat16: BK_BF16
+      case .float16: BK_F16
+      default: BK_F32
+      }
+    var status = BK_OK
+    // The bytes hold `count` rows of `columns` elements, which rows were made with; every array has room for its part.
+    let bytes = [UInt8](unsafeUninitializedCapacity: codes) { buffer, initialized in
+      buffer.initialize(repeating: 0)
+      initialized = codes
+      rows.bytes.withUnsafeBytes { raw in
+        var weight = bk_weight(type: type, data: raw.baseAddress, rows: count, columns: columns, group: size)
+        scales.withUnsafeMutableBufferPointer { scales in
+          offsets.withUnsafeMutableBufferPointer { offsets in
+            status = Int(kernel(&weight, scales.baseAddress, offsets.baseAddress, buffer))
+          }
+        }
+      }
+    }
+    guard status == BK_OK else {
+      throw BessemerError(
+        .weights, "the weight of \(quoted(rows.weight.module)) holds NaN or infinity; there is no scale for it")
+    }
+    return WeightCodes(codes: bytes, scales: scales, offsets: offsets)
+  }
+
+  /// The bytes of 32-bit floats.
+  static func bytes(_ values: [Float]) -> Bytes { values.withUnsafeBytes { Bytes($0) } }
+
+  /// The value rounded to a type of weights.
+  static func round(_ value: Float, to dtype: DType) -> Float {
+    switch dtype {
+    case .bfloat16:
+      let bits = value.bitPattern
+      guard value.isFinite else { return value }
+      return Float(bitPattern: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) & 0xFFFF_0000)
+    case .float16: return Float(Float16(value))
+    default: return value
+    }
+  }
+}

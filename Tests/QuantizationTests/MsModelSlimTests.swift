@@ -1,0 +1,62 @@
+import Quantization
+import Safetensors
+import TestSupport
+import Tensors
+import Testing
+
+/// What msModelSlim wrote, byte for byte.
+@Suite struct MsModelSlimTests {
+  static let store: TensorStore? = try? SafetensorsCheckpoint.read(
+    Fixtures.folder + "/quantization/msmodelslim.safetensors")
+
+  static let packages: [(String, any LinearScheme)] = [
+    ("qwen2_bfloat16__mxfp4", MXFP4()), ("qwen2_bfloat16__mxfp8", MXFP8()),
+    ("qwen2_bfloat16__w4a8_dynamic", W4A8Dynamic()), ("qwen2_bfloat16__w4a8_mxfp", W4A8MX()),
+    ("qwen2_bfloat16__w8a16", W8A16()), ("qwen2_bfloat16__w8a8_dynamic", W8A8Dynamic()),
+    ("qwen2_bfloat16__w8a8_mix", W8A8Mix()), ("qwen2_bfloat16__w8a8_static", W8A8()),
+    ("qwen2_bfloat16__wfp8afp8", FP8()), ("qwen3_float32__w8a8_dynamic", W8A8Dynamic()),
+    ("qwen3_float32__w8a8_static", W8A8()),
+  ]
+
+  @Test(arguments: packages.indices, ["model.layers.0.self_attn.k_proj", "model.layers.0.self_attn.o_proj"])
+  func sameBytes(_ index: Int, _ module: String) throws {
+    let (package, scheme) = MsModelSlimTests.packages[index]
+    let store = try #require(MsModelSlimTests.store)
+    let model =
+      String(try #require(package.split(separator: "_", maxSplits: 1).first)) + "_"
+      + (package.contains("bfloat16") ? "bfloat16" : "float32")
+    let source = try store.tensor(TensorName("source-\(model)/\(module).weight"))
+    let weight = try LinearWeight(module: module, source.dtype, shape: source.shape)
+    #expect(scheme.problem(weight) == nil)
+    let bias = try store[TensorName("source-\(model)/\(module).bias")].map { try $0.tensor().doubles.map { Float($0) } }
+    var input: InputGrid?
+    if let scale = store[TensorName("\(package)/\(module).input_scale")],
+      let offset = store[TensorName("\(package)/\(module).input_offset")]
+    {
+      input = InputGrid(scale: Float(try scale.tensor().doubles[0]), offset: Float(try offset.tensor().doubles[0]))
+    }
+    // In two pieces, as a large weight is.
+    let tensors = scheme.tensors(weight)
+    var bytes = tensors.map { _ in [UInt8]() }
+    let (half, size) = (weight.rows / 4 * 2, weight.columns * source.dtype.bits / 8)
+    for range in [0..<half, half..<weight.rows] {
+      let rows = WeightRows(
+        weight, range, bytes: source.bytes[(range.lowerBound * size)..<(range.upperBound * size)],
+        bias: bias.map { Array($0[range]) }, input: input)
+      for (index, part) in try scheme.quantize(rows).enumerated() { bytes[index] += part.array }
+    }
+    for (tensor, bytes) in zip(tensors, bytes) {
+      let expected = try #require(store[TensorName("\(package)/\(module).\(tensor.suffix)")], "\(tensor.suffix)")
+      #expect(expected.type == TensorType(tensor.dtype, shape: tensor.shape), "\(tensor.suffix)")
+      let made = try Tensor(tensor.dtype, shape: tensor.shape, bytes: Bytes(bytes))
+      if tensor.suffix == "scale_bias" {
+        // A long sum, in another order.
+        for (a, b) in zip(made.doubles, try expected.tensor().doubles) {
+          #expect((a - b).magnitude <= 1e-5 * max(1, b.magnitude))
+        }
+      } else {
+        #expect(try made.bytes == expected.tensor().bytes, "\(tensor.suffix)")
+      }
+    }
+  }
+}
