@@ -71,6 +71,30 @@ import Testing
     #expect((0..<50).map { _ in next(&a, []) } != (0..<50).map { _ in next(&c, []) })
   }
 
+  /// What takes part and how likely it is, as transformers has it (`fixtures/sampling/make.py`).
+  @Test func distributionsAreThoseOfTransformers() throws {
+    for (number, item) in try Fixtures.json("sampling/cases.json").asArray().enumerated() {
+      var options = SamplingOptions()
+      options.repetitionPenalty = try item.required("repetition_penalty").asDouble()
+      options.temperature = try item.required("temperature").asDouble()
+      options.topK = try item.required("top_k").asInt()
+      options.topP = try item.required("top_p").asDouble()
+      options.minP = try item.required("min_p").asDouble()
+      var sampler = Sampler(options)
+      let result = sampler.distribution(
+        try item.required("scores").asArray().map { Float(try $0.asDouble()) },
+        history: Set(try item.required("history").asArray().map { try $0.asInt() }))
+      let expected = try item.required("probabilities").asObject().map { (Int($0)!, try $1.asDouble()) }
+      let own = Dictionary(uniqueKeysWithValues: result.map { ($0.id, $0.probability) })
+      // Tokens of no weight at all may be missing on either side.
+      let kept = Set(own.filter { $0.value > 1e-30 }.keys)
+      #expect(kept == Set(expected.filter { $0.1 > 1e-30 }.map(\.0)), "case \(number)")
+      for (id, probability) in expected {
+        #expect(abs((own[id] ?? 0) - probability) <= 1e-5 * probability + 1e-12, "case \(number), token \(id)")
+      }
+    }
+  }
+
   @Test func embeddingsDoNotDependOnTheBatch() throws {
     let model = try SessionTests.model(.bert)
     for mode in Pooling.Mode.allCases {
