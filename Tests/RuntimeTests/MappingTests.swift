@@ -21,7 +21,7 @@ import Testing
     let indices = graph.addInput("indices", TensorType(.int64, [1, 2]))
     var operands = [x, shares, indices]
     for k in 0..<3 * Self.experts {
-      let name = try TensorName("w\(k)")
+      let name = TensorName("w\(k)")
       try weights.append(
         name, Tensor(.bfloat16, shape: [Self.width, Self.inner], bytes: file[k * size..<(k + 1) * size]))
       operands.append(try graph.add(Weight(name, .bfloat16, shape: [Self.width, Self.inner]))[0])

@@ -33,7 +33,7 @@ import Testing
   }
 
   private func agreement(sequences: Int, positions: Int, noise: Double, seed: UInt64 = 1) -> Agreement {
-    var random = Random(seed: seed)
+    var random = SplitMix64(seed: seed)
     var result = Agreement()
     for _ in 0..<sequences {
       result.beginSequence()

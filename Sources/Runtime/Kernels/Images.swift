@@ -89,8 +89,8 @@ extension Planner {
   /// The sum of an image and another that is known by now and lies like it, when nothing else reads the image.
   fileprivate func imageSum(of value: ValueID) -> (result: ValueID, addend: View)? {
     guard let (node, _) = onlyUser(of: value, as: Add.self), let other = node.operands.first(where: { $0 != value }),
-      let addend = known(other)?.channelsLast, addend.dtype == .float32, addend.isContiguous,
-      shape(other) == shape(value)
+      shape(other) == shape(value), let addend = known(other)?.channelsLast, addend.dtype == .float32,
+      addend.isContiguous
     else { return nil }
     return (node.results[0], addend)
   }
