@@ -27,6 +27,7 @@ let package = Package(
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CYaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CKernels"),
     .target(name: "CSystem"),
     .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
@@ -34,11 +35,12 @@ let package = Package(
     .target(name: "Safetensors", dependencies: ["Tensors"], swiftSettings: settings),
     .target(
       name: "Checkpoints", dependencies: ["CCrypto", "CZlib", "Safetensors", "Tensors"], swiftSettings: settings),
+    .target(name: "YAML", dependencies: ["CYaml", "Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
-    .target(name: "Quantization", dependencies: ["CKernels", "Tensors"], swiftSettings: settings),
+    .target(name: "Quantization", dependencies: ["CKernels", "IR", "Tensors"], swiftSettings: settings),
     .target(
       name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
@@ -47,8 +49,8 @@ let package = Package(
     .target(
       name: "Converter",
       dependencies: [
-        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Passes", "Runtime",
-        "Safetensors", "Tensors", "Tokenizers", "Validation",
+        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Passes",
+        "Quantization", "Runtime", "Safetensors", "Tensors", "Tokenizers", "Validation", "YAML",
       ], swiftSettings: settings),
     .executableTarget(
       name: "bessemer",
@@ -87,6 +89,8 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),
+    .testTarget(
+      name: "ConverterTests", dependencies: ["Converter", "Tensors", "TestSupport", "YAML"], swiftSettings: settings),
     .testTarget(name: "TidyTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],

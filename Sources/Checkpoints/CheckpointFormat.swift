@@ -66,22 +66,42 @@ public struct CheckpointEntry: Sendable {
     name = entry.name
     dtype = entry.dtype
     shape = entry.shape
-    if case .blocks(let type) = entry.layout { encoding = type } else { encoding = nil }
     produce = { sink in try entry.forEachPiece { try sink.write($0) } }
-    storedBlocks = { try entry.blocks()?.bytes }
-  }
-
-  /// A tensor computed from tensors of a checkpoint. `note` gets what casts did each time when the last byte is written.
-  public init(
-    _ name: TensorName, _ expression: TensorExpression, note: @escaping @Sendable (CastLosses) -> Void = { _ in }
-  ) {
-    self.init(name, expression.dtype, shape: expression.shape) { sink in
-      note(try expression.forEachPiece { try sink.write($0) })
+    if case .blocks(let type) = entry.layout {
+      encoding = type
+      storedBlocks = { try entry.blocks()?.bytes }
+    } else {
+      (encoding, storedBlocks) = (nil, nil)
     }
   }
 
+  /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with its blocks if it is one that
+  /// is stored so, stays as it is and is not to be decoded. `produce` writes the bytes of the expression.
+  public init(
+    _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil, keepsBlocks: Bool = true,
+    produce: @escaping @Sendable (any ByteSink) throws -> Void
+  ) {
+    self.name = name
+    dtype = expression.dtype
+    shape = expression.shape
+    self.produce = produce
+    guard let entry = expression.identity, case .blocks(let type) = entry.layout, encoding ?? type == type,
+      entry.shape.last == expression.shape.last, keepsBlocks || encoding != nil
+    else {
+      (self.encoding, storedBlocks) = (encoding, nil)
+      return
+    }
+    self.encoding = type
+    storedBlocks = { try entry.blocks()?.bytes }
+  }
+
+  /// Whether blocks of ``encoding`` exist already.
+  public var isEncoded: Bool { encoding != nil && storedBlocks != nil }
+  /// The bytes that the tensor takes in its encoding.
+  public var storedByteCount: Int? { encoding.map { $0.byteCount(shape: shape) } ?? byteCount }
+
   /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.
-  public func blocks() throws -> Bytes? { try encoding == nil ? nil : storedBlocks?() }
+  public func blocks() throws -> Bytes? { try storedBlocks?() }
 
   /// The bytes that the tensor takes; nil when the shape is out of limits.
   public var byteCount: Int? { Tensor.byteCount(dtype, shape: shape) }

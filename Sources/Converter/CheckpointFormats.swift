@@ -6,6 +6,7 @@ internal import Tensors
 enum CheckpointFormats {
   /// By alphabet.
   static let all: [any CheckpointFormat] = [
+    GGUF(),
     MindSporeCheckpoint(),
     NPZ(),
     PyTorch(),

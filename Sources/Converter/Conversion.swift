@@ -7,8 +7,12 @@ public import Tensors
 public struct ConversionOptions: Sendable {
   /// The format to write, by name; nil for the one that the output's name ends like.
   public var format: String?
-  /// The type that floating-point tensors of 16 bits and more get; nil leaves all as they are.
-  public var dtype: DType?
+  /// The types that tensors are cast to.
+  public var types = TypeRules()
+  /// Maps to apply one after the other: names of built-in ones, or files.
+  public var maps: [String] = []
+  /// Whether a tensor that no rule of a map names is an error.
+  public var isStrict = false
   /// The most bytes of tensors in a file; the output is then a folder.
   public var shardByteCount: Int?
   /// Whether a cast that changes a value is an error.
@@ -24,13 +28,19 @@ public struct ConversionOptions: Sendable {
   public init() {}
 }
 
-/// Writes a checkpoint in another format, tensor by tensor, names unchanged.
+/// Writes a checkpoint in another format, tensor by tensor.
 public struct Conversion: Sendable {
   /// A tensor of the output.
   public struct Item: Sendable {
     public let name: TensorName
+    /// The tensors that it comes from, and what was done to them.
+    public let sources: [TensorName]
+    public let steps: [String]
     public let from: DType
     public let to: DType
+    /// What the source and the output hold: an element type, or an encoding of blocks.
+    public let storedFrom: String
+    public let storedTo: String
     public let shape: [Int]
     public let byteCount: Int
     /// What the cast did; nil for a tensor that is not cast.
@@ -51,20 +61,13 @@ public struct Conversion: Sendable {
   private let options: ConversionOptions
   private let format: any WritableCheckpointFormat
   private let store: TensorStore
-  private let expressions: [TensorExpression]
-
-  /// The types that `dtype` may be, and that are cast.
-  public static let castTypes: [DType] = [.float64, .float32, .float16, .bfloat16]
+  private let planned: [Planned]
 
   /// Reads the headers of the input and checks everything but values: the output's place, types, names.
   public init(_ input: String, to output: String, options: ConversionOptions) throws {
     self.input = input
     self.output = output
     self.options = options
-    if let dtype = options.dtype, !Conversion.castTypes.contains(dtype) {
-      throw BessemerError(
-        .unsupportedType, "tensors are not cast to \(dtype.longName); expected float64, float32, float16 or bfloat16")
-    }
     format = try Conversion.target(output, options)
     targetFormat = format.name
     if case .bundle = try ModelLocation(input) {
@@ -76,17 +79,21 @@ public struct Conversion: Sendable {
     store = try options.reading.applied(to: source).read(input)
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
-    let options = options
-    expressions = try store.entries.map { entry in
-      try TensorExpression(entry).cast(to: Conversion.target(of: entry.dtype, options))
+    let mapped = try Conversion.mapped(store, input, options)
+    planned = try Conversion.typed(mapped, options.types, input)
+    let entries = planned.map { $0.entry() }
+    let hasBlocks = format is GGUF
+    items = zip(planned, entries).map { Conversion.item($0, $1, hasBlocks: hasBlocks) }
+    let encoded = planned.filter { $0.encoding != nil }
+    guard encoded.isEmpty || hasBlocks else {
+      throw BessemerError(
+        .usage, "--dtype \(encoded[0].encoding?.rawValue ?? "") is an encoding of GGUF files, not of \(format.name)")
     }
-    items = zip(store.entries, expressions).map { entry, expression in
-      Item(
-        name: entry.name, from: entry.dtype, to: expression.dtype, shape: expression.shape,
-        byteCount: expression.byteCount ?? 0)
+    guard encoded.isEmpty || !options.isLossless else {
+      throw BessemerError(
+        .comparison, "encoding \(encoded.count) tensors in blocks changes values; nothing is written", file: input)
     }
-    let planned = items.map { item in CheckpointEntry(item.name, item.to, shape: item.shape) { _ in } }
-    try inFile(output) { try format.check(planned, metadata: store.metadata) }
+    try inFile(output) { try format.check(entries, metadata: store.metadata) }
   }
 
   /// Bytes of all tensors of the output.
@@ -97,8 +104,8 @@ public struct Conversion: Sendable {
   public func measure(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
     var items = items
     var done = 0
-    for (index, expression) in expressions.enumerated() where items[index].to != items[index].from {
-      let losses = try expression.forEachPiece { piece in
+    for (index, tensor) in planned.enumerated() where items[index].to != items[index].from {
+      let losses = try tensor.expression.forEachPiece { piece in
         done += piece.count
         progress(done, byteCount)
       }
@@ -119,11 +126,13 @@ public struct Conversion: Sendable {
   /// ``ConversionOptions/isLossless`` everything is measured first.
   public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
     if options.isLossless { _ = try measure(progress: progress) }
-    let work = Work(total: byteCount, progress: progress)
-    let entries = zip(items, expressions).enumerated().map { index, pair in
-      let (item, expression) = pair
-      return CheckpointEntry(item.name, item.to, shape: item.shape) { sink in
-        let losses = try expression.forEachPiece { piece in
+    // Blocks that stay as they are cost next to nothing.
+    let made = planned.filter { !$0.entry().isEncoded || !(format is GGUF) }
+    let work = Work(total: made.reduce(0) { $0 + ($1.expression.byteCount ?? 0) }, progress: progress)
+    let entries = zip(items, planned).enumerated().map { index, pair in
+      let (item, tensor) = pair
+      return tensor.entry { sink in
+        let losses = try tensor.expression.forEachPiece { piece in
           try sink.write(piece)
           work.add(piece.count)
         }
@@ -175,9 +184,15 @@ extension Conversion {
     losses.counts.isEmpty ? CastLosses.Count(examined: Tensor.elementCount(of: item.shape) ?? 0) : losses.total
   }
 
-  /// The type that a tensor gets: numbers of 8 bits and fewer carry scales beside them and stay as they are.
-  private static func target(of dtype: DType, _ options: ConversionOptions) -> DType {
-    castTypes.contains(dtype) ? options.dtype ?? dtype : dtype
+  private static func item(_ tensor: Planned, _ entry: CheckpointEntry, hasBlocks: Bool) -> Item {
+    let expression = tensor.expression
+    let encoding = hasBlocks ? entry.encoding : nil
+    var storedFrom = tensor.source.rawValue
+    if case .blocks(let type) = expression.sources.first?.layout { storedFrom = type.rawValue }
+    return Item(
+      name: tensor.name, sources: expression.sources.map(\.name), steps: expression.steps, from: tensor.source,
+      to: expression.dtype, storedFrom: storedFrom, storedTo: encoding?.rawValue ?? expression.dtype.rawValue,
+      shape: expression.shape, byteCount: (hasBlocks ? entry.storedByteCount : expression.byteCount) ?? 0)
   }
 
   /// The format to write.

@@ -1,15 +1,11 @@
 internal import Tensors
+internal import Tokenizers
 
 /// A selector of names: a glob, in which `*` stands for any text and `?` for one character, or `/REGEX/` found
 /// anywhere.
 public struct NamePattern: Sendable {
   public let text: String
-  private let regex: Expression?
-
-  /// Regex itself is not Sendable although it never changes.
-  private struct Expression: @unchecked Sendable {
-    let regex: Regex<AnyRegexOutput>
-  }
+  private let regex: NameRegex?
 
   /// Throws ``ErrorCode/usage`` when the regular expression does not parse.
   public init(_ text: String) throws {
@@ -18,13 +14,13 @@ public struct NamePattern: Sendable {
       regex = nil
       return
     }
-    do { regex = Expression(regex: try Regex(String(text.dropFirst().dropLast()))) } catch {
-      throw BessemerError(.usage, "\(quoted(text)) is not a regular expression: \(error)")
+    do { regex = try NameRegex(String(text.dropFirst().dropLast())) } catch let error as BessemerError {
+      throw BessemerError(.usage, "\(quoted(text)) is not a regular expression: \(error.message)")
     }
   }
 
   public func matches(_ name: String) -> Bool {
-    if let regex { return (try? regex.regex.firstMatch(in: name)) != nil }
+    if let regex { return (try? regex.firstMatch(in: name)) ?? nil != nil }
     return NamePattern.glob(Array(text.unicodeScalars), Array(name.unicodeScalars))
   }
 

@@ -54,20 +54,3 @@ public struct SchemeTensor: Sendable, Equatable {
     self.shape = shape
   }
 }
-
-/// All schemes.
-public enum LinearSchemes {
-  /// By alphabet, with the group sizes that each has by default.
-  public static let all: [any LinearScheme] = [
-    FP8(),
-    MXFP4(),
-    MXFP8(),
-    W4A4Dynamic(),
-    W4A8Dynamic(),
-    W4A8MX(),
-    W8A16(),
-    W8A8(),
-    W8A8Dynamic(),
-    W8A8Mix(),
-  ]
-}

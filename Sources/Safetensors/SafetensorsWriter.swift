@@ -88,10 +88,17 @@ public struct SafetensorsWriter: Sendable {
   /// The bytes of all tensors together.
   public var dataByteCount: Int { header.entries.last?.range.upperBound ?? 0 }
 
+  /// What stands before the tensors.
+  package var start: [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: text.count >> ($0 * 8)) } + text }
+  /// Where the tensors stand in the file.
+  package var places: [(name: TensorName, range: Range<Int>)] {
+    let first = 8 + text.count
+    return header.entries.map { ($0.name, ($0.range.lowerBound + first)..<($0.range.upperBound + first)) }
+  }
+
   /// Writes the whole file to a sink.
   public func write(to sink: any ByteSink) throws {
-    try sink.write((0..<8).map { UInt8(truncatingIfNeeded: text.count >> ($0 * 8)) })
-    try sink.write(text)
+    try sink.write(start)
     for (entry, described) in zip(entries, header.entries) {
       try Interrupt.check()
       try entry.write(to: sink, byteCount: described.range.count)

@@ -16,6 +16,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case usage
   case outputExists = "output-exists"
   case outputIsInput = "output-is-input"
+  case weightMap = "weight-map"
   // Unreadable or corrupt input.
   case fileMissing = "file-missing"
   case fileUnreadable = "file-unreadable"
@@ -25,6 +26,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case truncated
   case header
   case json
+  case yaml
   case duplicateName = "duplicate-name"
   case tensorEntry = "tensor-entry"
   case tensorLayout = "tensor-layout"
@@ -60,7 +62,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   /// The exit status that the command line ends with.
   public var exitStatus: ExitStatus {
     switch self {
-    case .usage, .outputExists, .outputIsInput: .usage
+    case .usage, .outputExists, .outputIsInput, .weightMap: .usage
     case .unsupportedModel, .unsupportedType, .unsupportedOp, .unsupportedTarget, .unsupportedFeature: .unsupported
     case .limit, .memory, .diskFull, .outputFailed: .resource
     case .comparison: .checkFailed
@@ -77,6 +79,9 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .outputExists:
       "Something stands where the output should go. Nothing was touched. Choose another path or pass --overwrite."
     case .outputIsInput: "The output path names one of the inputs, directly or through a link. Choose another path."
+    case .weightMap:
+      "The rules of a map and the checkpoint do not fit: a rule that matches nothing, names that collide, shapes that "
+        + "do not fit, or with --strict a tensor that no rule names. --verbose lists all; docs/MAPS.md has the rules."
     case .fileMissing:
       "A file that is needed does not exist. Check the path; a sharded model needs every shard its index names."
     case .fileUnreadable: "The operating system refused to read the file. Check its permissions and the disk."
@@ -88,6 +93,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .header: "The length or layout fields at the start of the file contradict the file itself."
     case .json:
       "The text is not strict JSON (RFC 8259, UTF-8, no duplicate keys), or a member has another type than called for."
+    case .yaml:
+      "The text is not YAML, or uses anchors, aliases, tags or keys that occur twice, which are never read."
     case .duplicateName: "A name occurs twice. Readers differ in which one they would take, so none is taken."
     case .tensorEntry: "A tensor's entry lacks a field, has a surplus one, or one of the wrong kind."
     case .tensorLayout:

@@ -132,7 +132,7 @@ public struct TensorStore: Sendable {
     /// Gives the bytes in row-major order to `body`: at once where they lie together, else piece by piece. Only then
     /// does a large tensor take no memory.
     public func forEachPiece(_ body: (Bytes) throws -> Void) throws {
-      if case .blocks(let type) = layout { return try type.forEachPiece(of: stored(), body) }
+      if case .blocks(let type) = layout { return try type.forEachPiece(0..<byteCount / 4, of: stored(), body) }
       guard let stream else { return try body(tensor().bytes) }
       var count = 0
       try stream {
@@ -146,6 +146,7 @@ public struct TensorStore: Sendable {
 
     /// The bytes in row-major order, for reading in any order: the windows of mapped files that they are, else memory.
     package func bytes() throws -> TensorBytes {
+      if case .blocks(let type) = layout { return TensorBytes(blocks: try stored(), type) }
       guard let stream else { return TensorBytes(try tensor().bytes) }
       var bytes = TensorBytes()
       var isMapped = true

@@ -16,8 +16,8 @@ public struct ByteTokenizer: Sendable {
 
   /// Reads a tokenizer_config.json; the tokens of the release stand for what it does not say.
   ///
-  /// Throws ``ErrorCode/json`` or ``ErrorCode/tokenizer`` for a malformed one, and ``ErrorCode/unsupportedFeature`` when
-  /// it is for another kind of tokenizer.
+  /// Throws ``ErrorCode/json`` or ``ErrorCode/tokenizer`` for a malformed one, and ``ErrorCode/unsupportedFeature``
+  /// when it is for another kind of tokenizer.
   public init(json: JSON?) throws {
     if let name = try json?.optional("tokenizer_class")?.asString(), name != "ByT5Tokenizer" {
       throw BessemerError(.unsupportedFeature, "the tokenizer is a \(quoted(name)), expected ByT5Tokenizer")

@@ -112,6 +112,7 @@ struct Bessemer: ParsableCommand {
     Inspect.self,
     Operators.self,
     Pack.self,
+    Quantize.self,
     Run.self,
     Unpack.self,
     Verify.self,

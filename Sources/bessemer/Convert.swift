@@ -8,8 +8,8 @@ struct Convert: Command {
   static let configuration = configure(
     "convert", "Write a checkpoint in another format or element type.",
     discussion: """
-      The format is told by the ending of OUT: .safetensors, .ckpt (MindSpore) or .npz (NumPy). Names stay as they \
-      are, and metadata where the format keeps any. What a cast changed is counted and shown.
+      The format is told by the ending of OUT: .safetensors, .ckpt (MindSpore), .gguf, .npz (NumPy). Names stay as \
+      they are, and metadata where the format keeps any. What a cast changed is counted and shown.
       """)
 
   @Argument(help: "A checkpoint: a file of any format, an index.json, or a folder of safetensors.")
@@ -18,11 +18,23 @@ struct Convert: Command {
   @Argument(help: "The file to write; a folder with --shard-size.")
   var output: String
 
-  @Option(help: ArgumentHelp("The format to write: safetensors, mindspore or npz.", valueName: "format"))
+  @Option(help: ArgumentHelp("The format to write: safetensors, mindspore, gguf or npz.", valueName: "format"))
   var to: String?
 
-  @Option(help: ArgumentHelp("The type to cast floating-point tensors of 16 bits and more to.", valueName: "type"))
-  var dtype: String?
+  @Option(
+    help: ArgumentHelp(
+      "Change names and shapes by a built-in map or the rules of a YAML file; may be repeated.", valueName: "map"))
+  var map: [String] = []
+
+  @Flag(help: "End with an error if no rule of a map names a tensor.")
+  var strict = false
+
+  @Option(
+    help: ArgumentHelp(
+      "The type to cast floating-point tensors of 16 bits and more to, for GGUF also an encoding such as q4_k, or "
+        + "PATTERN=TYPE; may be repeated.",
+      valueName: "type"))
+  var dtype: [String] = []
 
   @Option(
     help: ArgumentHelp("Write safetensors shards of at most this size, such as 5G, and an index.", valueName: "size"))
@@ -51,12 +63,9 @@ struct Convert: Command {
   func execute(_ console: Console) throws {
     var options = ConversionOptions()
     options.format = to
-    options.dtype = try dtype.map { text in
-      guard let type = DType(spelling: text) else {
-        throw BessemerError(.usage, "--dtype \(quoted(text)) is no element type; expected float32, float16 or bfloat16")
-      }
-      return type
-    }
+    for text in dtype { try options.types.add(text) }
+    options.maps = map
+    options.isStrict = strict
     options.shardByteCount = shardSize?.byteCount
     options.isLossless = lossless
     options.writesChecksum = crc
@@ -101,9 +110,9 @@ struct ConvertListing {
   /// One aligned line for each tensor that was cast, or for every tensor when verbose, and two lines to sum up.
   func writeText(_ console: Console) throws {
     var table = Table([("", .left), ("", .left), ("", .left), ("", .right), ("", .left)])
-    for item in items where item.from != item.to || console.isVerbose {
+    for item in items where item.storedFrom != item.storedTo || console.isVerbose {
       table.add(name: item.name.string)
-      table.add(item.from == item.to ? item.to.rawValue : "\(item.from) -> \(item.to)")
+      table.add(item.storedFrom == item.storedTo ? item.storedTo : "\(item.storedFrom) -> \(item.storedTo)")
       table.add(shape: item.shape)
       table.add(ByteSize(item.byteCount).text)
       table.add(words(item))
@@ -119,7 +128,7 @@ struct ConvertListing {
     try console.out.line(
       "\(isDryRun ? "would write" : "wrote") \(escaped(conversion.output, limit: 240)): \(conversion.targetFormat), "
         + "\(counted(items.count, "tensor")), \(ByteSize(conversion.byteCount).text)")
-    let cast = items.filter { $0.from != $0.to }
+    let cast = items.filter { $0.storedFrom != $0.storedTo }
     let lossy = cast.filter { $0.losses?.isLossy ?? false }
     try console.out.line(
       "\(ByteSize(conversion.sourceByteCount).text) of \(conversion.sourceFormat) in; \(grouped(cast.count)) cast, "
@@ -128,7 +137,10 @@ struct ConvertListing {
 
   /// `3 of 8 changed, 1 overflowed, 1 to zero, 2 NaN, error at most 0.5 ulp, 0.12 in the mean`
   private func words(_ item: Conversion.Item) -> String {
-    guard let losses = item.losses else { return "unchanged" }
+    if item.storedTo != item.to.rawValue, item.storedTo != item.storedFrom { return "encoded in blocks" }
+    guard let losses = item.losses else {
+      return item.storedTo == item.storedFrom ? "unchanged" : "decoded exactly"
+    }
     guard losses.isLossy || losses.nanCount > 0 else { return "exact" }
     var parts: [String] = []
     if losses.isLossy { parts.append("\(grouped(losses.changed)) of \(grouped(losses.examined)) changed") }
@@ -153,8 +165,8 @@ struct ConvertListing {
         for item in items {
           json.object { json in
             json.member("name", item.name.string)
-            json.member("from", item.from.rawValue)
-            json.member("to", item.to.rawValue)
+            json.member("from", item.storedFrom)
+            json.member("to", item.storedTo)
             json.array("shape", item.shape)
             json.member("bytes", item.byteCount)
             guard let losses = item.losses else { return json.null("cast") }

@@ -68,6 +68,36 @@ extension GlmImageModel {
     #expect(rows.distance(to: values.reshaped(rows.shape)) < 1e-5)
   }
 
+  @Test func sizesAreThoseOfTheProcessor() throws {
+    let model = GlmImageModel(name: "tiny")
+    let cases = try model.manifest().required("sizes").asArray().map { try $0.asArray().map { try $0.asInt() } }
+    #expect(cases.count > 40)
+    for item in cases {
+      let text = """
+        {"patch_size": \(item[4]), "temporal_patch_size": 1, "merge_size": 1,
+         "size": {"shortest_edge": \(item[2]), "longest_edge": \(item[3])}}
+        """
+      let size = try GlmImageProcessor(json: JSON.parse(text)).size(height: item[0], width: item[1])
+      #expect([size.height, size.width] == [item[5], item[6]], "\(item)")
+    }
+  }
+
+  @Test func picturesAreResizedAsPillowDoes() throws {
+    let reference = try GlmImageModel(name: "tiny").reference("resized")
+    func image(_ name: String) throws -> RGBImage {
+      let tensor = try reference.tensor(TensorName(name))
+      return try RGBImage(width: tensor.shape[1], height: tensor.shape[0], pixels: tensor.integers.map { UInt8($0) })
+    }
+    #expect(reference.entries.count == 18)
+    for k in 0..<6 {
+      for (name, filter) in [("bicubic", ResamplingFilter.bicubic), ("lanczos", .lanczos)] {
+        let expected = try image("\(k).\(name)")
+        let actual = try image("\(k).old").resized(width: expected.width, height: expected.height, filter: filter)
+        #expect(actual == expected, "\(k), \(name)")
+      }
+    }
+  }
+
   @Test(arguments: GlmImageModel.all)
   func promptsAreLaidOutAsTheProcessorDoes(_ model: GlmImageModel) throws {
     let processor = try model.reference("processor")

@@ -167,6 +167,7 @@ int main(int count, char **arguments) {
                 {"rows", test_rows},
                 {"elementwise", test_elementwise},
                 {"copy", test_copy},
+                {"blocks", test_blocks},
                 {"conv2d", test_conv2d},
                 {"group_norm", test_group_norm}};
   for (int i = 1; i < 4; i++) {

@@ -77,6 +77,8 @@ struct KernelCase {
         KernelCase(LayerNorm(axis: shape.count - 1, epsilon: 1e-5), .float(shape), vector, vector),
         KernelCase(Softmax(axis: -1), .float(shape, scale: 8)), KernelCase(Softmax(axis: 0), .float(shape)),
         KernelCase(ReduceMean(axes: [-1]), .float(shape)), KernelCase(ReduceMean(axes: [0]), .float(shape)),
+        KernelCase(ArgMax(axis: -1), .float(shape)), KernelCase(ArgMax(axis: 0, keepDims: false), .float(shape)),
+        KernelCase(ArgMax(axis: shape.count - 1, keepDims: false), .float(shape)),
         KernelCase(ReduceMean(axes: [shape.count - 1], keepDims: false), .float(shape)),
       ]
     }

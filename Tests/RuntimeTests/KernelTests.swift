@@ -113,6 +113,20 @@ struct KernelTrial {
     #expect(count > KernelCase.all.count * (strided ? 3 : 1) * 9 / 10, "\(count) trials")
   }
 
+  /// The first of equal ones, and the first NaN before all.
+  @Test func theGreatestOfRows() throws {
+    let (nan, most) = (Float.nan, Float.infinity)
+    let rows: [[Float]] = [[1, 3, 3], [nan, 9, nan], [2, nan, most], [-most, -most, -most], [-0.0, 0, -1]]
+    let input = Tensor(rows.flatMap { $0 }, shape: [5, 3])
+    var graph = Graph(name: "greatest")
+    let x = graph.addInput("x", input.type)
+    graph.addOutput("y", try graph.add(ArgMax(axis: -1, keepDims: false), [x])[0])
+    let model = Model(graph, weights: TensorStore(), options: RunOptions(threads: 1))
+    #expect(try Session(model).run(["x": input])["y"]?.integers == [1, 0, 1, 0, 0])
+    #expect(
+      try Interpreter(graph, weight: TensorStore().tensor).run(["x": input]).outputs["y"]?.integers == [1, 0, 1, 0, 0])
+  }
+
   /// What follows a product and is taken into it: sums, whose other term comes before or after, narrow or broadcast.
   @Test(arguments: [
     "%4 = add(%3, %0)", "%4 = add(%0, %3)", "%4 = add(%3, %3)", "%4 = add(%3, %1)", "%4 = mul(%3, %0)",

@@ -15,10 +15,11 @@ import Testing
     "Passes": ["IR", "Tensors"],
     "Architectures": ["IR", "Tensors"],
     "Digests": ["CCrypto", "Tensors"],
-    "Quantization": ["CKernels", "Tensors"],
+    "Quantization": ["CKernels", "IR", "Tensors"],
     "Bundle": ["CSystem", "CZstd", "Digests", "IR", "Safetensors", "Tensors"],
     "Runtime": ["CKernels", "IR", "Tensors", "Tokenizers"],
     "Validation": ["IR", "Runtime", "Tensors", "Tokenizers"],
+    "YAML": ["CYaml", "Tensors"],
   ]
 
   /// Layers that only compute do not talk to the system.

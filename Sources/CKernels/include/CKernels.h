@@ -311,6 +311,31 @@ int bk_copy(bk_pool *pool, int element_size, int rank, const size_t *shape, void
 void bk_gather_rows(bk_pool *pool, float *out, size_t out_stride, bk_dtype table_type, const void *table,
                     size_t table_stride, const int64_t *index, size_t count, size_t n);
 
+// --------------------------------------------------------------------------------------------------------- blocks
+
+/// Encodings in blocks of 32 or 256 numbers with scales, as ggml has them.
+typedef enum {
+  BK_Q4_0,
+  BK_Q4_1,
+  BK_Q5_0,
+  BK_Q5_1,
+  BK_Q8_0,
+  BK_Q2_K,
+  BK_Q3_K,
+  BK_Q4_K,
+  BK_Q5_K,
+  BK_Q6_K,
+  BK_Q8_K
+} bk_blocks;
+
+/// Numbers and bytes of a block.
+size_t bk_block_elements(bk_blocks type);
+size_t bk_block_size(bk_blocks type);
+
+/// Encodes `count` blocks of float32 numbers, to the same bytes on every instruction set. Returns the number of blocks
+/// that hold what they should: not those with a number that is not finite, or too large for the scales' float16.
+size_t bk_encode_blocks(bk_blocks type, void *dst, const float *src, size_t count);
+
 // --------------------------------------------------------------------------------------------------- quantization
 
 /// A weight [rows][columns] of `type`, its rows one after the other, in groups of `group` columns from the left; a

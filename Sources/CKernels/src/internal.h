@@ -54,6 +54,7 @@ typedef struct {
   /// what was accumulated before.
   float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
   void (*scale)(float *y, const float *x, float factor, size_t n);
+  size_t (*encode_blocks)(bk_blocks type, uint8_t *dst, const float *src, size_t count);
   // One group of a weight, see simd_quant.h.
   void (*quant_range)(bk_dtype type, const void *x, size_t n, float *low, float *high);
   void (*quant_int)(bk_dtype type, int8_t *codes, const void *x, size_t n, float scale, float offset, float low,

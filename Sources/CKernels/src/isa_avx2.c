@@ -23,6 +23,9 @@ extern const bk_table BK_TABLE;
 #include "simd_gemm.h"
 #include "simd_rows.h"
 #include "simd_quant.h"
+#include "simd_blocks.h"
+#include "simd_blocks_k.h"
+#include "simd_blocks_encode.h"
 #pragma clang attribute pop
 #include "table.h"
 #else

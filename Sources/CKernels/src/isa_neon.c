@@ -8,6 +8,9 @@
 #include "simd_gemm.h"
 #include "simd_rows.h"
 #include "simd_quant.h"
+#include "simd_blocks.h"
+#include "simd_blocks_k.h"
+#include "simd_blocks_encode.h"
 #include "table.h"
 #else
 typedef int bk_no_neon;

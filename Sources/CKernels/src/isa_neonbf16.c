@@ -10,6 +10,9 @@
 #include "simd_gemm.h"
 #include "simd_rows.h"
 #include "simd_quant.h"
+#include "simd_blocks.h"
+#include "simd_blocks_k.h"
+#include "simd_blocks_encode.h"
 #pragma clang attribute pop
 #include "table.h"
 #else

@@ -12,4 +12,7 @@ extern const bk_table BK_TABLE;
 #include "simd_gemm.h"
 #include "simd_rows.h"
 #include "simd_quant.h"
+#include "simd_blocks.h"
+#include "simd_blocks_k.h"
+#include "simd_blocks_encode.h"
 #include "table.h"

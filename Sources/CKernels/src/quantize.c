@@ -34,7 +34,8 @@ static float int_scale(const job *j, float low, float high, float *offset) {
     const float largest = -low > high ? -low : high, scale = to_type(j, largest / j->high);
     return scale > least ? scale : least;
   }
-  const float span = to_type(j, to_type(j, high / steps) - to_type(j, low / steps)), scale = span > least ? span : least;
+  const float span = to_type(j, to_type(j, high / steps) - to_type(j, low / steps));
+  const float scale = span > least ? span : least;
   *offset = to_type(j, rintf(to_type(j, -low / scale)) + j->low);
   return scale;
 }

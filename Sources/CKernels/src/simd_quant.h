@@ -77,8 +77,8 @@ FN void quant_int_as(bk_dtype type, int8_t *codes, const void *x, size_t n, floa
   });
 }
 BY_TYPE(quant_int,
-        (bk_dtype type, int8_t *codes, const void *x, size_t n, float scale, float offset, float low, float high), codes,
-        x, n, scale, offset, low, high)
+        (bk_dtype type, int8_t *codes, const void *x, size_t n, float scale, float offset, float low, float high),
+        codes, x, n, scale, offset, low, high)
 
 /// The codes of |x|, at most `limit`, in a small float format: `bits` fraction bits, the least normal exponent `least`;
 /// ties go to even or away from zero.

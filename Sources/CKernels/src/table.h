@@ -28,6 +28,7 @@ const bk_table BK_TABLE = {
     .mask = mask_row,
     .softmax_step = softmax_step,
     .scale = scale_row,
+    .encode_blocks = encode_blocks,
     .quant_range = quant_range,
     .quant_int = quant_int,
     .quant_e4m3 = quant_e4m3,

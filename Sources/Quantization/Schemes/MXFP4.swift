@@ -5,6 +5,7 @@ public struct MXFP4: LinearScheme {
   public init() {}
 
   public var name: String { "mxfp4" }
+  public var groupSize: Int { 32 }
   public var descriptionType: String { "W4A4_MXFP4" }
 
   public func problem(_ weight: LinearWeight) -> String? {

@@ -5,7 +5,11 @@ public struct MXFP8: LinearScheme {
   public init() {}
 
   public var name: String { "mxfp8" }
+  public var groupSize: Int { 32 }
   public var descriptionType: String { "W8A8_MXFP8" }
+
+  /// A row's last block may be shorter.
+  public func problem(_: LinearWeight) -> String? { nil }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
     [

@@ -5,6 +5,7 @@ public struct W4A8MX: LinearScheme {
   public init() {}
 
   public var name: String { "w4a8-mx" }
+  public var groupSize: Int { 32 }
   public var descriptionType: String { "W4A8_MXFP" }
 
   public func problem(_ weight: LinearWeight) -> String? { MXFP4().problem(weight) }

@@ -1,9 +1,14 @@
-/// Blocks of 32 numbers with a scale each, and blocks whose codes stand for the values of a short table.
+/// Blocks with one scale, and blocks whose codes stand for the values of a short table.
 extension BlockBytes {
   /// One bit a number: plus or minus the scale.
   func decodeQ10(to y: UnsafeMutablePointer<Float>) {
     let d = half(at: 0)
     for i in 0..<128 { y[i] = self[2 + i / 8] >> UInt8(i & 7) & 1 == 0 ? -d : d }
+  }
+
+  func decodeQ20(to y: UnsafeMutablePointer<Float>) {
+    let d = half(at: 0)
+    for i in 0..<64 { y[i] = d * Float(Int(self[2 + i / 4] >> UInt8(i & 3 * 2) & 3) - 1) }
   }
 
   func decodeQ40(to y: UnsafeMutablePointer<Float>) {
@@ -72,7 +77,7 @@ extension BlockBytes {
       let (place, digit) =
         i < 160 ? (i % 32, i / 32) : i < 240 ? (32 + i % 16, (i - 160) / 16) : (48 + i % 4, (i - 240) / 4)
       let power: UInt8 = [1, 3, 9, 27, 81][digit]
-      y[i] = d * Float(Int(UInt16(self[place] &* power) * 3 >> 8) - 1)
+      y[i] = d * Float(Int(UInt16(self[place] &* power) * 3 / 256) - 1)
     }
   }
 

@@ -27,12 +27,11 @@ extension BlockType {
     }
   }
 
-  /// Decodes all blocks of a tensor, a piece of at most 1 MB at a time.
-  func forEachPiece(of blocks: Bytes, _ body: (Bytes) throws -> Void) throws {
-    let count = blocks.count / byteCount * elementCount
-    for start in stride(from: 0, to: count, by: BlockType.pieceElementCount) {
+  /// Decodes a range of the numbers of `blocks`, a piece of at most 1 MB at a time.
+  func forEachPiece(_ elements: Range<Int>, of blocks: Bytes, _ body: (Bytes) throws -> Void) throws {
+    for start in stride(from: elements.lowerBound, to: elements.upperBound, by: BlockType.pieceElementCount) {
       try Interrupt.check()
-      let range = start..<min(count, start + BlockType.pieceElementCount)
+      let range = start..<min(elements.upperBound, start + BlockType.pieceElementCount)
       try body(Bytes(byteCount: range.count * 4) { decode(range, of: blocks, to: $0) })
       let (first, last) = (range.lowerBound / elementCount, range.upperBound / elementCount)
       blocks[(first * byteCount)..<(last * byteCount)].releasePages()
@@ -44,6 +43,7 @@ extension BlockType {
     let block = BlockBytes(base: block)
     switch self {
     case .q10: block.decodeQ10(to: y)
+    case .q20: block.decodeQ20(to: y)
     case .q40: block.decodeQ40(to: y)
     case .q41: block.decodeQ41(to: y)
     case .q50: block.decodeQ50(to: y)

@@ -3,6 +3,7 @@
 /// These are ggml's, and a tensor's rows hold whole blocks. The raw value is ggml's name in lower case.
 public enum BlockType: String, Sendable, CaseIterable {
   case q10 = "q1_0"
+  case q20 = "q2_0"
   case q40 = "q4_0"
   case q41 = "q4_1"
   case q50 = "q5_0"
@@ -36,6 +37,7 @@ public enum BlockType: String, Sendable, CaseIterable {
   private var size: (elements: Int, bytes: Int) {
     switch self {
     case .q10: (128, 18)
+    case .q20: (64, 18)
     case .q40: (32, 18)
     case .q41: (32, 20)
     case .q50: (32, 22)

@@ -1,5 +1,6 @@
 internal import CSystem
 internal import Glibc
+internal import Synchronization
 
 /// Writes a folder of files that appears whole or not at all.
 ///
@@ -62,6 +63,18 @@ public final class AtomicFolder {
     unfinished -= 1
   }
 
+  /// Writes a file of the folder by `body`, which writes every byte once, in any order and from any thread.
+  package func writeParts(_ name: String, byteCount: Int, _ body: (PartsFile) throws -> Void) throws {
+    try InputFolder.checkName(name)
+    try makeFolders(of: name)
+    unfinished += 1
+    let file = try OutputFile(name: name, in: descriptor, path: target.path + "/" + name, byteCount: byteCount)
+    let parts = PartsFile(file)
+    try body(parts)
+    try file.finish(parts.written)
+    unfinished -= 1
+  }
+
   /// Makes the folder durable and puts it in place. After an error nothing of it is left.
   public func commit() throws {
     precondition(unfinished == 0, "a file of the folder was not written")
@@ -113,5 +126,22 @@ public final class AtomicFolder {
     guard folder >= 0 else { throw outputError(errno, "cannot be opened", path) }
     defer { close(folder) }
     guard fsync(folder) == 0 || errno == EINVAL else { throw outputError(errno, "cannot be synced to disk", path) }
+  }
+}
+
+/// A file that is written by place.
+package final class PartsFile: @unchecked Sendable {
+  // Only ever written by place, which any thread may do.
+  private let file: OutputFile
+  private let count = Mutex(0)
+
+  init(_ file: OutputFile) { self.file = file }
+
+  /// Bytes written so far.
+  var written: Int { count.withLock { $0 } }
+
+  package func write(_ bytes: Bytes, at offset: Int) throws {
+    try file.write(bytes, at: offset)
+    count.withLock { $0 += bytes.count }
   }
 }

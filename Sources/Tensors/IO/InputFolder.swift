@@ -116,7 +116,7 @@ public final class InputFolder: @unchecked Sendable {
 }
 
 /// The folder and the last component of a path; the folder of a bare name is `.`.
-func splitPath(_ path: String) -> (folder: String, name: String) {
+package func splitPath(_ path: String) -> (folder: String, name: String) {
   let utf8 = path.utf8
   guard let slash = utf8.lastIndex(of: UInt8(ascii: "/")) else { return (".", path) }
   let name = String(path[utf8.index(after: slash)...])

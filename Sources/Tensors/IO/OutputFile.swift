@@ -46,7 +46,8 @@ final class OutputFile: ByteSink {
   func write(_ bytes: Bytes) throws {
     if bytes.count > OutputFile.bufferSize, let (file, offset) = bytes.mapping {
       try flush()
-      try copy(file, offset..<(offset + bytes.count))
+      try copy(file, offset..<(offset + bytes.count), at: flushed)
+      flushed += bytes.count
       position += bytes.count
       return
     }
@@ -78,6 +79,20 @@ final class OutputFile: ByteSink {
     descriptor = -1
   }
 
+  /// Writes at a place of its own; may be called by several threads, together with nothing else but ``finish(_:)``.
+  func write(_ bytes: Bytes, at start: Int) throws {
+    if bytes.count > OutputFile.bufferSize, let (file, offset) = bytes.mapping {
+      return try copy(file, offset..<(offset + bytes.count), at: start)
+    }
+    try bytes.withUnsafeBytes { try put($0, at: start) }
+  }
+
+  /// Finishes a file that was written by place, of `count` bytes in all.
+  func finish(_ count: Int) throws {
+    (position, flushed) = (count, count)
+    try finish()
+  }
+
   private func flush() throws {
     guard !buffer.isEmpty else { return }
     try buffer.withUnsafeBytes { try put($0) }
@@ -86,46 +101,49 @@ final class OutputFile: ByteSink {
 
   /// Writes at the end of what is flushed.
   private func put(_ bytes: UnsafeRawBufferPointer) throws {
+    try put(bytes, at: flushed)
+    flushed += bytes.count
+  }
+
+  private func put(_ bytes: UnsafeRawBufferPointer, at start: Int) throws {
     var done = 0
     while done < bytes.count {
       try Interrupt.check()
       let piece = UnsafeRawBufferPointer(rebasing: bytes[done..<min(bytes.count, done + OutputFile.pieceSize)])
-      let count = pwrite(descriptor, piece.baseAddress, piece.count, off_t(flushed))
+      let count = pwrite(descriptor, piece.baseAddress, piece.count, off_t(start + done))
       if count >= 0 {
         done += count
-        flushed += count
       } else if errno != EINTR {
-        throw outputError(errno, "cannot be written at byte \(flushed)", path)
+        throw outputError(errno, "cannot be written at byte \(start + done)", path)
       }
     }
   }
 
   /// Lets the system copy a window of an input; where it cannot, the rest goes through memory.
-  private func copy(_ input: MappedFile, _ range: Range<Int>) throws {
+  private func copy(_ input: MappedFile, _ range: Range<Int>, at start: Int) throws {
     let source = try input.reopened()
     var offset = range.lowerBound
+    var place: Int { start + offset - range.lowerBound }
     while offset < range.upperBound {
       try Interrupt.check()
       let wanted = min(range.upperBound - offset, 64 << 20)
-      let count = sys_copy_range(source.descriptor, Int64(offset), descriptor, Int64(flushed), Int64(wanted))
+      let count = sys_copy_range(source.descriptor, Int64(offset), descriptor, Int64(place), Int64(wanted))
       if count > 0 {
         offset += count
-        flushed += count
       } else if count == 0 {
         throw BessemerError(.inputChanged, "shrank while it was read, at byte \(offset)", file: input.path)
       } else if [EXDEV, EINVAL, ENOSYS, EOPNOTSUPP, ETXTBSY, EPERM].contains(errno) {
-        try pump(source, offset..<range.upperBound)
-        return
+        return try pump(source, offset..<range.upperBound, at: place)
       } else if errno != EINTR {
-        throw outputError(errno, "cannot be written at byte \(flushed)", path)
+        throw outputError(errno, "cannot be written at byte \(place)", path)
       }
     }
   }
 
-  private func pump(_ source: InputFile, _ range: Range<Int>) throws {
-    for start in stride(from: range.lowerBound, to: range.upperBound, by: OutputFile.pieceSize) {
-      let piece = try source.read(at: start, count: min(OutputFile.pieceSize, range.upperBound - start))
-      try piece.withUnsafeBytes { try put($0) }
+  private func pump(_ source: InputFile, _ range: Range<Int>, at start: Int) throws {
+    for offset in stride(from: range.lowerBound, to: range.upperBound, by: OutputFile.pieceSize) {
+      let piece = try source.read(at: offset, count: min(OutputFile.pieceSize, range.upperBound - offset))
+      try piece.withUnsafeBytes { try put($0, at: start + offset - range.lowerBound) }
     }
   }
 }

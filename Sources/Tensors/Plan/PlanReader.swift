@@ -3,8 +3,8 @@ internal import Glibc
 /// Reads elements through a ``TensorPlan``: any range of them, in row-major order, with memory that depends on the
 /// range alone.
 ///
-/// Of a mapped file only the bytes that are needed are read, by descriptor; pieces that lie apart are gathered first and
-/// then turned in memory. Whoever transposes asks for many elements at once, so that the pieces are long.
+/// Of a mapped file only the bytes that are needed are read, by descriptor; pieces that lie apart are gathered first
+/// and then turned in memory. Whoever transposes asks for many elements at once, so that the pieces are long.
 package struct PlanReader<Source: Sendable> {
   /// The bytes of a tensor.
   private let open: (Source) throws -> TensorBytes

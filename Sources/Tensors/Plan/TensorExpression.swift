@@ -77,9 +77,15 @@ public struct TensorExpression: Sendable {
     return TensorExpression(plan: cut, steps: steps + [words])
   }
 
+  /// Parts that a tensor is split into.
+  public static let maximumPartCount = 1 << 16
+
   /// Parts of these sizes along an axis, which they fill.
   public func split(axis: Int, sizes: [Int]) throws -> [TensorExpression] {
     let axis = try self.axis(axis)
+    guard sizes.count <= TensorExpression.maximumPartCount else {
+      throw BessemerError(.limit, "\(sizes.count) parts, at most \(TensorExpression.maximumPartCount) are made")
+    }
     guard sizes.allSatisfy({ $0 >= 0 }), sizes.reduce(0, { $0 &+ $1 }) == shape[axis] else {
       throw misfit("cannot be split into \(sizes) along axis \(axis)")
     }
@@ -93,7 +99,9 @@ public struct TensorExpression: Sendable {
   /// `count` parts of the same size along an axis.
   public func split(axis: Int, into count: Int) throws -> [TensorExpression] {
     let length = shape[try self.axis(axis)]
-    guard count > 0, length % count == 0 else { throw misfit("cannot be split into \(count) along axis \(axis)") }
+    guard count > 0, count <= TensorExpression.maximumPartCount, length % count == 0 else {
+      throw misfit("cannot be split into \(count) along axis \(axis)")
+    }
     return try split(axis: axis, sizes: Array(repeating: length / count, count: count))
   }
 
@@ -130,6 +138,35 @@ public struct TensorExpression: Sendable {
     }
     throw first.misfit("cannot be stacked with \(odd.type)")
   }
+
+  /// The slices along an axis, which they lose.
+  public func unstacked(axis: Int) throws -> [TensorExpression] {
+    let axis = try self.axis(axis)
+    var rest = shape
+    rest.remove(at: axis)
+    return try split(axis: axis, into: shape[axis]).map { try $0.reshaped(rest) }
+  }
+
+  /// The rows of each of `heads` blocks in turns: one of the first half, one of the second half, and so on.
+  public func interleavedHalves(heads: Int) throws -> TensorExpression { try halves(heads, [2, -1]) }
+
+  /// The rows of each of `heads` blocks as two halves: every second one, then the others. The inverse of
+  /// ``interleavedHalves(heads:)``.
+  public func deinterleavedHalves(heads: Int) throws -> TensorExpression { try halves(heads, [-1, 2]) }
+
+  private func halves(_ heads: Int, _ rows: [Int]) throws -> TensorExpression {
+    guard let count = shape.first, heads > 0, count % heads == 0, count / heads % 2 == 0 else {
+      throw misfit("has no \(heads) blocks of an even number of rows")
+    }
+    let half = count / heads / 2
+    let blocks = [heads] + rows.map { $0 < 0 ? half : $0 } + [elementsOfRow]
+    let turned = try reshaped(blocks).transposed([0, 2, 1, 3]).reshaped(shape)
+    let words = rows[0] == 2 ? "interleave" : "deinterleave"
+    return TensorExpression(plan: turned.plan, steps: steps + ["\(words) \(heads) heads"])
+  }
+
+  /// Elements of a slice along the first axis.
+  private var elementsOfRow: Int { shape.dropFirst().reduce(1, *) }
 
   /// Each element converted, see ``Tensor/cast(to:)``.
   public func cast(to dtype: DType) throws -> TensorExpression {

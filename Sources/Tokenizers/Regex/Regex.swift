@@ -2,7 +2,7 @@ internal import Tensors
 
 /// A compiled pattern that backtracks like Oniguruma, with a bound on its work.
 ///
-/// Matching works on valid UTF-8, leftmost first, alternatives in order. Groups do not capture.
+/// Matching works on valid UTF-8, leftmost first, alternatives in order. Groups capture only where that is asked for.
 struct Regex: Sendable {
   /// The steps that one encoding may take in all its patterns together: a base and as much again per byte.
   struct Budget {
@@ -15,7 +15,7 @@ struct Regex: Sendable {
     @inline(__always)
     mutating func spend(_ count: Int = 1) throws(BessemerError) {
       steps -= count
-      if steps < 0 { throw BessemerError(.limit, "a pattern of the tokenizer takes too many steps on this text") }
+      if steps < 0 { throw BessemerError(.limit, "a pattern takes too many steps on this text") }
     }
   }
 
@@ -24,9 +24,14 @@ struct Regex: Sendable {
   /// The set that every match starts with, if that is known.
   private let firstSet: Int?
 
-  init(_ pattern: String) throws(BessemerError) {
+  /// The names of capturing groups, nil for one without; empty when none captures.
+  let groups: [String?]
+
+  init(_ pattern: String, captures: Bool = false) throws(BessemerError) {
     var compiler = RegexCompiler()
-    try compiler.compile(try RegexParser.parse(pattern))
+    let (node, groups) = try RegexParser.parse(pattern, captures: captures)
+    self.groups = groups
+    try compiler.compile(node)
     try compiler.finish()
     instructions = compiler.instructions
     sets = compiler.sets
@@ -42,12 +47,22 @@ struct Regex: Sendable {
   /// The next match that starts at `start` or later.
   func search(_ text: Span<UInt8>, from start: Int, budget: inout Budget) throws(BessemerError) -> Range<Int>? {
     let tables = UnicodeTables.shared
-    var choices: [Choice] = []
-    return try search(text, from: start, tables, &choices, &budget)
+    var state = State(groups.count)
+    return try search(text, from: start, tables, &state, &budget)
+  }
+
+  /// What each group captured in the first match; nil without a match.
+  func captures(_ text: Span<UInt8>, budget: inout Budget) throws(BessemerError) -> [Range<Int>?]? {
+    var state = State(groups.count)
+    guard try search(text, from: 0, UnicodeTables.shared, &state, &budget) != nil else { return nil }
+    return groups.indices.map { index in
+      let (start, end) = (state.slots[2 * index], state.slots[2 * index + 1])
+      return start >= 0 && end >= start ? start..<end : nil
+    }
   }
 
   private func search(
-    _ text: Span<UInt8>, from start: Int, _ tables: UnicodeTables, _ choices: inout [Choice], _ budget: inout Budget
+    _ text: Span<UInt8>, from start: Int, _ tables: UnicodeTables, _ state: inout State, _ budget: inout Budget
   ) throws(BessemerError) -> Range<Int>? {
     var position = start
     while position <= text.count {
@@ -59,7 +74,7 @@ struct Regex: Sendable {
         }
         if position == text.count { return nil }
       }
-      if let end = try run(text, 0, position, tables, &choices, &budget) { return position..<end }
+      if let end = try run(text, 0, position, tables, &state, &budget) { return position..<end }
       guard position < text.count else { return nil }
       position += UTF8Text.scalar(text, position).length
     }
@@ -71,11 +86,11 @@ struct Regex: Sendable {
     _ text: Span<UInt8>, budget: inout Budget, _ body: (Range<Int>) -> Void
   ) throws(BessemerError) {
     let tables = UnicodeTables.shared
-    var choices: [Choice] = []
+    var state = State(groups.count)
     var position = 0
     var lastEnd: Int?
     while position <= text.count {
-      guard let match = try search(text, from: position, tables, &choices, &budget) else { return }
+      guard let match = try search(text, from: position, tables, &state, &budget) else { return }
       if match.isEmpty && match.lowerBound == lastEnd {
         position += position < text.count ? UTF8Text.scalar(text, position).length : 1
         continue
@@ -98,21 +113,51 @@ struct Regex: Sendable {
     /// For a lazy repetition of a set: the set, and how often it may still match.
     var growing = -1
     var remaining = 0
+    /// How many changes of captures stay when the path from here is taken.
+    var changeCount = 0
+  }
+
+  /// Places to come back to, and what groups captured so far: two positions each, and what they were before.
+  private struct State {
+    private(set) var choices: [Choice] = []
+    private(set) var slots: [Int]
+    private var changes: [(slot: Int, value: Int)] = []
+
+    init(_ groupCount: Int) { slots = Array(repeating: -1, count: 2 * groupCount) }
+
+    mutating func push(_ choice: Choice) {
+      choices.append(choice)
+      if !slots.isEmpty { choices[choices.count - 1].changeCount = changes.count }
+    }
+
+    /// The last choice; captures are what they were when it was made.
+    mutating func pop() -> Choice? {
+      guard let choice = choices.popLast() else { return nil }
+      while changes.count > choice.changeCount { slots[changes[changes.count - 1].slot] = changes.removeLast().value }
+      return choice
+    }
+
+    mutating func cut(to count: Int) { choices.removeLast(choices.count - count) }
+
+    mutating func save(_ slot: Int, _ position: Int) {
+      changes.append((slot, slots[slot]))
+      slots[slot] = position
+    }
   }
 
   /// Runs from an instruction until `match`; returns where that ends. The pattern's nesting bounds the recursion.
   private func run(
-    _ text: Span<UInt8>, _ entry: Int, _ start: Int, _ tables: UnicodeTables, _ choices: inout [Choice],
+    _ text: Span<UInt8>, _ entry: Int, _ start: Int, _ tables: UnicodeTables, _ state: inout State,
     _ budget: inout Budget
   ) throws(BessemerError) -> Int? {
-    let base = choices.count
-    defer { choices.removeLast(choices.count - base) }
+    let base = state.choices.count
+    defer { state.cut(to: base) }
     var pc = entry
     var position = start
     while true {
       try budget.spend()
-      guard choices.count < Self.choiceLimit else {
-        throw BessemerError(.limit, "a pattern of the tokenizer has too many open choices on this text")
+      guard state.choices.count < Self.choiceLimit else {
+        throw BessemerError(.limit, "a pattern has too many open choices on this text")
       }
       var failed = false
       switch instructions[pc] {
@@ -143,38 +188,41 @@ struct Regex: Sendable {
         if lowest < 0 {
           failed = true
         } else if greed == .greedy && position > lowest {
-          choices.append(Choice(instruction: pc, position: position, lowest: lowest))
+          state.push(Choice(instruction: pc, position: position, lowest: lowest))
         } else if greed == .lazy && max > min {
-          choices.append(Choice(instruction: pc, position: position, growing: index, remaining: max - min))
+          state.push(Choice(instruction: pc, position: position, growing: index, remaining: max - min))
         }
       case .jump(let target): pc = target
+      case .save(let slot):
+        state.save(slot, position)
+        pc += 1
       case .fork(let preferred, let other):
-        choices.append(Choice(instruction: other, position: position))
+        state.push(Choice(instruction: other, position: position))
         pc = preferred
       case .assertion(let assertion):
         failed = !holds(assertion, text, position, tables)
         pc += 1
       case .atomic(let end):
-        if let stop = try run(text, pc + 1, position, tables, &choices, &budget) {
+        if let stop = try run(text, pc + 1, position, tables, &state, &budget) {
           position = stop
         } else {
           failed = true
         }
         pc = end
       case .lookAhead(let negative, let end):
-        let found = try run(text, pc + 1, position, tables, &choices, &budget) != nil
+        let found = try run(text, pc + 1, position, tables, &state, &budget) != nil
         failed = found == negative
         pc = end
       case .lookBehind(let negative, let length, let end):
         var found = false
         if let from = back(text, position, length) {
-          found = try run(text, pc + 1, from, tables, &choices, &budget) != nil
+          found = try run(text, pc + 1, from, tables, &state, &budget) != nil
         }
         failed = found == negative
         pc = end
       }
       if failed {
-        guard let next = retry(&choices, above: base, text, tables) else { return nil }
+        guard let next = retry(&state, above: base, text, tables) else { return nil }
         (pc, position) = next
       }
     }
@@ -182,19 +230,19 @@ struct Regex: Sendable {
 
   /// Takes the last choice that is still open.
   private func retry(
-    _ choices: inout [Choice], above base: Int, _ text: Span<UInt8>, _ tables: UnicodeTables
+    _ state: inout State, above base: Int, _ text: Span<UInt8>, _ tables: UnicodeTables
   ) -> (Int, Int)? {
-    while choices.count > base, var choice = choices.popLast() {
+    while state.choices.count > base, var choice = state.pop() {
       if choice.lowest >= 0 {
         choice.position = UTF8Text.start(text, before: choice.position)
-        if choice.position > choice.lowest { choices.append(choice) }
+        if choice.position > choice.lowest { state.push(choice) }
       } else if choice.growing >= 0 {
         guard choice.position < text.count else { continue }
         let (scalar, length) = UTF8Text.scalar(text, choice.position)
         guard sets[choice.growing].contains(scalar, tables) else { continue }
         choice.position += length
         choice.remaining -= 1
-        if choice.remaining > 0 { choices.append(choice) }
+        if choice.remaining > 0 { state.push(choice) }
       }
       return (choice.instruction, choice.position)
     }

@@ -6,6 +6,8 @@ enum RegexInstruction: Sendable {
   case set(Int)
   case repeatSet(Int, min: Int, max: Int, RegexGreed)
   case jump(Int)
+  /// Notes the position as the start or the end of a group.
+  case save(Int)
   case fork(preferred: Int, other: Int)
   case assertion(RegexAssertion)
   /// Runs what follows up to its `match`, then continues at the end.
@@ -38,6 +40,10 @@ struct RegexCompiler {
       for node in nodes { try compile(node) }
     case .alternatives(let nodes): try alternatives(nodes)
     case .repetition(let node, let min, let max, let greed): try repetition(node, min, max, greed)
+    case .capture(let node, let index):
+      try emit(.save(2 * index))
+      try compile(node)
+      try emit(.save(2 * index + 1))
     case .atomic(let node):
       try enclosed(node) { .atomic(end: $0) }
     case .look(let node, ahead: true, let negative):

@@ -7,6 +7,8 @@ indirect enum RegexNode: Sendable {
   case alternatives([RegexNode])
   case repetition(RegexNode, min: Int, max: Int?, RegexGreed)
   case atomic(RegexNode)
+  /// A group whose text is noted under this number, from zero.
+  case capture(RegexNode, Int)
   case look(RegexNode, ahead: Bool, negative: Bool)
 
   /// Whether this can match without consuming anything.
@@ -17,7 +19,7 @@ indirect enum RegexNode: Sendable {
     case .sequence(let nodes): nodes.allSatisfy(\.isNullable)
     case .alternatives(let nodes): nodes.contains(where: \.isNullable)
     case .repetition(let node, let min, _, _): min == 0 || node.isNullable
-    case .atomic(let node): node.isNullable
+    case .atomic(let node), .capture(let node, _): node.isNullable
     }
   }
 
@@ -39,7 +41,7 @@ indirect enum RegexNode: Sendable {
     case .repetition(let node, let min, let max, _):
       guard let length = node.fixedLength, max == min else { return nil }
       return min == 0 || length <= 1_000 / min ? length * min : nil
-    case .atomic(let node): return node.fixedLength
+    case .atomic(let node), .capture(let node, _): return node.fixedLength
     }
   }
 }

@@ -15,20 +15,24 @@ struct RegexParser {
   private var depth = 0
   private var ignoresCase = false
   private var dotMatchesNewline = false
+  /// Whether plain and named groups capture, and the names of those that do.
+  private let captures: Bool
+  private var groups: [String?] = []
 
-  /// Parses a whole pattern.
-  static func parse(_ pattern: String) throws(BessemerError) -> RegexNode {
-    var parser = RegexParser(pattern)
+  /// Parses a whole pattern; returns it with the names of its capturing groups.
+  static func parse(_ pattern: String, captures: Bool) throws(BessemerError) -> (RegexNode, [String?]) {
+    var parser = RegexParser(pattern, captures)
     guard parser.scalars.count <= Limit.scalars else {
       throw BessemerError(.limit, "a pattern of \(parser.scalars.count) characters, at most \(Limit.scalars) are read")
     }
     let node = try parser.alternatives()
     guard parser.position == parser.scalars.count else { throw parser.unsupported("an unmatched )") }
-    return node
+    return (node, parser.groups)
   }
 
-  private init(_ pattern: String) {
+  private init(_ pattern: String, _ captures: Bool) {
     self.pattern = pattern
+    self.captures = captures
     scalars = pattern.unicodeScalars.map(\.value)
   }
 
@@ -135,14 +139,37 @@ struct RegexParser {
         make = { .look($0, ahead: false, negative: false) }
       } else if take("<!") {
         make = { .look($0, ahead: false, negative: true) }
+      } else if captures, take("<") || take("P<") {
+        make = try capture(named: try groupName())
       } else {
         return try flags()
       }
+    } else if captures {
+      make = try capture(named: nil)
     }
     let node = make(try alternatives())
     guard take(")") else { throw unsupported("an unmatched (") }
     if case .look(let inner, ahead: false, _) = node { try checkLookBehind(inner) }
     return node
+  }
+
+  /// Numbers a group in the order of opening parentheses.
+  private mutating func capture(named name: String?) throws(BessemerError) -> (RegexNode) -> RegexNode {
+    if let name, groups.contains(name) { throw unsupported("two groups of the name \(quoted(name))") }
+    let index = groups.count
+    groups.append(name)
+    return { .capture($0, index) }
+  }
+
+  private mutating func groupName() throws(BessemerError) -> String {
+    var name = String.UnicodeScalarView()
+    while !take(">") {
+      guard let scalar = Unicode.Scalar(try next()), scalar.properties.isAlphabetic || scalar == "_" || !name.isEmpty
+      else { throw unsupported("a bad name of a group") }
+      name.append(scalar)
+    }
+    guard !name.isEmpty else { throw unsupported("a group without a name") }
+    return String(name)
   }
 
   private func checkLookBehind(_ node: RegexNode) throws(BessemerError) {

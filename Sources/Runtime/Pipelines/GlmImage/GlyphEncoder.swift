@@ -25,8 +25,8 @@ public final class GlyphEncoder {
     self.tokenizer = tokenizer
   }
 
-  /// The vectors of all texts of each prompt after one another, [prompts, length, width]; shorter ones have zeros before
-  /// them.
+  /// The vectors of all texts of each prompt after one another, [prompts, length, width]; shorter ones have zeros
+  /// before them.
   public func encode(_ prompts: [String]) throws -> Tensor {
     guard !prompts.isEmpty else { throw BessemerError(.modelInput, "there is no prompt") }
     let vectors = try prompts.map { try encode($0) }
@@ -55,8 +55,8 @@ public final class GlyphEncoder {
     return Tensor(kept, shape: [rows.reduce(0) { $0 + $1.count }, width])
   }
 
-  /// The tokens of each text. All have a padding token before them, which counts, when there is an even number of texts:
-  /// the models were trained so.
+  /// The tokens of each text. All have a padding token before them, which counts, when there is an even number of
+  /// texts: the models were trained so.
   static func ids(of prompt: String, _ tokenizer: ByteTokenizer) throws -> [[Int64]] {
     var texts = texts(in: prompt)
     guard texts.count <= maximumTextCount else {

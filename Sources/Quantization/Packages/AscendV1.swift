@@ -1,0 +1,66 @@
+public import Tensors
+
+/// The package that vLLM-Ascend and MindIE load: Hugging Face's files, the tensors under their own names, and
+/// `quant_model_description.json`, which says of each tensor how it is stored.
+///
+/// Source: msModelSlim 26.1, its saver `ascendv1`.
+public struct AscendV1: Sendable {
+  /// A tensor of the package.
+  public struct Item: Sendable {
+    public let name: TensorName
+    public let dtype: DType
+    public let shape: [Int]
+    /// What the description says of it.
+    public let type: String
+  }
+
+  public static let descriptionName = "quant_model_description.json"
+  /// What the names of files with tensors start with.
+  public static let stem = "quant_model_weights"
+  /// Tensors that keep their values.
+  public static let float = "FLOAT"
+
+  /// The types that name a model, each more telling than those before; others count as float.
+  private static let priority = [
+    "FLOAT", "W16A16S", "W8A16", "W8A8_DYNAMIC", "W8A8_MIX", "W8A8", "WFP8AFP8_DYNAMIC", "W8A8_MXFP8", "W4A8_MXFP",
+    "W4A4_DYNAMIC", "W4A4_MXFP4", "W4A4_MXFP4_DUALSCALE", "W4A4_MXFP4_SVD",
+  ]
+
+  /// In the order of the description.
+  public private(set) var items: [Item] = []
+  private var groupSize = 0
+
+  public init() {}
+
+  /// Adds a tensor that keeps its values.
+  public mutating func add(_ name: TensorName, _ dtype: DType, shape: [Int]) {
+    items.append(Item(name: name, dtype: dtype, shape: shape, type: AscendV1.float))
+  }
+
+  /// Adds the tensors of a quantized weight, and its bias, which becomes float32.
+  public mutating func add(_ weight: LinearWeight, _ scheme: any LinearScheme, hasBias: Bool) {
+    for tensor in scheme.tensors(weight) {
+      items.append(
+        Item(
+          name: TensorName("\(weight.module).\(tensor.suffix)"), dtype: tensor.dtype, shape: tensor.shape,
+          type: scheme.descriptionType))
+    }
+    if hasBias { add(TensorName(weight.module + ".bias"), .float32, shape: [weight.rows]) }
+    groupSize = max(groupSize, scheme.groupSize)
+  }
+
+  /// The text of `quant_model_description.json`.
+  public var description: [UInt8] {
+    var json = JSONWriter()
+    let types = Set(items.map(\.type))
+    json.object { json in
+      for item in items { json.member(item.name.string, item.type) }
+      json.member("version", "1.0.0")
+      json.member("model_quant_type", AscendV1.priority.last { types.contains($0) } ?? AscendV1.float)
+      json.object("metadata") { _ in }
+      json.member("group_size", groupSize)
+      json.object("optional") { _ in }
+    }
+    return json.utf8
+  }
+}

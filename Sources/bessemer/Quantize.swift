@@ -1,0 +1,93 @@
+import ArgumentParser
+import Converter
+import Tensors
+
+/// Quantizes the weights of a model.
+struct Quantize: Command {
+  static let configuration = configure(
+    "quantize", "Quantize a model's linear layers into a package for Ascend.",
+    discussion: """
+      Every projection of attention and feed-forward gets the scheme; routers, heads, embeddings and norms keep their \
+      values. The package is what vLLM-Ascend loads, and its bytes are those that msModelSlim would write.
+      """)
+
+  @Argument(help: "The model's folder.")
+  var model: String
+
+  @Argument(help: "Where the package goes.")
+  var output: String
+
+  @Argument(help: "The scheme, such as w8a8-dynamic, w4a8-dynamic or mxfp4.")
+  var scheme: String
+
+  @Option(
+    name: .customLong("scheme"),
+    help: ArgumentHelp("Another scheme for layers whose names match; may be repeated.", valueName: "pattern=scheme"))
+  var overrides: [String] = []
+
+  @Option(help: ArgumentHelp("Layers that keep their values; may be repeated.", valueName: "pattern"))
+  var keep: [String] = []
+
+  @OptionGroup var dry: DryRunOption
+  @OptionGroup var common: CommonOptions
+
+  func execute(_ console: Console) throws {
+    var options = QuantizationOptions(scheme: scheme)
+    options.overrides = try overrides.map { text in
+      guard let mark = text.lastIndex(of: "=") else {
+        throw BessemerError(.usage, "--scheme \(quoted(text)): expected PATTERN=SCHEME")
+      }
+      return (try NamePattern(String(text[..<mark])), String(text[text.index(after: mark)...]))
+    }
+    options.keep = try keep.map { try NamePattern($0) }
+    options.threads = common.resources.threads
+    options.overwrite = common.overwrite
+    let quantizer = try Quantizer(model, to: output, options: options)
+    if !dry.dryRun {
+      let progress = console.progress("quantize", unit: .bytes)
+      defer { progress.finish() }
+      try quantizer.write { progress.update($0, of: $1) }
+    }
+    if console.isJSON { try writeJSON(quantizer, console) } else { try writeText(quantizer, console) }
+  }
+
+  private func writeText(_ quantizer: Quantizer, _ console: Console) throws {
+    var table = Table([("", .left), ("", .left), ("", .left), ("", .right), ("", .left)])
+    for item in quantizer.items where item.scheme != nil || console.isVerbose {
+      table.add(name: item.name.string)
+      table.add(item.from.dtype.rawValue)
+      table.add(shape: item.from.shape ?? [])
+      table.add(ByteSize(item.byteCount).text)
+      table.add(item.scheme ?? "unchanged")
+    }
+    try table.write(to: console.out)
+    let quantized = quantizer.items.filter { $0.scheme != nil }.count
+    try console.out.line(
+      "\(dry.dryRun ? "would write" : "wrote") \(escaped(output, limit: 240)): \(counted(quantized, "layer")) quantized, "
+        + "\(counted(quantizer.items.count - quantized, "tensor")) kept")
+    try console.out.line(
+      "\(ByteSize(quantizer.sourceByteCount).text) in, \(ByteSize(quantizer.byteCount).text) out; "
+        + "memory peak \(ByteSize(Machine.peakByteCount).text)")
+  }
+
+  private func writeJSON(_ quantizer: Quantizer, _ console: Console) throws {
+    try console.json("quantize") { json in
+      json.member("input", model)
+      json.member("output", output)
+      json.member("dry_run", dry.dryRun)
+      json.array("tensors") { json in
+        for item in quantizer.items {
+          json.object { json in
+            json.member("name", item.name.string)
+            json.member("from", item.from.description)
+            if let scheme = item.scheme { json.member("scheme", scheme) } else { json.null("scheme") }
+            json.member("bytes", item.byteCount)
+          }
+        }
+      }
+      json.member("bytes_in", quantizer.sourceByteCount)
+      json.member("bytes_out", quantizer.byteCount)
+      json.member("memory_peak_bytes", Machine.peakByteCount)
+    }
+  }
+}
