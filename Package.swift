@@ -9,6 +9,19 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// libhdf5 and what it needs, out of archives: as shared libraries they would bring thirty others, and take longer to
+/// start than most commands run.
+#if arch(arm64)
+  let hdf5Folder = "/usr/lib/aarch64-linux-gnu/hdf5/serial"
+#else
+  let hdf5Folder = "/usr/lib/x86_64-linux-gnu/hdf5/serial"
+#endif
+let hdf5: [LinkerSetting] = [
+  .unsafeFlags(["-L\(hdf5Folder)"]), .linkedLibrary(":libhdf5.a"), .linkedLibrary(":libsz.a"),
+  .linkedLibrary(":libaec.a"),
+  .linkedLibrary("z"), .linkedLibrary("m"), .linkedLibrary("dl"),
+]
+
 /// Layers, lowest first; a target may import only what stands above it in this list.
 let package = Package(
   name: "bessemer",
@@ -26,30 +39,35 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CHDF5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CYaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CKernels"),
+    .target(name: "CPNG", linkerSettings: [.linkedLibrary("png")]),
     .target(name: "CSystem"),
     .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
     .target(name: "Digests", dependencies: ["CCrypto", "Tensors"], swiftSettings: settings),
     .target(name: "Safetensors", dependencies: ["Tensors"], swiftSettings: settings),
     .target(
-      name: "Checkpoints", dependencies: ["CCrypto", "CZlib", "Safetensors", "Tensors"], swiftSettings: settings),
+      name: "Checkpoints", dependencies: ["CCrypto", "CHDF5", "CZlib", "Safetensors", "Tensors"],
+      swiftSettings: settings, linkerSettings: hdf5),
     .target(name: "YAML", dependencies: ["CYaml", "Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
+    .target(name: "Images", dependencies: ["CPNG", "Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Quantization", dependencies: ["CKernels", "IR", "Tensors"], swiftSettings: settings),
     .target(
       name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
-    .target(name: "Runtime", dependencies: ["CKernels", "IR", "Tensors", "Tokenizers"], swiftSettings: settings),
+    .target(
+      name: "Runtime", dependencies: ["CKernels", "IR", "Images", "Tensors", "Tokenizers"], swiftSettings: settings),
     .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors", "Tokenizers"], swiftSettings: settings),
     .target(
       name: "Converter",
       dependencies: [
-        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Passes",
+        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Images", "Passes",
         "Quantization", "Runtime", "Safetensors", "Tensors", "Tokenizers", "Validation", "YAML",
       ], swiftSettings: settings),
     .executableTarget(
@@ -72,20 +90,22 @@ let package = Package(
     .testTarget(
       name: "BundleTests", dependencies: ["Bundle", "Digests", "IR", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "PassesTests", dependencies: ["Architectures", "IR", "Passes", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "ArchitecturesTests",
       dependencies: [
-        "Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
+        "Architectures", "IR", "Images", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
       ],
       swiftSettings: settings),
     .testTarget(
       name: "QuantizationTests", dependencies: ["Quantization", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
-      name: "RuntimeTests", dependencies: ["Architectures", "IR", "Passes", "Runtime", "Tensors", "TestSupport"],
+      name: "RuntimeTests",
+      dependencies: ["Architectures", "IR", "Images", "Passes", "Runtime", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),

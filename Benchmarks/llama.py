@@ -43,16 +43,16 @@ def limits():
 def ours():
     # Each character is a token, and the beginning token is one more.
     prompt = ("The quick brown fox. " * (a.prompt // 21 + 1))[:a.prompt - 1]
-    command = [a.bessemer, "generate", a.model, "-p", prompt, "-n", str(a.write + 1), "--ignore-eos", "--json", "--repeat",
-               str(a.runs), "-j", str(a.threads), "--compute", a.compute]
+    command = [a.bessemer, "generate", a.model, "-p", prompt, "-n", str(a.write + 1), "--ignore-eos", "--json",
+               "--repeat", str(a.runs), "-j", str(a.threads), "--compute", a.compute]
     out = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert out["prompt_tokens"] == a.prompt and out["new_tokens"] == a.write + 1
     return out["prefill_tokens_per_second"], out["decode_tokens_per_second"]
 
 
 def theirs():
-    command = [a.llama_bench, "-m", a.gguf, "-p", str(a.prompt), "-n", str(a.write), "-t", str(a.threads), "-r", str(a.runs),
-               "-o", "json", "-fa", "1"]
+    command = [a.llama_bench, "-m", a.gguf, "-p", str(a.prompt), "-n", str(a.write), "-t", str(a.threads),
+               "-r", str(a.runs), "-o", "json", "-fa", "1"]
     rows = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     rate = lambda row: max(row["samples_ts"])
     return next(rate(r) for r in rows if r["n_gen"] == 0), next(rate(r) for r in rows if r["n_prompt"] == 0)
@@ -79,10 +79,12 @@ for _ in range(a.rounds):
 read, elements, last = weights()
 peak = best["peak"] * (2 if isa.endswith("bf16") and a.compute == "bfloat16" else 1)
 operations = 2 * (elements - last) + 2 * last / a.prompt
-print(f"{isa}, {a.threads} threads, {a.compute}: peak {peak / 1e9:.0f} GFLOP/s, read bandwidth {best['bandwidth'] / 1e9:.1f} GB/s")
+print(f"{isa}, {a.threads} threads, {a.compute}: peak {peak / 1e9:.0f} GFLOP/s, "
+      f"read bandwidth {best['bandwidth'] / 1e9:.1f} GB/s")
 print(f"{'':24s}{'bessemer':>12s}{'llama.cpp':>12s}{'ratio':>8s}")
 for k, name in enumerate((f"read {a.prompt}, tokens/s", f"write {a.write}, tokens/s")):
     print(f"{name:24s}{best['ours'][k]:12.2f}{best['theirs'][k]:12.2f}{best['ours'][k] / best['theirs'][k]:8.3f}")
 if isa != "amx":
     print(f"reading: {100 * operations * best['ours'][0] / peak:.1f} % of the peak, attention not counted")
-print(f"writing: {read / 1e6:.0f} MB of weights a token, {100 * read * best['ours'][1] / best['bandwidth']:.1f} % of the read bandwidth")
+print(f"writing: {read / 1e6:.0f} MB of weights a token, "
+      f"{100 * read * best['ours'][1] / best['bandwidth']:.1f} % of the read bandwidth")

@@ -58,6 +58,9 @@ struct StridedArray: Sendable {
     self.strides = dims.map(\.stride)
   }
 
+  /// The strides of a shape in row-major order.
+  static func rowStrides(_ shape: [Int]) -> [Int] { fortranStrides(shape.reversed()).reversed() }
+
   /// The strides of a shape in column-major order.
   static func fortranStrides(_ shape: [Int]) -> [Int] {
     var stride = 1
@@ -95,7 +98,7 @@ struct StridedArray: Sendable {
     var (filled, touched) = (0, 0)
     func flush() throws {
       try Interrupt.check()
-      if isBigEndian { swap(UnsafeMutableRawBufferPointer(start: buffer.base, count: filled)) }
+      if isBigEndian { swapBytes(UnsafeMutableRawBufferPointer(start: buffer.base, count: filled), of: partByteCount) }
       try body(Bytes(UnsafeRawBufferPointer(start: buffer.base, count: filled)))
       filled = 0
     }
@@ -137,19 +140,6 @@ struct StridedArray: Sendable {
         from: base + byteOffset + start * partByteCount, from)
     }
   }
-
-  private func swap(_ buffer: UnsafeMutableRawBufferPointer) {
-    func each<I: FixedWidthInteger>(_ type: I.Type) {
-      let parts = buffer.bindMemory(to: type)
-      for index in parts.indices { parts[index] = parts[index].byteSwapped }
-    }
-    switch partByteCount {
-    case 2: each(UInt16.self)
-    case 4: each(UInt32.self)
-    case 8: each(UInt64.self)
-    default: break
-    }
-  }
 }
 
 extension StridedArray {
@@ -157,5 +147,19 @@ extension StridedArray {
   func entry(_ name: TensorName, _ dtype: DType, shape: [Int], file: String) -> TensorStore.Entry {
     if let window { return TensorStore.Entry(name, dtype, shape: shape, file: file) { window } }
     return TensorStore.Entry(name, dtype, shape: shape, file: file) { try forEachPiece($0) }
+  }
+}
+
+/// Turns the bytes of each part of `partByteCount` bytes around; the buffer is aligned for them.
+func swapBytes(_ buffer: UnsafeMutableRawBufferPointer, of partByteCount: Int) {
+  func each<I: FixedWidthInteger>(_ type: I.Type) {
+    let parts = buffer.bindMemory(to: type)
+    for index in parts.indices { parts[index] = parts[index].byteSwapped }
+  }
+  switch partByteCount {
+  case 2: each(UInt16.self)
+  case 4: each(UInt32.self)
+  case 8: each(UInt64.self)
+  default: break
   }
 }

@@ -23,9 +23,14 @@ extension Conversion {
       }
     }
 
-    /// What is written; `produce` writes the bytes of the expression.
-    func entry(produce: @escaping @Sendable (any ByteSink) throws -> Void = { _ in }) -> CheckpointEntry {
-      CheckpointEntry(name, expression, encoding: encoding, keepsBlocks: keepsBlocks, produce: produce)
+    /// What is written; `note` gets what casts do, `progress` the bytes of each piece.
+    func entry(
+      evaluator: TensorEvaluator? = nil,
+      note: @escaping @Sendable (CastLosses) -> Void = { _ in }, progress: @escaping @Sendable (Int) -> Void = { _ in }
+    ) -> CheckpointEntry {
+      CheckpointEntry(
+        name, expression, encoding: encoding, keepsBlocks: keepsBlocks, evaluator: evaluator, note: note,
+        progress: progress)
     }
   }
 

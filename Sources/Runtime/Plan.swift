@@ -19,9 +19,12 @@ final class Plan {
   /// - Parameters:
   ///   - types: every value's type, all sizes known.
   ///   - states: the buffers of the states and how far they are filled.
+  ///   - keepsStates: whether the run leaves the states as they are, and what it appends lies elsewhere.
   ///   - block: memory to use if it is large enough.
-  init(_ model: Model, types: [TensorType], states: [ValueID: StateBuffer], block: HeapMemory?) throws {
-    var planner = Planner(model, types: types)
+  init(
+    _ model: Model, types: [TensorType], states: [ValueID: StateBuffer], keepsStates: Bool, block: HeapMemory?
+  ) throws {
+    var planner = Planner(model, types: types, keepsStates: keepsStates)
     (inputs, outputs, replacements) = try planner.layOut(states)
     let memory = MemoryPlan(planner.slots)
     let sufficient = block.flatMap { $0.byteCount >= memory.byteCount ? $0 : nil }
@@ -127,7 +130,7 @@ extension Planner {
     }
     let outputs = try graph.outputs.map { ($0.name, try kept($0.value, &self)) }
     let replacements =
-      try graph.states
+      try (keepsStates ? [] : graph.states)
       .filter { $0.update != $0.value && !graph.isAppendedInPlace($0) }.map { ($0.name, try kept($0.update, &self)) }
     end()
     return (inputs, outputs, replacements)
@@ -135,7 +138,7 @@ extension Planner {
 
   /// The state that the node grows in place.
   private func appended(_ node: Node) -> GraphState? {
-    guard node.op is Concat else { return nil }
+    guard node.op is Concat, !keepsStates else { return nil }
     return graph.states.first { $0.update == node.results[0] && graph.isAppendedInPlace($0) }
   }
 }

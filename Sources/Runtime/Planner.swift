@@ -38,6 +38,7 @@ struct Planner {
 
   let graph: Graph
   let model: Model
+  let keepsStates: Bool
   private(set) var types: [TensorType]
   private(set) var steps: [Step] = []
   private(set) var slots: [MemoryPlan.Slot] = []
@@ -53,8 +54,11 @@ struct Planner {
   private(set) var changedSteps: [Int] = []
   private(set) var fits = true
 
-  /// - Parameter types: every value's type, all sizes known.
-  init(_ model: Model, types: [TensorType]) {
+  /// - Parameters:
+  ///   - types: every value's type, all sizes known.
+  ///   - keepsStates: whether the states stay as they are.
+  init(_ model: Model, types: [TensorType], keepsStates: Bool) {
+    self.keepsStates = keepsStates
     graph = model.graph
     self.model = model
     self.types = types

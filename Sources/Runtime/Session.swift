@@ -13,6 +13,8 @@ public final class Session {
   /// What values lie in while a plan runs.
   private var block: HeapMemory?
   private var capacity: Int
+  /// Whether runs leave the states as they are.
+  private let keepsStates: Bool
   /// How many entries along the growing axis the states have.
   public private(set) var past = 0
   /// The largest amount of memory that activations and states took at once, in bytes.
@@ -27,9 +29,24 @@ public final class Session {
   public init(_ model: Model, capacity: Int = 0) {
     self.model = model
     self.capacity = capacity
-    lengths = Set(
-      model.graph.states.compactMap { state in
-        guard case .symbol(let name) = model.graph.type(of: state.value).dims[state.axis] else { return nil }
+    keepsStates = false
+    lengths = Session.lengths(of: model.graph)
+  }
+
+  /// A session that looks at the states that `other` has now and leaves them as they are: every run goes on from there
+  /// anew. Nothing is copied, so `other` must not run meanwhile.
+  public init(reading other: Session) {
+    model = other.model
+    capacity = other.capacity
+    (buffers, past) = (other.buffers, other.past)
+    keepsStates = true
+    lengths = other.lengths
+  }
+
+  private static func lengths(of graph: Graph) -> Set<String> {
+    Set(
+      graph.states.compactMap { state in
+        guard case .symbol(let name) = graph.type(of: state.value).dims[state.axis] else { return nil }
         return name
       })
   }
@@ -57,6 +74,7 @@ public final class Session {
     let values = try graph.bindInputs(inputs, &symbols)
     let plan = try plan(for: symbols)
     let results = try plan.run(values, only: outputs, timing: timing)
+    if keepsStates { return results }
     for state in graph.states {
       if graph.isAppendedInPlace(state) {
         buffers[state.value]!.count = plan.length(of: state)
@@ -90,7 +108,7 @@ public final class Session {
     }
     let types = try graph.types(binding: symbols)
     for state in graph.states { try reserve(state, types[state.value.ordinal], types[state.update.ordinal]) }
-    let plan = try Plan(model, types: types, states: buffers, block: block)
+    let plan = try Plan(model, types: types, states: buffers, keepsStates: keepsStates, block: block)
     block = plan.block
     plans.append((key, plan))
     if plans.count > Session.maximumPlans { plans.removeFirst() }
@@ -100,7 +118,7 @@ public final class Session {
 
   /// Makes a state's buffer large enough for what a run leaves in it.
   private func reserve(_ state: GraphState, _ type: TensorType, _ update: TensorType) throws {
-    guard let shape = type.shape, let needed = update.shape?[state.axis] else {
+    guard let shape = type.shape, let needed = (keepsStates ? type : update).shape?[state.axis] else {
       preconditionFailure("a state's size is not known")
     }
     guard needed <= state.capacity else {

@@ -1,11 +1,12 @@
 internal import CKernels
+internal import Synchronization
 
 extension Tensor {
   /// The tensor with another element type. To a float, rounds once, ties to even; from a float to a whole number,
   /// truncates, saturates and makes zero of NaN; between whole numbers, wraps around. Booleans are 0 and 1, and `x !=
   /// 0`.
   ///
-  /// The three types float32, bfloat16 and float16 are converted in bulk, all others by value.
+  /// The types float64, float32, bfloat16 and float16 are converted in bulk, all others by value.
   /// Throws ``ErrorCode/unsupportedType`` for complex types.
   public func cast(to dtype: DType) throws -> Tensor {
     if dtype == self.dtype { return self }
@@ -13,7 +14,7 @@ extension Tensor {
       return try castByValue(to: dtype)
     }
     let converted = try Bytes(byteCount: size) { target in
-      bytes.withUnsafeBytes { BulkConversion.convert($0, self.dtype, to: target, dtype, count: elementCount) }
+      _ = bytes.withUnsafeBytes { BulkConversion.convert($0, self.dtype, to: target, dtype, count: elementCount) }
     }
     return try Tensor(dtype, shape: shape, bytes: converted)
   }
@@ -57,26 +58,33 @@ extension Tensor {
   }
 }
 
-/// Conversion between float32, bfloat16 and float16, many elements at a time.
+/// Conversion between float64, float32, bfloat16 and float16, many elements at a time.
 package enum BulkConversion {
   /// Whether ``convert(_:_:to:_:count:)`` takes these types.
   package static func exists(from source: DType, to target: DType) -> Bool {
-    kernelType(source) != nil && kernelType(target) != nil
+    (kernelType(source) != nil || source == .float64) && (kernelType(target) != nil || target == .float64)
   }
 
   /// Converts `count` elements: rounds to nearest, ties to even; keeps subnormals, and NaNs as NaNs. The buffers hold
-  /// at least that many elements and do not overlap.
+  /// at least that many elements and do not overlap. Returns what became of the values.
+  @discardableResult
   package static func convert(
     _ source: UnsafeRawBufferPointer, _ sourceType: DType, to target: UnsafeMutableRawBufferPointer,
     _ targetType: DType, count: Int
-  ) {
-    guard let from = kernelType(sourceType), let to = kernelType(targetType) else {
-      preconditionFailure("no bulk conversion from \(sourceType) to \(targetType)")
-    }
+  ) -> CastLosses.Count {
+    precondition(exists(from: sourceType, to: targetType), "no bulk conversion from \(sourceType) to \(targetType)")
     precondition(source.count >= count * sourceType.bits / 8 && target.count >= count * targetType.bits / 8)
-    guard count > 0, let input = source.baseAddress, let output = target.baseAddress else { return }
+    var counts = bk_cast_counts()
     // Both buffers hold `count` elements, as checked above.
-    bk_convert(nil, to, output, from, input, count)
+    if count > 0, let input = source.baseAddress, let output = target.baseAddress {
+      switch (kernelType(sourceType), kernelType(targetType)) {
+      case (let from?, let to?): bk_cast(to, output, from, input, count, &counts)
+      case (nil, let to?): bk_cast_f64(to, output, input, count, &counts)
+      case (let from?, nil): bk_widen_f64(output, from, input, count)
+      case (nil, nil): output.copyMemory(from: input, byteCount: count * 8)
+      }
+    }
+    return CastLosses.Count(counts, examined: count)
   }
 
   /// The kernels' name of a type they store.
@@ -86,6 +94,42 @@ package enum BulkConversion {
     case .bfloat16: BK_BF16
     case .float16: BK_F16
     default: nil
+    }
+  }
+}
+
+extension CastLosses.Count {
+  init(_ counts: bk_cast_counts, examined: Int) {
+    self.init(examined: examined, changed: Int(counts.changed), overflowed: Int(counts.overflowed))
+    underflowed = Int(counts.underflowed)
+    nanCount = Int(counts.nan)
+    largestUnits = UInt64(counts.largest)
+    unitSum = counts.units
+  }
+}
+
+/// Conversion of types of at most 8 bits by a table of their 256 patterns.
+enum TableConversion {
+  private static let tables = Mutex<[CastLosses.Types: Bytes]>([:])
+
+  /// The values of all patterns of `source` as `target`; nil for other types than these of 16 bits and more.
+  static func table(from source: DType, to target: DType) throws -> Bytes? {
+    guard source.bits <= 8, target.isFloat, target.bits >= 16 else { return nil }
+    let types = CastLosses.Types(from: source, to: target)
+    if let known = tables.withLock({ $0[types] }) { return known }
+    let patterns = (0..<256).map { UInt8($0 & ((1 << source.bits) - 1)) }
+    let values = try patterns.withUnsafeBytes { try Tensor(cells: $0, source).castByValue(to: target).bytes }
+    tables.withLock { $0[types] = values }
+    return values
+  }
+
+  /// Unsafe: `source` holds `count` cells, `target` has room for as many elements.
+  static func convert(
+    _ source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, _ dtype: DType, count: Int, table: Bytes
+  ) {
+    table.withUnsafeBytes { table in
+      let codes = source.assumingMemoryBound(to: UInt8.self)
+      _ = bk_lookup(Int32(dtype.bits / 8), target, codes, count, table.baseAddress)
     }
   }
 }

@@ -75,7 +75,9 @@ public struct CastLosses: Sendable, Equatable {
     switch (from, to) {
     case _ where from == to || from == .bool: true
     case (_, .float64): from.isFloat || from.isInteger && from.bits <= 32
-    case (_, .float32): from.isFloat && from.bits <= 16 || from.isInteger && from.bits <= 16
+    case (_, .float32): from.bits <= 16 && (from.isFloat || from.isInteger)
+    case (_, .bfloat16), (_, .float16):
+      from.bits <= 8 && (from.isFloat || from.isInteger) && (from, to) != (.float8e8m0, .float16)
     default:
       if let a = from.integerRange, let b = to.integerRange {
         b.least <= a.least && a.greatest <= b.greatest
@@ -94,14 +96,18 @@ public struct CastLosses: Sendable, Equatable {
   ) throws {
     let input = UnsafeRawBufferPointer(start: source, count: count * from.cellByteCount)
     let output = UnsafeMutableRawBufferPointer(start: target, count: count * to.cellByteCount)
+    let isExact = CastLosses.isExact(from: from, to: to)
     if BulkConversion.exists(from: from, to: to) {
-      BulkConversion.convert(input, from, to: output, to, count: count)
-    } else {
-      let values = try Tensor(cells: input, from)
-      let result = try values.cast(to: to)
-      result.copyCells(to: output)
+      let result = BulkConversion.convert(input, from, to: output, to, count: count)
+      if !isExact { counts[Types(from: from, to: to), default: Count()] += result }
+      return
     }
-    guard !CastLosses.isExact(from: from, to: to), count > 0 else { return }
+    if let table = try TableConversion.table(from: from, to: to) {
+      TableConversion.convert(source, to: target, to, count: count, table: table)
+    } else {
+      try Tensor(cells: input, from).cast(to: to).copyCells(to: output)
+    }
+    guard !isExact, count > 0 else { return }
     let (before, after) = (try Tensor(cells: input, from), try Tensor(cells: UnsafeRawBufferPointer(output), to))
     var result = Count(examined: count)
     if from.isInteger, to.isInteger || to == .bool {

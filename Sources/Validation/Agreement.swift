@@ -3,9 +3,9 @@ import Tensors
 
 /// How far a second model is from a first: measures over positions, with 95 % intervals.
 ///
-/// Positions of one text are not independent. So intervals come from a bootstrap over blocks of neighbouring positions:
-/// as many blocks as there are, drawn with replacement a thousand times, from the 2.5th to the 97.5th percentile of what
-/// the draws give (Künsch 1989, with blocks that do not overlap). Draws begin from a fixed seed, so the same models and
+/// Positions of one text are not independent. So intervals come from a bootstrap over blocks of neighbouring positions
+/// (Künsch 1989, with blocks that do not overlap): as many blocks as there are, drawn with replacement a thousand times,
+/// and of what the draws give the 2.5th to the 97.5th percentile. Draws begin from a fixed seed, so the same models and
 /// texts give the same intervals.
 public struct Agreement: Sendable {
   /// A number and its 95 % interval; nil where there are fewer than two blocks.

@@ -12,8 +12,8 @@ struct Eval: Command {
       A .jsonl file holds questions, one object a line with prompt, answer and optionally kind; answers are greedy. \
       Any other file is text, one sequence a line, each begun with the model's beginning token.
 
-      A second model reads the same tokens, by the tokenizer of the first. Intervals are of 95 %, by a bootstrap over blocks of up to \
-      \(Agreement.blockLength) neighbouring positions of a line; they are the same each time.
+      A second model reads the same tokens, by the tokenizer of the first. Intervals are of 95 %, by a bootstrap \
+      over blocks of up to \(Agreement.blockLength) neighbouring positions of a line; they are the same each time.
       """,
     aliases: ["perplexity"])
 

@@ -161,6 +161,7 @@ int main(int count, char **arguments) {
     void (*run)(void);
   } groups[] = {{"pool", test_pool},
                 {"convert", test_convert},
+                {"cast", test_cast},
                 {"linear", test_linear},
                 {"matmul", test_matmul},
                 {"attention", test_attention},

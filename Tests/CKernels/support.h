@@ -50,6 +50,7 @@ extern const char *const activation_names[];
 
 void test_pool(void);
 void test_convert(void);
+void test_cast(void);
 void test_linear(void);
 void test_matmul(void);
 void test_attention(void);

@@ -133,6 +133,124 @@ void test_convert(void) {
   }
 }
 
+// ---------------------------------------------------------------------------------------------------------- cast
+
+/// The counts of a value that was x and is y now.
+static void count_cast(bk_cast_counts *counts, bk_dtype to, double x, double y) {
+  if (isnan(x)) counts->nan++;
+  if (isnan(x) || x == y) return;
+  counts->changed++;
+  if (isinf(y)) {
+    counts->overflowed++;
+    return;
+  }
+  if (y == 0) counts->underflowed++;
+  int exponent;
+  frexp(x, &exponent);
+  const int least = to == BK_F16 ? -14 : -126, fraction = to == BK_F32 ? 23 : to == BK_F16 ? 10 : 7;
+  if (--exponent < least) exponent = least;
+  const uint64_t units = (uint64_t)floor(ldexp(fabs(x - y), fraction - exponent + 24));
+  counts->units += units;
+  if (units > counts->largest) counts->largest = (uint32_t)units;
+}
+
+static void check_cast(int from, bk_dtype to, const void *in, size_t n) {
+  const size_t size = bk_dtype_size(to);
+  guarded out = guarded_new(n * size), same = guarded_new(n * size);
+  bk_cast_counts counts = {0}, want = {0};
+  if (from < 0)
+    bk_cast_f64(to, out.data, in, n, &counts);
+  else
+    bk_cast(to, out.data, from, in, n, &counts);
+  bool ok = true;
+  for (size_t i = 0; i < n; i++) {
+    double x;
+    if (from < 0)
+      memcpy(&x, (const char *)in + i * 8, 8);
+    else
+      x = element(from, in, i);
+    const double y = element(to, out.data, i);
+    count_cast(&want, to, x, y);
+    if (from < 0 && to == BK_F32) ok = ok && (isnan(x) ? isnan(y) : y == (double)(float)x);
+    if (from < 0 && to != BK_F32) {
+      // No value of the type is nearer, and of two as near ones this one is even.
+      uint16_t h;
+      memcpy(&h, (char *)out.data + i * 2, 2);
+      const uint16_t next = (uint16_t)(h + 1), last = (uint16_t)(h - 1);
+      if (!isnan(x) && !isinf(y) && (h & 0x7fff) != 0) {
+        const double up = element(to, &next, 0), down = element(to, &last, 0), own = fabs(x - y);
+        const double limit = to == BK_F16 ? 65536 : ldexp(1, 128);
+        const double far_up = isinf(up) ? fabs(fabs(x) - limit) : fabs(x - up);
+        ok = ok && (own < far_up || (own == far_up && !(h & 1)));
+        ok = ok && (own < fabs(x - down) || (own == fabs(x - down) && !(h & 1)));
+      }
+    }
+  }
+  if (from >= 0) {
+    bk_convert(NULL, to, same.data, from, in, n);
+    check_same("cast", out.data, same.data, n * size);
+  }
+  check(ok, "cast from f64", "to type %d: not the nearest", to);
+  check(memcmp(&counts, &want, sizeof counts) == 0 || from == (int)to, "cast",
+        "types %d to %d, %zu elements: %llu changed (%llu), %llu overflowed (%llu), %llu to zero (%llu), %llu nan (%llu), "
+        "%llu units (%llu), largest %u (%u)",
+        from, to, n, (unsigned long long)counts.changed, (unsigned long long)want.changed,
+        (unsigned long long)counts.overflowed, (unsigned long long)want.overflowed,
+        (unsigned long long)counts.underflowed, (unsigned long long)want.underflowed, (unsigned long long)counts.nan,
+        (unsigned long long)want.nan, (unsigned long long)counts.units, (unsigned long long)want.units, counts.largest,
+        want.largest);
+  guarded_free("cast", out);
+  guarded_free("cast", same);
+}
+
+void test_cast(void) {
+  static const bk_dtype pairs[][2] = {{BK_F32, BK_BF16}, {BK_F32, BK_F16}, {BK_BF16, BK_F16}, {BK_F16, BK_BF16}};
+  const size_t n = quick ? 200000 : 2000000;
+  uint32_t *words = malloc(n * 8);
+  for (int near = 0; near < 2; near++) {
+    for (size_t i = 0; i < n; i++) {
+      words[i] = (uint32_t)random_bits();
+      if (near) words[i] = (words[i] & 0x807fffffu) | (uint32_t)(98 + random_below(48)) << 23;
+    }
+    for (int p = 0; p < 2; p++) check_cast(pairs[p][0], pairs[p][1], words, n);
+  }
+  for (size_t i = 0; i < 65536; i++) ((uint16_t *)words)[i] = (uint16_t)i;
+  for (int p = 2; p < 4; p++) check_cast(pairs[p][0], pairs[p][1], words, 65536);
+  for (int near = 0; near < 3; near++) {
+    for (size_t i = 0; i < n; i++) {
+      uint64_t u = random_bits();
+      if (near) u = (u & 0x800fffffffffffffu) | (uint64_t)(near == 1 ? 870 + random_below(290) : 994 + random_below(48)) << 52;
+      if (i % 5 == 0) u &= 0xffffff8000000000u | random_bits() >> 63;  // near halfway cases of short types
+      memcpy((char *)words + i * 8, &u, 8);
+    }
+    for (int to = BK_F32; to <= BK_F16; to++) check_cast(-1, to, words, n);
+  }
+  for (size_t i = 0; i < 100; i++)
+    for (int p = 0; p < 4; p++) check_cast(pairs[p][0], pairs[p][1], words, i);
+  for (int type = BK_F32; type <= BK_F16; type++) {
+    double wide[1000];
+    bk_widen_f64((char *)wide, type, words, 1000);
+    bool ok = true;
+    for (size_t i = 0; i < 1000; i++) {
+      const double want = element(type, words, i);
+      ok = ok && (isnan(want) ? isnan(wide[i]) : wide[i] == want);
+    }
+    check(ok, "widen to f64", "from type %d", type);
+  }
+  free(words);
+  uint64_t table[256];
+  uint8_t codes[300], out[2400];
+  for (int i = 0; i < 256; i++) table[i] = random_bits();
+  for (int i = 0; i < 300; i++) codes[i] = (uint8_t)random_bits();
+  for (int size = 2; size <= 8; size *= 2) {
+    bool ok = bk_lookup(size, out, codes, 300, table) == BK_OK;
+    for (int i = 0; i < 300; i++)
+      ok = ok && memcmp(out + i * size, (char *)table + codes[i] * size, (size_t)size) == 0;
+    check(ok, "lookup", "%d bytes", size);
+  }
+  check(bk_lookup(3, out, codes, 1, table) == BK_EARGUMENT, "lookup", "3 bytes");
+}
+
 // ---------------------------------------------------------------------------------------------------------- copy
 
 void test_copy(void) {

@@ -19,7 +19,7 @@ import Testing
     var testDescription: String { folder + "/" + name }
   }
 
-  static let formats: [any CheckpointFormat] = [PyTorch()]
+  static let formats: [any CheckpointFormat] = [HDF5(), PyTorch()]
   private static let others: [any CheckpointFormat] = [MindSporeCheckpoint(), NPZ()]
   static let cases = all("cases.json")
   static let bad = all("bad.json")
@@ -53,6 +53,22 @@ import Testing
       try found.forEachPiece { pieces += $0.array }
       #expect(Bytes(pieces) == wanted.bytes, "\(entry.name)")
     }
+  }
+
+  @Test(arguments: cases.filter { $0.format is any WritableCheckpointFormat })
+  func writesWhatItReads(_ file: Case) throws {
+    let format = try #require(file.format as? any WritableCheckpointFormat)
+    let store = try format.read(file.path)
+    let (copy, second) = (try ScratchFile(), try ScratchFile())
+    try format.write(
+      store.entries.map { CheckpointEntry($0) }, metadata: store.metadata, to: copy.path, overwrite: true)
+    let again = try format.read(copy.path)
+    #expect(again.metadata == store.metadata)
+    #expect(again.entries.count == store.entries.count)
+    for entry in store.entries { #expect(try again[entry.name]?.tensor() == entry.tensor(), "\(entry.name)") }
+    try format.write(
+      store.entries.map { CheckpointEntry($0) }, metadata: store.metadata, to: second.path, overwrite: true)
+    #expect(try InputFile.contents(of: copy.path) == InputFile.contents(of: second.path))
   }
 
   @Test(arguments: cases) func recognizesContent(_ file: Case) throws {

@@ -32,7 +32,9 @@ import Testing
 
   /// Bytes of the file that this process has touched, by what the kernel says of its mappings.
   private func touched(_ path: String) throws -> Int {
-    let maps = try String(contentsOfFile: "/proc/self/smaps", encoding: .utf8).split(separator: "\n")
+    // Of a file without a size a string would get the first page alone.
+    let data = try FileHandle(forReadingFrom: URL(fileURLWithPath: "/proc/self/smaps")).readToEnd() ?? Data()
+    let maps = String(decoding: data, as: UTF8.self).split(separator: "\n")
     var total = 0
     var isOwn = false
     for line in maps {

@@ -77,6 +77,30 @@ void bk_scratch_release(void);
 /// way up, so that it rounds once. Same bits on every instruction set. dst must not overlap src.
 void bk_convert(bk_pool *pool, bk_dtype dst_type, void *dst, bk_dtype src_type, const void *src, size_t count);
 
+/// What casts did to values; every cast adds to it. An ulp is the step between neighbours of the new type at the old
+/// value.
+typedef struct {
+  uint64_t changed;      ///< numbers that are not the same afterwards
+  uint64_t overflowed;   ///< finite ones that became infinite
+  uint64_t underflowed;  ///< those that became zero
+  uint64_t nan;          ///< values that are no numbers, before as after
+  uint64_t units;        ///< the errors of those that stayed finite, together, in 2^-24 ulp, each rounded down
+  uint32_t largest;      ///< the largest of them
+} bk_cast_counts;
+
+/// Converts as bk_convert does and counts; a cast that can change nothing counts nothing. Same counts on every
+/// instruction set.
+void bk_cast(bk_dtype dst_type, void *dst, bk_dtype src_type, const void *src, size_t count, bk_cast_counts *counts);
+
+/// Converts from f64, rounding once, and counts.
+void bk_cast_f64(bk_dtype dst_type, void *dst, const void *src, size_t count, bk_cast_counts *counts);
+
+/// Converts to f64, exactly.
+void bk_widen_f64(void *dst, bk_dtype src_type, const void *src, size_t count);
+
+/// dst[i] = table[codes[i]] for elements of 2, 4 or 8 bytes and a table of 256; BK_EARGUMENT for another size.
+int bk_lookup(int element_size, void *dst, const uint8_t *codes, size_t count, const void *table);
+
 // ------------------------------------------------------------------------------------------------- packed weights
 
 /// Bytes of an [n, k] weight in packed form (a multiple of 32). Layouts, n in panels of 16 with zero padding:

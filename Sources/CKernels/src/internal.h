@@ -36,6 +36,9 @@ typedef struct {
                    size_t columns);
   void (*convert[3][3])(void *dst, const void *src,
                         size_t count);  ///< [dst][src]; NULL on the diagonal and bf16 <-> f16
+  /// The same, counting; [dst][src], NULL where nothing can change.
+  void (*cast[3][3])(void *dst, const void *src, size_t count, bk_cast_counts *counts);
+  void (*cast_f64)(bk_dtype type, void *dst, const void *src, size_t count, bk_cast_counts *counts);
   void (*transpose)(uint32_t *dst, const uint32_t *src, size_t stride, size_t k);  ///< [16 rows][k] to [k][16]
   void (*softmax)(float *y, const float *x, size_t n);
   void (*layer_norm)(float *y, const float *x, const float *gamma, const float *beta, float eps, size_t n);

@@ -9,6 +9,9 @@ int sys_open_input(const char *path);
 int sys_open_input_at(int folder, const char *name, int links);
 int sys_open_folder(const char *path);
 
+// A file in a folder that has no name and goes away when it is closed.
+int sys_open_temporary(const char *folder);
+
 // Reserves disk space for `size` bytes; a file system that cannot is no error. The end of the file moves there.
 int sys_reserve(int fd, int64_t size);
 // copy_file_range from explicit offsets; the number of bytes copied, 0 at the end of the input.
@@ -34,3 +37,16 @@ void sys_mapping_drop(int slot);
 void sys_install_signal_handlers(void);
 // The first of these signals that came, or 0.
 int sys_interrupt_signal(void);
+
+// Forks a child that runs `body` and ends with its result; the child's output goes to the pipe whose reading end is put
+// into *output, its other streams nowhere. It may take `memory` more bytes of addresses than the parent has and
+// `seconds` of processor time, writes no file, dumps no core, and dies with its parent. Returns the child's id.
+long sys_contain(int (*body)(void *context, int output), void *context, int64_t memory, int seconds, int *output);
+// Leaves this process nothing but memory, reading of open files and writing to them: every other system call fails from
+// now on, except that files can be opened for reading when `opening`. Where the kernel cannot, nothing changes.
+void sys_confine(int opening);
+// Waits for a child, after killing it when `kill`. Its exit status, or minus the signal that ended it; -1000 when it
+// cannot be told.
+int sys_reap(long child, int kill);
+// An anonymous file in memory, whose untouched parts take none; -1 when there is no such thing.
+int sys_memory_file(void);

@@ -37,8 +37,6 @@ struct PyTorchContent {
   static let maximumNamedCount = 1_000_000
   /// Bytes of a name.
   static let maximumNameByteCount = 4096
-  /// Tensors take at most this much more than 64 times the file, as views may share and repeat what is stored once.
-  static let freeByteCount = 1 << 30
 
   private let heap: PickleHeap
   private let path: String
@@ -127,14 +125,11 @@ struct PyTorchContent {
   func store(_ records: [String: PyTorchRecord], isBigEndian: Bool, fileByteCount: Int) throws -> TensorStore {
     var store = TensorStore()
     store.reserveCapacity(tensors.count)
-    var left = PyTorchContent.freeByteCount + (CheckedSize.product(fileByteCount, 64) ?? 0)
+    var limit = ExpansionLimit(fileByteCount: fileByteCount)
     for (name, tensor) in tensors {
       do {
         let entry = try entry(name, tensor, records, isBigEndian: isBigEndian)
-        guard entry.byteCount <= left else {
-          throw BessemerError(.limit, "all tensors take more than 64 times the \(fileByteCount) bytes of the file")
-        }
-        left -= entry.byteCount
+        try limit.take(entry.byteCount)
         try store.append(entry)
       } catch let error as BessemerError where error.code != .duplicateName {
         throw BessemerError(error.code, "tensor \(quoted(name)): \(error.message)")

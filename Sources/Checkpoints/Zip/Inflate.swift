@@ -1,18 +1,26 @@
 internal import CZlib
 internal import Tensors
 
-/// Unpacks raw deflate streams, RFC 1951.
+/// Unpacks deflate streams.
 enum Inflate {
+  /// What is around the data: nothing, RFC 1951, or a header and a checksum, RFC 1950.
+  enum Wrapping: Int32 {
+    case none = -15
+    case zlib = 15
+  }
+
   private static let pieceSize = 1 << 20
 
   /// Gives the `byteCount` bytes that `input` unpacks to, at most 1 MB at a time, until `body` says that it has enough.
   /// Throws ``ErrorCode/tensorLayout`` when there are more or fewer, or input is left over.
-  static func forEachPiece(of input: Bytes, byteCount: Int, _ body: (UnsafeRawBufferPointer) throws -> Bool) throws {
+  static func forEachPiece(
+    of input: Bytes, _ wrapping: Wrapping = .none, byteCount: Int, _ body: (UnsafeRawBufferPointer) throws -> Bool
+  ) throws {
     // zlib keeps the address of the state, so it must not move.
     let state = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     state.initialize(to: z_stream())
     defer { state.deallocate() }
-    guard inflateInit2_(state, -15, zlibVersion(), Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
+    guard inflateInit2_(state, wrapping.rawValue, zlibVersion(), Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
       throw BessemerError(.memory, "no memory to unpack")
     }
     defer { inflateEnd(state) }

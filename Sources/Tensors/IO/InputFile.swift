@@ -30,7 +30,7 @@ public final class InputFile: @unchecked Sendable {
   public let path: String
   /// The file and its state when it was opened.
   public let identity: FileIdentity
-  let descriptor: Int32
+  package let descriptor: Int32
 
   /// Size in bytes when the file was opened.
   public var byteCount: Int { identity.byteCount }

@@ -8,15 +8,18 @@ internal import Glibc
 package struct PlanReader<Source: Sendable> {
   /// The bytes of a tensor.
   private let open: (Source) throws -> TensorBytes
-
-  /// Elements that are cast at a time, few enough for the second cache.
-  package static var castElementCount: Int { 1 << 15 }
   /// Bytes that are gathered before they are turned.
-  private static var gatherByteCount: Int { 8 << 20 }
+  private let gatherByteCount: Int
+
+  /// Elements that are cast at a time, few enough for the second cache and for memory that is kept for the next.
+  private static var castElementCount: Int { 1 << 14 }
   /// Bytes that are rather read in vain than skipped by another call.
   private static var gapByteCount: Int { 4096 }
 
-  package init(_ open: @escaping (Source) throws -> TensorBytes) { self.open = open }
+  package init(gatherByteCount: Int = 8 << 20, _ open: @escaping (Source) throws -> TensorBytes) {
+    self.gatherByteCount = gatherByteCount
+    self.open = open
+  }
 
   /// Writes a range of the elements to `target`, which has exactly their size; of types below a byte the range starts
   /// and ends at whole bytes. Adds to `losses` what casts did to the values.
@@ -36,14 +39,6 @@ package struct PlanReader<Source: Sendable> {
       try readCells(plan, elements, cells, &losses)
       BitCells.pack(cells, bits: bits, count: elements.count, into: output)
     }
-  }
-
-  /// The bytes of all elements where they stand in a tensor in this order; nil where elements are touched.
-  package func windows(_ plan: TensorPlan<Source>) throws -> (TensorBytes, Range<Int>)? {
-    guard case .view(let source, let view) = plan.unshaped, let range = view.byteRange(0..<view.elementCount) else {
-      return nil
-    }
-    return (try open(source), range)
   }
 
   // MARK: Cells: one for each element, of a byte at least
@@ -122,7 +117,7 @@ package struct PlanReader<Source: Sendable> {
     let slot = (run.count + 2 * (group - 1)) / group * group
     let outer = block.shape[..<inner]
     let slotCount = outer.reduce(1, *)
-    guard isRun || slotCount * slot * size <= PlanReader.gatherByteCount || block.shape.isEmpty else {
+    guard isRun || slotCount * slot * size <= gatherByteCount || block.shape.isEmpty else {
       for half in block.halves { try gather(half, from: bytes, to: target) }
       return
     }

@@ -8,9 +8,9 @@ public struct TensorExpression: Sendable {
   /// What was done to the sources, one word or phrase each, in order: `transpose [1,0]`.
   public let steps: [String]
 
-  /// A tensor as it is.
+  /// A tensor as it is; of one that is computed what computes it.
   public init(_ entry: TensorStore.Entry) {
-    self.init(plan: TensorPlan(entry, entry.dtype, shape: entry.shape), steps: [])
+    self = entry.expression ?? TensorExpression(plan: TensorPlan(entry, entry.dtype, shape: entry.shape), steps: [])
   }
 
   private init(plan: TensorPlan<TensorStore.Entry>, steps: [String]) {
@@ -170,10 +170,17 @@ public struct TensorExpression: Sendable {
 
   /// Each element converted, see ``Tensor/cast(to:)``.
   public func cast(to dtype: DType) throws -> TensorExpression {
-    guard !dtype.isComplex, !self.dtype.isComplex || dtype == self.dtype, Tensor.byteCount(dtype, shape: shape) != nil
-    else { throw BessemerError(.unsupportedType, "\(type) does not become \(dtype.longName)") }
     if dtype == self.dtype { return self }
+    guard !dtype.isComplex, !self.dtype.isComplex, Tensor.byteCount(dtype, shape: shape) != nil else {
+      throw BessemerError(.unsupportedType, "\(type) does not become \(dtype.longName)")
+    }
     return TensorExpression(plan: plan.cast(to: dtype), steps: steps + ["cast \(self.dtype) to \(dtype)"])
+  }
+
+  /// Gives the bytes in row-major order to `body`, one piece at a time, see ``TensorEvaluator``.
+  @discardableResult
+  public func forEachPiece(_ body: (Bytes) throws -> Void) throws -> CastLosses {
+    try TensorEvaluator().forEachPiece(self, body)
   }
 
   private func axis(_ axis: Int) throws -> Int {
