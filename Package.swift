@@ -63,7 +63,9 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "Runtime", dependencies: ["CKernels", "IR", "Images", "Tensors", "Tokenizers"], swiftSettings: settings),
-    .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors", "Tokenizers"], swiftSettings: settings),
+    .target(
+      name: "Validation", dependencies: ["CKernels", "Digests", "IR", "Runtime", "Tensors", "Tokenizers"],
+      swiftSettings: settings),
     .target(
       name: "Converter",
       dependencies: [
@@ -73,10 +75,10 @@ let package = Package(
     .executableTarget(
       name: "bessemer",
       dependencies: [
-        "Checkpoints", "Converter", "IR", "Passes", "Runtime", "Tensors", "Tokenizers", "Validation",
+        "Checkpoints", "Converter", "Digests", "IR", "Passes", "Runtime", "Tensors", "Tokenizers", "Validation",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings),
-    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors"], swiftSettings: settings),
+    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Safetensors", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "DigestsTests", dependencies: ["Digests", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(

@@ -71,7 +71,7 @@ extension Conversion {
   ) throws -> [Planned] {
     var unused = Set(types.patterns.indices)
     let result = try tensors.map { tensor in
-      let (target, pattern) = types.target(tensor.name, tensor.expression.type)
+      let (target, pattern) = try types.target(tensor.name, tensor.expression.type)
       if let pattern { unused.remove(pattern) }
       return try Planned(tensor, target)
     }
