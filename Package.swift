@@ -64,7 +64,9 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "Runtime", dependencies: ["CKernels", "IR", "Images", "Tensors", "Tokenizers"], swiftSettings: settings),
-    .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors", "Tokenizers"], swiftSettings: settings),
+    .target(
+      name: "Validation", dependencies: ["CKernels", "Digests", "IR", "Runtime", "Tensors", "Tokenizers"],
+      swiftSettings: settings),
     .target(
       name: "Converter",
       dependencies: [
@@ -74,10 +76,10 @@ let package = Package(
     .executableTarget(
       name: "bessemer",
       dependencies: [
-        "Checkpoints", "Converter", "IR", "Passes", "Runtime", "Tensors", "Tokenizers", "Validation",
+        "Checkpoints", "Converter", "Digests", "IR", "Passes", "Runtime", "Tensors", "Tokenizers", "Validation",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings),
-    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors"], swiftSettings: settings),
+    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Safetensors", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "DigestsTests", dependencies: ["Digests", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
@@ -111,7 +113,8 @@ let package = Package(
     .testTarget(
       name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),
     .testTarget(
-      name: "ConverterTests", dependencies: ["Converter", "Tensors", "TestSupport", "YAML"], swiftSettings: settings),
+      name: "ConverterTests",
+      dependencies: ["Checkpoints", "Converter", "Digests", "Tensors", "TestSupport", "YAML"], swiftSettings: settings),
     .testTarget(name: "TidyTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],

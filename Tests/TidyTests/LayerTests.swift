@@ -19,7 +19,7 @@ import Testing
     "Quantization": ["CKernels", "IR", "Tensors"],
     "Bundle": ["CSystem", "CZstd", "Digests", "IR", "Safetensors", "Tensors"],
     "Runtime": ["CKernels", "IR", "Images", "Tensors", "Tokenizers"],
-    "Validation": ["IR", "Runtime", "Tensors", "Tokenizers"],
+    "Validation": ["CKernels", "Digests", "IR", "Runtime", "Tensors", "Tokenizers"],
     "YAML": ["CYaml", "Tensors"],
   ]
 

@@ -73,7 +73,7 @@ extension Conv2D: Kernel {
       arguments.padding = (pads[0], pads[1])
       arguments.factor = factor
       arguments.x = UnsafePointer(arena.floats(x))
-      arguments.w = filter.bytes.withUnsafeBytes { $0.baseAddress }
+      arguments.w = filter.parts[0].bytes.withUnsafeBytes { $0.baseAddress }
       (arguments.w_type, arguments.compute) = (filter.dtype, compute)
       arguments.bias = bias.map { UnsafePointer(arena.floats($0)) }
       arguments.residual = sum.map { UnsafePointer(arena.floats($0.addend)) }
