@@ -9,7 +9,9 @@ enum CheckpointFormats {
     GGUF(),
     HDF5(),
     MindSporeCheckpoint(),
+    NPYFile(),
     NPZ(),
+    ONNX(),
     PyTorch(),
     SafetensorsFormat(),
   ]

@@ -9,7 +9,8 @@ let package = Package(
   targets: [
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
-    + ["FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzPyTorch", "FuzzSafetensors"].map { name in
+    + ["FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzONNX", "FuzzPyTorch", "FuzzSafetensors"].map {
+      name in
       .executableTarget(
         name: name,
         dependencies: ["FuzzSupport", .product(name: "Safetensors", package: "bessemer")],
