@@ -139,7 +139,7 @@ extension GraphBuilder {
     try within("model.vqmodel.quantize") { b in
       // The frameworks scale both sides to length 1; the length of x does not change which row is nearest.
       let codes = try b.cast(b.weight(name, [quantizer.numEmbeddings, quantizer.embedDim]), .float32)
-      let lengths = try b.add(Sqrt(), b.add(ReduceSum(axes: [1], keepDims: false), b.add(Multiply(), codes, codes)))
+      let lengths = try b.add(ReduceL2(axes: [1], keepDims: false), codes)
       let products = try b.add(MatMul(), b.cast(x, .float32), b.add(Transpose(permutation: [1, 0]), codes))
       let cosines = try b.add(Divide(), products, b.add(Maximum(), lengths, b.scalar(1e-12, .float32)))
       return try b.add(ArgMax(axis: -1, keepDims: false), cosines)

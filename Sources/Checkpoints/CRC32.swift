@@ -13,6 +13,9 @@ struct CRC32 {
     state = crc32_z(state, base.assumingMemoryBound(to: UInt8.self), bytes.count)
   }
 
+  /// Adds the bytes of a name.
+  mutating func update(name: TensorName) { Array(name.string.utf8).withUnsafeBytes { update($0) } }
+
   /// Adds bytes that may be a large window of a mapped file, whose memory is given back as it goes.
   mutating func update(_ bytes: Bytes) throws {
     for start in stride(from: 0, to: bytes.count, by: 16 << 20) {

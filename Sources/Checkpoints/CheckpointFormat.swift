@@ -27,6 +27,10 @@ extension CheckpointFormat {
 public protocol WritableCheckpointFormat: CheckpointFormat {
   /// Whether files keep text metadata.
   var keepsMetadata: Bool { get }
+  /// Whether a folder is written, not a file; it is not by default.
+  var writesFolder: Bool { get }
+  /// Whether an existing folder holds nothing but such a checkpoint, so that one may take its place.
+  func mayReplace(folder path: String) throws -> Bool
 
   /// What keeps the format from holding these tensors and texts, one line each; empty when nothing does.
   func problems(_ entries: [CheckpointEntry], metadata: [TensorName: String]) -> [String]
@@ -44,6 +48,9 @@ public struct CheckpointEntry: Sendable {
   /// The encoding that a float32 tensor gets in a format that has it; nil for plain elements. Other formats store the
   /// elements all the same.
   public let encoding: BlockType?
+  /// What the tensor is computed by, where it is known.
+  public let expression: TensorExpression?
+  private let evaluation: Evaluation
   private let produce: @Sendable (any ByteSink) throws -> Void
   private let storedBlocks: (@Sendable () throws -> Bytes?)?
 
@@ -58,6 +65,8 @@ public struct CheckpointEntry: Sendable {
     self.shape = shape
     self.encoding = encoding
     self.produce = produce
+    expression = nil
+    evaluation = Evaluation()
     storedBlocks = nil
   }
 
@@ -73,18 +82,37 @@ public struct CheckpointEntry: Sendable {
     } else {
       (encoding, storedBlocks) = (nil, nil)
     }
+    expression = TensorExpression(entry)
+    evaluation = Evaluation()
   }
 
   /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with its blocks if it is one that
-  /// is stored so, stays as it is and is not to be decoded. `produce` writes the bytes of the expression.
+  /// is stored so, stays as it is and is not to be decoded. `note` gets what casts did each time when the last byte is
+  /// written, `progress` the bytes of each piece.
   public init(
     _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil, keepsBlocks: Bool = true,
-    produce: @escaping @Sendable (any ByteSink) throws -> Void
+    evaluator: TensorEvaluator? = nil, note: @escaping @Sendable (CastLosses) -> Void = { _ in },
+    progress: @escaping @Sendable (Int) -> Void = { _ in }
+  ) {
+    self.init(name, expression, encoding, keepsBlocks, Evaluation(evaluator: evaluator, note: note, progress: progress))
+  }
+
+  private init(
+    _ name: TensorName, _ expression: TensorExpression, _ encoding: BlockType?, _ keepsBlocks: Bool,
+    _ evaluation: Evaluation
   ) {
     self.name = name
     dtype = expression.dtype
     shape = expression.shape
-    self.produce = produce
+    self.expression = expression
+    self.evaluation = evaluation
+    produce = { sink in
+      let losses = try (evaluation.evaluator ?? TensorEvaluator()).forEachPiece(expression) { piece in
+        try sink.write(piece)
+        evaluation.progress(piece.count)
+      }
+      evaluation.note(losses)
+    }
     guard let entry = expression.identity, case .blocks(let type) = entry.layout, encoding ?? type == type,
       entry.shape.last == expression.shape.last, keepsBlocks || encoding != nil
     else {
@@ -93,6 +121,18 @@ public struct CheckpointEntry: Sendable {
     }
     self.encoding = type
     storedBlocks = { try entry.blocks()?.bytes }
+  }
+
+  /// Another tensor in place of this one, such as a part of it.
+  func replacing(_ expression: TensorExpression) -> CheckpointEntry {
+    CheckpointEntry(name, expression, nil, false, evaluation)
+  }
+
+  /// How an expression is computed, and who is told of what is written.
+  private struct Evaluation: Sendable {
+    var evaluator: TensorEvaluator?
+    var note: @Sendable (CastLosses) -> Void = { _ in }
+    var progress: @Sendable (Int) -> Void = { _ in }
   }
 
   /// Whether blocks of ``encoding`` exist already.
@@ -119,6 +159,9 @@ public struct CheckpointEntry: Sendable {
 }
 
 extension WritableCheckpointFormat {
+  public var writesFolder: Bool { false }
+  public func mayReplace(folder path: String) throws -> Bool { false }
+
   /// Throws ``ErrorCode/unsupportedType`` when the format cannot hold these tensors, with all reasons.
   public func check(_ entries: [CheckpointEntry], metadata: [TensorName: String]) throws {
     var problems = problems(entries, metadata: metadata)

@@ -6,14 +6,17 @@ internal import Tensors
 enum CheckpointFormats {
   /// By alphabet.
   static let all: [any CheckpointFormat] = [
+    DistributedCheckpoint(),
     GGUF(),
     HDF5(),
     MindSporeCheckpoint(),
+    MindSporeSafetensors(),
     NPYFile(),
     NPZ(),
     ONNX(),
     PyTorch(),
     SafetensorsFormat(),
+    UnifiedSafetensors(),
   ]
 
   /// Bytes at the start of a file that tell its format.
@@ -64,7 +67,10 @@ struct SafetensorsFormat: WritableCheckpointFormat {
     return count <= UInt64(SafetensorsHeader.maxTextByteCount)
   }
 
-  func read(_ path: String) throws -> TensorStore { try SafetensorsCheckpoint.read(path) }
+  /// Checksums that MindSpore put into metadata are verified.
+  func read(_ path: String) throws -> TensorStore {
+    try MindSporeSafetensors.withoutChecksum(SafetensorsCheckpoint.read(path, check: MindSporeSafetensors.check))
+  }
 
   func problems(_ entries: [CheckpointEntry], metadata: [TensorName: String]) -> [String] {
     entries.compactMap { entry in
@@ -77,11 +83,5 @@ struct SafetensorsFormat: WritableCheckpointFormat {
   func write(_ entries: [CheckpointEntry], metadata: [TensorName: String], to path: String, overwrite: Bool) throws {
     try inFile(path) { try check(entries, metadata: metadata) }
     try SafetensorsWriter(entries.map(\.safetensors), metadata: metadata).write(to: path, overwrite: overwrite)
-  }
-}
-
-extension CheckpointEntry {
-  var safetensors: SafetensorsWriter.Entry {
-    SafetensorsWriter.Entry(name, dtype, shape: shape) { try write(to: $0) }
   }
 }

@@ -23,9 +23,14 @@ extension Conversion {
       }
     }
 
-    /// What is written; `produce` writes the bytes of the expression.
-    func entry(produce: @escaping @Sendable (any ByteSink) throws -> Void = { _ in }) -> CheckpointEntry {
-      CheckpointEntry(name, expression, encoding: encoding, keepsBlocks: keepsBlocks, produce: produce)
+    /// What is written; `note` gets what casts do, `progress` the bytes of each piece.
+    func entry(
+      evaluator: TensorEvaluator? = nil,
+      note: @escaping @Sendable (CastLosses) -> Void = { _ in }, progress: @escaping @Sendable (Int) -> Void = { _ in }
+    ) -> CheckpointEntry {
+      CheckpointEntry(
+        name, expression, encoding: encoding, keepsBlocks: keepsBlocks, evaluator: evaluator, note: note,
+        progress: progress)
     }
   }
 
@@ -66,7 +71,7 @@ extension Conversion {
   ) throws -> [Planned] {
     var unused = Set(types.patterns.indices)
     let result = try tensors.map { tensor in
-      let (target, pattern) = types.target(tensor.name, tensor.expression.type)
+      let (target, pattern) = try types.target(tensor.name, tensor.expression.type)
       if let pattern { unused.remove(pattern) }
       return try Planned(tensor, target)
     }

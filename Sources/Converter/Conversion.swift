@@ -17,12 +17,10 @@ public struct ConversionOptions: Sendable {
   public var shardByteCount: Int?
   /// Whether a cast that changes a value is an error.
   public var isLossless = false
-  /// Whether a MindSpore checkpoint gets a checksum.
-  public var writesChecksum = false
-  /// What a MindSpore checkpoint is encrypted with.
-  public var encryption: Encryption?
   /// How the input is read.
   public var reading = ReadOptions()
+  /// What is asked of the format that is written.
+  public var writing = WriteOptions()
   public var overwrite = false
 
   public init() {}
@@ -74,7 +72,7 @@ public struct Conversion: Sendable {
     if case .bundle = try ModelLocation(input) {
       throw BessemerError(.wrongFormat, "is a bundle; convert takes a checkpoint", file: input)
     }
-    try Conversion.checkOutput(output, input, options)
+    try Conversion.checkOutput(output, input, format, options)
     let source = try CheckpointFormats.format(at: input)
     sourceFormat = source.name
     store = try options.reading.applied(to: source).read(input)
@@ -127,19 +125,18 @@ public struct Conversion: Sendable {
   /// Writes the output, whole or not at all, and returns what became of each tensor. With
   /// ``ConversionOptions/isLossless`` everything is measured first.
   public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
-    if options.isLossless { _ = try measure(progress: progress) }
+    // Ranks hold parts of tensors, some of them several times: what casts do is counted once before.
+    let isCut = options.writing.strategy != nil
+    let measured = try options.isLossless || isCut ? measure(progress: progress) : items
     // Blocks that stay as they are cost next to nothing.
     let made = planned.filter { !$0.entry().isEncoded || !(format is GGUF) }
     let work = Work(total: made.reduce(0) { $0 + ($1.expression.byteCount ?? 0) }, progress: progress)
     let entries = zip(items, planned).enumerated().map { index, pair in
       let (item, tensor) = pair
-      return tensor.entry { sink in
-        let losses = try evaluator.forEachPiece(tensor.expression) { piece in
-          try sink.write(piece)
-          work.add(piece.count)
-        }
+      let note: @Sendable (CastLosses) -> Void = { losses in
         if item.to != item.from { work.note(Conversion.count(losses, item), at: index) }
       }
+      return tensor.entry(evaluator: evaluator, note: note) { work.add($0) }
     }
     if let limit = options.shardByteCount {
       let writer = try ShardedWriter(
@@ -150,6 +147,7 @@ public struct Conversion: Sendable {
     } else {
       try format.write(entries, metadata: store.metadata, to: output, overwrite: options.overwrite)
     }
+    guard !isCut else { return measured }
     var items = items
     for (index, losses) in work.losses { items[index].losses = losses }
     return items
@@ -173,7 +171,7 @@ public struct Conversion: Sendable {
         state.done += count
         return state.done
       }
-      progress(done, total)
+      progress(min(done, total), total)
     }
 
     func note(_ losses: CastLosses.Count, at index: Int) { state.withLock { $0.losses[index] = losses } }
@@ -205,7 +203,10 @@ extension Conversion {
     if let word = options.format {
       format = try CheckpointFormats.format(word: word)
     } else {
-      format = options.shardByteCount != nil ? SafetensorsFormat() : CheckpointFormats.format(named: output)
+      let isRanks = options.writing.strategy != nil
+      format =
+        options.shardByteCount != nil
+        ? SafetensorsFormat() : isRanks ? MindSporeCheckpoint() : CheckpointFormats.format(named: output)
     }
     guard let format else {
       let writable = CheckpointFormats.all.filter { $0 is any WritableCheckpointFormat }
@@ -218,33 +219,29 @@ extension Conversion {
     guard options.shardByteCount == nil || format is SafetensorsFormat else {
       throw BessemerError(.usage, "only safetensors are written in shards, not \(format.name)")
     }
-    guard options.writesChecksum || options.encryption != nil else { return format }
-    guard format is MindSporeCheckpoint else {
-      let option = options.writesChecksum ? "--crc" : "--enc-mode"
-      throw BessemerError(.usage, "\(option) is for MindSpore checkpoints, not for \(format.name)")
-    }
-    guard !options.writesChecksum || options.encryption == nil else {
-      throw BessemerError(.usage, "MindSpore does not load encrypted checkpoints with a checksum; leave out --crc")
-    }
-    return MindSporeCheckpoint(writesChecksum: options.writesChecksum, encryption: options.encryption)
+    var writing = options.writing
+    writing.sourceStrategy = options.reading.strategy
+    return try writing.applied(to: format)
   }
 
   /// Says before any work what writing would say in the end.
-  private static func checkOutput(_ output: String, _ input: String, _ options: ConversionOptions) throws {
+  private static func checkOutput(
+    _ output: String, _ input: String, _ format: any WritableCheckpointFormat, _ options: ConversionOptions
+  ) throws {
+    let isFolder = options.shardByteCount != nil || format.writesFolder
     if let target = realPath(output), target == realPath(input) {
       throw BessemerError(.outputIsInput, "is the input itself", file: output)
     }
-    guard options.shardByteCount != nil, exists(output), try isFolder(output) else {
-      return try Bundles.checkOutput(
-        output, overwrite: options.overwrite, kind: options.shardByteCount == nil ? .file : .folder)
+    guard isFolder, exists(output), try Converter.isFolder(output) else {
+      return try Bundles.checkOutput(output, overwrite: options.overwrite, kind: isFolder ? .folder : .file)
     }
     if try InputFolder(path: output).names(limit: 1 << 20).isEmpty { return }
     guard options.overwrite else {
       throw BessemerError(
         .outputExists, "exists already; nothing was touched (pass --overwrite to replace it)", file: output)
     }
-    guard try mayReplace(output) else {
-      throw BessemerError(.outputExists, "holds more than shards and their index; it is left alone", file: output)
+    guard try format.writesFolder ? format.mayReplace(folder: output) : mayReplace(output) else {
+      throw BessemerError(.outputExists, "holds more than such a checkpoint; it is left alone", file: output)
     }
   }
 

@@ -22,8 +22,9 @@ final class Plan {
   /// - Parameters:
   ///   - types: every value's type, all sizes known.
   ///   - states: the buffers of the states and how far they are filled.
+  ///   - keepsStates: whether the run leaves the states as they are, and what it appends lies elsewhere.
   ///   - previous: a plan whose memory layout and block are taken over when they fit.
-  init(_ model: Model, types: [TensorType], states: [ValueID: StateBuffer], previous: Plan?) throws {
+  init(_ model: Model, types: [TensorType], states: [ValueID: StateBuffer], keepsStates: Bool, previous: Plan?) throws {
     self.model = model
     let graph = model.graph
     var planner = Planner(model, types: types)
@@ -34,8 +35,9 @@ final class Plan {
       inputs.append((input.name, input.value, view))
     }
     for state in graph.states { planner.define(state.value, states[state.value]!.filled) }
+    let updated = keepsStates ? [] : graph.states
     let appends = Dictionary(
-      uniqueKeysWithValues: graph.states.filter(graph.isAppendedInPlace).map { ($0.update, $0.value) })
+      uniqueKeysWithValues: updated.filter(graph.isAppendedInPlace).map { ($0.update, $0.value) })
     for id in graph.nodeIDs {
       let node = graph[id]
       if node.results.allSatisfy({ planner.model.parameters.isParameter($0) }) { continue }
@@ -54,7 +56,7 @@ final class Plan {
       outputs.append((output.name, view))
     }
     var replacements: [(String, View)] = []
-    for state in graph.states where state.update != state.value && !graph.isAppendedInPlace(state) {
+    for state in updated where state.update != state.value && !graph.isAppendedInPlace(state) {
       let view = planner.contiguous(try planner.view(state.update))
       planner.keepToEnd(view)
       replacements.append((state.name, view))

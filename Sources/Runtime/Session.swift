@@ -8,6 +8,8 @@ public final class Session {
   private var buffers: [ValueID: StateBuffer] = [:]
   private var plans: [(key: [String: Int], plan: Plan)] = []
   private var capacity: Int
+  /// Whether runs leave the states as they are.
+  private let keepsStates: Bool
   /// How many entries along the growing axis the states have.
   public private(set) var past = 0
   /// The largest amount of memory that activations and states took at once, in bytes.
@@ -22,6 +24,16 @@ public final class Session {
   public init(_ model: Model, capacity: Int = 0) {
     self.model = model
     self.capacity = capacity
+    keepsStates = false
+  }
+
+  /// A session that looks at the states that `other` has now and leaves them as they are: every run goes on from there
+  /// anew. Nothing is copied, so `other` must not run meanwhile.
+  public init(reading other: Session) {
+    model = other.model
+    capacity = other.capacity
+    (buffers, past) = (other.buffers, other.past)
+    keepsStates = true
   }
 
   /// Forgets what the states hold.
@@ -47,6 +59,7 @@ public final class Session {
     let values = try graph.bindInputs(inputs, &symbols)
     let plan = try plan(for: symbols)
     let results = try plan.run(values, only: outputs, timing: timing)
+    if keepsStates { return results }
     for state in graph.states {
       if graph.isAppendedInPlace(state) {
         buffers[state.value]!.count = plan.lengths[state.value]!
@@ -64,7 +77,7 @@ public final class Session {
     }
     let types = try model.graph.types(binding: symbols)
     for state in model.graph.states { try reserve(state, types) }
-    let plan = try Plan(model, types: types, states: buffers, previous: plans.last?.plan)
+    let plan = try Plan(model, types: types, states: buffers, keepsStates: keepsStates, previous: plans.last?.plan)
     plans.append((symbols, plan))
     if plans.count > (model.graph.states.isEmpty ? Session.maximumPlans : 1) { plans.removeFirst() }
     peakByteCount = max(peakByteCount, plan.memory.byteCount + buffers.values.reduce(0) { $0 + $1.memory.byteCount })
@@ -74,7 +87,8 @@ public final class Session {
   /// Makes a state's buffer large enough for what a run leaves in it.
   private func reserve(_ state: GraphState, _ types: [TensorType]) throws {
     let type = types[state.value.ordinal]
-    guard let shape = type.shape, let needed = types[state.update.ordinal].shape?[state.axis] else {
+    let later = keepsStates ? type : types[state.update.ordinal]
+    guard let shape = type.shape, let needed = later.shape?[state.axis] else {
       preconditionFailure("a state's size is not known")
     }
     guard needed <= state.capacity else {

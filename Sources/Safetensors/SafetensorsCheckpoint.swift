@@ -13,19 +13,33 @@ public enum SafetensorsCheckpoint {
   /// `path` is a `.safetensors` file, an index (`*.json`, with its shards beside it), or a folder. Of a folder,
   /// `model.safetensors` or `diffusion_pytorch_model.safetensors` is taken if it is there, else the one
   /// `*.safetensors.index.json`, else all `*.safetensors` files, which must not share a name. An index must name every
-  /// tensor of its shards, each in the shard that holds it.
-  public static func read(_ path: String) throws -> TensorStore {
+  /// tensor of its shards, each in the shard that holds it. `check` is called for each file before its tensors are
+  /// taken.
+  public static func read(_ path: String, check: (SafetensorsFile) throws -> Void = { _ in }) throws -> TensorStore {
+    func append(_ input: InputFile, _ store: inout TensorStore) throws {
+      let file = try SafetensorsFile(input)
+      try inFile(file.path) {
+        try check(file)
+        try file.append(to: &store)
+      }
+    }
     var status = stat()
-    if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return try readFolder(path) }
+    if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return try readFolder(path, append) }
     if path.hasSuffix(".json") { return try ShardIndex.read(path, append) }
-    return try SafetensorsFile(path: path).store()
+    var store = TensorStore()
+    try append(InputFile(path: path), &store)
+    return store
   }
 
-  private static func readFolder(_ path: String) throws -> TensorStore {
+  private static func readFolder(
+    _ path: String, _ append: (InputFile, inout TensorStore) throws -> Void
+  ) throws -> TensorStore {
     let folder = try InputFolder(path: path)
     let names = try folder.names()
+    var store = TensorStore()
     if let name = wholeNames.first(where: names.contains) {
-      return try SafetensorsFile(folder.open(name, links: .followed)).store()
+      try append(folder.open(name, links: .followed), &store)
+      return store
     }
     let indices = names.filter { $0.hasSuffix(indexSuffix) }
     guard indices.count <= 1 else {
@@ -36,15 +50,7 @@ public enum SafetensorsCheckpoint {
     guard !files.isEmpty else {
       throw BessemerError(.fileMissing, "holds neither *.safetensors nor an index of them", file: path)
     }
-    var store = TensorStore()
-    for name in files {
-      let file = try SafetensorsFile(folder.open(name, links: .followed))
-      try inFile(file.path) { try file.append(to: &store) }
-    }
+    for name in files { try append(folder.open(name, links: .followed), &store) }
     return store
-  }
-
-  private static func append(_ file: InputFile, to store: inout TensorStore) throws {
-    try SafetensorsFile(file).append(to: &store)
   }
 }

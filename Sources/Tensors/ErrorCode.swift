@@ -40,6 +40,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case bundle
   case digest
   case key
+  case image
+  case strategy
   case tokenizer
   case modelInput = "model-input"
   // Unsupported.
@@ -111,6 +113,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .digest: "The content of a file is not what its digest says: it was damaged or edited."
     case .key:
       "The file is encrypted, and its key was not given, has the wrong length, or is another one."
+    case .image: "The picture is damaged, or was cut off. Save it again, or fetch it again."
+    case .strategy: "The strategy of a distributed checkpoint is malformed, or does not fit its ranks."
     case .tokenizer: "tokenizer.json is malformed or uses a component that is not known."
     case .modelInput: "An input given to a model has the wrong name, type, shape or values."
     case .unsupportedModel: "The model type is not among those that `bessemer formats` lists."

@@ -67,39 +67,79 @@ public struct TensorStore: Sendable {
     public let file: String
     /// How the bytes lie in the file; type and shape are those of the tensor all the same.
     public let layout: WeightLayout
-    private let load: @Sendable () throws -> Bytes
-    let stream: Stream?
+    private let content: Content
 
     /// Gives the bytes of a tensor piece by piece, in order.
     public typealias Stream = @Sendable (_ body: (Bytes) throws -> Void) throws -> Void
 
-    /// `load` gives the bytes in the given layout.
-    public init(
-      _ name: TensorName, _ dtype: DType, shape: [Int], file: String, layout: WeightLayout = .rowMajor,
-      load: @escaping @Sendable () throws -> Bytes
+    /// Where the bytes come from.
+    private enum Content: Sendable {
+      /// All of them, in the layout.
+      case whole(@Sendable () throws -> Bytes)
+      case pieces(Stream)
+      case lazy(any LazyBytes)
+      case computed(TensorExpression)
+    }
+
+    private init(
+      _ name: TensorName, _ dtype: DType, _ shape: [Int], _ file: String, _ layout: WeightLayout, _ content: Content
     ) {
       self.name = name
       self.dtype = dtype
       self.shape = shape
       self.file = file
       self.layout = layout
-      self.load = load
-      stream = nil
+      self.content = content
     }
+
+    /// `load` gives the bytes in the given layout.
+    public init(
+      _ name: TensorName, _ dtype: DType, shape: [Int], file: String, layout: WeightLayout = .rowMajor,
+      load: @escaping @Sendable () throws -> Bytes
+    ) { self.init(name, dtype, shape, file, layout, .whole(load)) }
 
     /// A row-major tensor whose bytes do not lie together: `stream` gives windows of mapped files of any size, or at
     /// most 1 MB at a time, where an element may be cut in two.
     public init(
       _ name: TensorName, _ dtype: DType, shape: [Int], file: String, stream: @escaping Stream
-    ) {
-      self.name = name
-      self.dtype = dtype
-      self.shape = shape
-      self.file = file
-      layout = .rowMajor
-      let size = Tensor.byteCount(dtype, shape: shape) ?? 0
-      load = { try Bytes(byteCount: size) { try collect(stream, into: $0) } }
-      self.stream = stream
+    ) { self.init(name, dtype, shape, file, .rowMajor, .pieces(stream)) }
+
+    /// A row-major tensor whose bytes are made where they are asked for.
+    public init(_ name: TensorName, _ dtype: DType, shape: [Int], file: String, lazy: any LazyBytes) {
+      self.init(name, dtype, shape, file, .rowMajor, .lazy(lazy))
+    }
+
+    /// A tensor that is computed from others.
+    public init(_ name: TensorName, _ expression: TensorExpression, file: String) {
+      self.init(name, expression.dtype, expression.shape, file, .rowMajor, .computed(expression))
+    }
+
+    /// What computes the tensor from others; nil for one that is stored.
+    var expression: TensorExpression? {
+      if case .computed(let expression) = content { return expression }
+      return nil
+    }
+
+    /// What makes the bytes where they are asked for, if something does.
+    var lazy: (any LazyBytes)? {
+      if case .lazy(let lazy) = content { return lazy }
+      return nil
+    }
+
+    /// The bytes piece by piece; nil where they lie together.
+    var stream: Stream? {
+      switch content {
+      case .whole: nil
+      case .pieces(let stream): stream
+      case .lazy(let lazy): { try lazy.forEachPiece(0..<lazy.count, $0) }
+      case .computed(let expression): { try TensorEvaluator().forEachPiece(expression, $0) }
+      }
+    }
+
+    /// Whether the bytes come piece by piece, in order.
+    package var isStreamed: Bool {
+      if case .blocks = layout { return true }
+      return stream != nil
     }
 
     /// The same tensor under another name.
@@ -127,6 +167,11 @@ public struct TensorStore: Sendable {
       case .panels: try Tensor(dtype, shape: shape, panels: load())
       case .blocks(let type): try Tensor(shape: shape, blocks: stored(), type)
       }
+    }
+
+    private func load() throws -> Bytes {
+      if case .whole(let load) = content { return try load() }
+      return try Bytes(byteCount: byteCount) { target in try collect({ try forEachPiece($0) }, into: target) }
     }
 
     /// Gives the bytes in row-major order to `body`: at once where they lie together, else piece by piece. Only then
@@ -214,7 +259,9 @@ public struct TensorStore: Sendable {
 }
 
 /// Copies the pieces of a stream one after the other into `target`, which they fill.
-private func collect(_ stream: TensorStore.Entry.Stream, into target: UnsafeMutableRawBufferPointer) throws {
+private func collect(
+  _ stream: ((Bytes) throws -> Void) throws -> Void, into target: UnsafeMutableRawBufferPointer
+) throws {
   var position = 0
   try stream { piece in
     guard piece.count <= target.count - position else {

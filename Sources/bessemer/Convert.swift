@@ -9,7 +9,8 @@ struct Convert: Command {
     "convert", "Write a checkpoint in another format or element type.",
     discussion: """
       The format is told by the ending of OUT: .safetensors, .ckpt (MindSpore), .gguf, .npz (NumPy). Names stay as \
-      they are, and metadata where the format keeps any. What a cast changed is counted and shown.
+      they are, and metadata where the format keeps any. What a cast changed is counted and shown. A folder of rank_N \
+      is merged with --strategy, and written with --to-strategy.
       """)
 
   @Argument(help: "A checkpoint: a file of any format, an index.json, or a folder of safetensors.")
@@ -18,7 +19,10 @@ struct Convert: Command {
   @Argument(help: "The file to write; a folder with --shard-size.")
   var output: String
 
-  @Option(help: ArgumentHelp("The format to write: safetensors, mindspore, gguf or npz.", valueName: "format"))
+  @Option(
+    help: ArgumentHelp(
+      "The format to write: safetensors, mindspore, mindspore-safetensors, mindspore-unified, gguf or npz.",
+      valueName: "format"))
   var to: String?
 
   @Option(
@@ -43,7 +47,7 @@ struct Convert: Command {
   @Flag(help: "Write nothing and end with exit code 1 if a cast changes a value.")
   var lossless = false
 
-  @Flag(help: "Put a checksum at the end of a MindSpore checkpoint.")
+  @Flag(help: "Give files for MindSpore a checksum.")
   var crc = false
 
   @Option(
@@ -55,6 +59,11 @@ struct Convert: Command {
       "The file of the key to encrypt with; without it BESSEMER_ENC_KEY, else the key of the input.", valueName: "file")
   )
   var encKeyFile: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Write a folder of rank_N, each with what its device gets by this strategy file.", valueName: "file"))
+  var toStrategy: String?
 
   @OptionGroup var reading: ReadOptionGroup
   @OptionGroup var dry: DryRunOption
@@ -68,9 +77,10 @@ struct Convert: Command {
     options.isStrict = strict
     options.shardByteCount = shardSize?.byteCount
     options.isLossless = lossless
-    options.writesChecksum = crc
+    options.writing.writesChecksum = crc
+    options.writing.strategy = toStrategy
     options.reading = try reading.options(isKeyOptional: encMode != nil)
-    options.encryption = try encryption(options.reading)
+    options.writing.encryption = try encryption(options.reading)
     options.overwrite = common.overwrite
     let conversion = try Conversion(input, to: output, options: options)
     let progress = console.progress("convert", unit: .bytes)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Converter
 import Tensors
+import Validation
 
 /// Lists the tensors of a checkpoint or bundle and, for a model, checks that its configuration accounts for each.
 struct Inspect: Command {
@@ -8,15 +9,23 @@ struct Inspect: Command {
     "inspect", "List the tensors of a model and check its configuration.",
     discussion: """
       PATH is a .safetensors file, an index.json, a folder, or a bundle. A folder is taken for a model: its \
-      config.json must account for every tensor. Nothing of the weights is read.
+      config.json must account for every tensor. Nothing of the weights is read, but for --stats and --digest.
       """,
     aliases: ["ls", "dump"])
 
   @Argument(help: "A weights file, an index, a model's folder or a bundle.")
   var path: String
 
-  @Option(help: ArgumentHelp("Only tensors with these names: a glob, or /REGEX/.", valueName: "pattern"))
+  @Option(
+    name: [.customLong("tensors"), .customLong("only")],
+    help: ArgumentHelp("Only tensors with these names: a glob, or /REGEX/.", valueName: "pattern"))
   var tensors: String?
+
+  @Flag(help: "Read all values and show their range, mean, deviation, and how many are zero, NaN and infinite.")
+  var stats = false
+
+  @Flag(help: "Read all values and show a digest of each tensor, and of all together.")
+  var digest = false
 
   @Flag(help: "Show the text metadata of the files.")
   var metadata = false
@@ -33,6 +42,7 @@ struct Inspect: Command {
 
   func validate() throws {
     if graph, weightsOnly { throw ValidationError("--graph and --weights-only exclude each other") }
+    if graph, stats || digest { throw ValidationError("--graph shows no tensors; leave out --stats and --digest") }
     if choice.component != nil, !graph { throw ValidationError("--component says which graph --graph shows") }
   }
 
@@ -47,8 +57,20 @@ struct Inspect: Command {
     // What is wrong with the configuration is said before a long table.
     let inspection = try Inspection(location, selector: selector, reading: reading.options())
     let model = inspection.isModelFolder && !weightsOnly ? try checkedModel(inspection) : nil
-    let listing = InspectListing(inspection: inspection, model: model, showsMetadata: metadata)
+    let listing = InspectListing(
+      inspection: inspection, model: model, showsMetadata: metadata, content: try content(inspection, console))
     if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
+  }
+
+  /// What the values say, when that is asked for.
+  private func content(_ inspection: Inspection, _ console: Console) throws -> InspectedContent {
+    guard stats || digest else { return try InspectedContent(inspection.entries) }
+    let progress = console.progress("inspect", unit: .bytes)
+    defer { progress.finish() }
+    let scan = try ContentScan(
+      inspection.entries, statistics: stats, digests: digest, threads: common.resources.threads
+    ) { progress.update($0, of: $1) }
+    return try InspectedContent(inspection.entries, scan)
   }
 
   /// The model in a folder, so that its configuration has been checked.

@@ -192,6 +192,10 @@ struct ConvertTests {
       ([fixture("bad-crc.npz"), folder["out.safetensors"]], 3, "checksum"),
       ([fixture("bad-checksum.ckpt"), folder["out.safetensors"]], 3, "checksum"),
       ([fixture("bad-table.ckpt"), folder["out.safetensors"]], 3, "hash table"),
+      ([fixture("bad-encrypted.ckpt"), folder["out.safetensors"]], 3, "--key-file"),
+      ([input, folder["out.ckpt"], "--enc-mode", "AES-GCM"], 3, "--enc-key-file"),
+      ([input, folder["out.ckpt"], "--enc-mode", "rot13"], 2, "SM4-CBC"),
+      ([input, folder["out.ckpt"], "--strategy", "s.ckpt"], 2, "ranks"),
     ]
     for (arguments, status, words) in cases {
       let result = try Tool.run(["convert"] + arguments)

@@ -59,11 +59,7 @@ final class EncryptedFile: RecordSource {
 
   func bytes(_ range: Range<Int>) throws -> Bytes {
     try Bytes(byteCount: range.count) { target in
-      var done = 0
-      try forEachPiece(range) { piece in
-        piece.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: target[done...]).copyMemory(from: $0) }
-        done += piece.count
-      }
+      if let base = target.baseAddress { try read(range, into: base) }
     }
   }
 

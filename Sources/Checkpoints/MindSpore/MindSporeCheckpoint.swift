@@ -5,7 +5,7 @@ public import Tensors
 /// Texts of `append_dict` are the metadata, its numbers are scalars; a hash table (`MapParameter`) is three tensors. A
 /// checksum at the end is verified when there is one. Refused is where MindSpore loads something arbitrary: sizes that
 /// do not fit, parameters that occur twice, slices that disagree.
-public struct MindSporeCheckpoint: WritableCheckpointFormat, ConfigurableCheckpointFormat {
+public struct MindSporeCheckpoint: ConfigurableFileFormat, ConfigurableCheckpointFormat {
   /// Whether a checksum is written at the end, as `save_checkpoint(crc_check=True)` does.
   public var writesChecksum: Bool
   /// What written files are encrypted with.
@@ -92,7 +92,7 @@ public struct MindSporeCheckpoint: WritableCheckpointFormat, ConfigurableCheckpo
           throw BessemerError(.digest, "has the checksum \(sum.value), its trailer says \(crc)")
         }
       }
-      return try MindSporeParser(path: path, source: content).parse()
+      return try MindSporeParser(path: path, source: PlainRecords(content: content)).parse()
     }
   }
 

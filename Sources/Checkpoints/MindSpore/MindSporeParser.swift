@@ -134,15 +134,20 @@ struct MindSporeParser {
       throw refuse(
         .tensorLayout, "of type \(part.type)\(shape) does not take the \(run.byteCounts[index]) bytes it has")
     }
-    let (source, pieces) = (source, run.pieces[index])
-    if let bytes = source as? Bytes, pieces.count == 1 {
-      let window = bytes[pieces[0]]
-      return try store.append(TensorStore.Entry(name, dtype, shape: shape, file: path) { window })
+    let pieces = run.pieces[index]
+    guard let content = (source as? PlainRecords)?.content else {
+      return try store.append(
+        TensorStore.Entry(name, dtype, shape: shape, file: path, lazy: RecordPieces(source, pieces)))
     }
-    try store.append(
-      TensorStore.Entry(name, dtype, shape: shape, file: path) { body in
-        for piece in pieces { try source.forEachPiece(piece, body) }
-      })
+    if pieces.count == 1 {
+      let window = content[pieces[0]]
+      try store.append(TensorStore.Entry(name, dtype, shape: shape, file: path) { window })
+    } else {
+      try store.append(
+        TensorStore.Entry(name, dtype, shape: shape, file: path) { body in
+          for piece in pieces { try body(content[piece]) }
+        })
+    }
   }
 
   /// The content as text; nil when it is none. NumPy fills up with zeros, which are dropped.

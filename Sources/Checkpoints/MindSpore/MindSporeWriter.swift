@@ -44,27 +44,29 @@ extension MindSporeCheckpoint {
     return name == 0 || name > MindSporeCheckpoint.maximumNameByteCount ? "a name of \(name) bytes" : nil
   }
 
-  /// Writes the tensors in the given order, then the metadata as texts by name.
-  public func write(_ entries: [CheckpointEntry], metadata: [TensorName: String], to path: String, overwrite: Bool)
-    throws
-  {
-    try inFile(path) { try check(entries, metadata: metadata) }
+  public func writing(with options: WriteOptions) throws -> MindSporeCheckpoint {
+    guard !options.writesChecksum || options.encryption == nil else {
+      throw BessemerError(.usage, "MindSpore does not load encrypted checkpoints with a checksum; leave out --crc")
+    }
+    var copy = self
+    copy.writesChecksum = options.writesChecksum
+    copy.encryption = options.encryption
+    return copy
+  }
+
+  /// The tensors in the given order, then the metadata as texts by name.
+  public func layout(_ entries: [CheckpointEntry], metadata: [TensorName: String]) throws -> FileLayout {
     let records = try records(entries, metadata)
-    var plainByteCount = writesChecksum ? MindSporeCheckpoint.trailerByteCount : 0
-    func tooLarge() -> BessemerError { BessemerError(.limit, "the checkpoint takes more than 2^63 bytes", file: path) }
-    for record in records {
-      guard let sum = record.fileByteCount(sliceByteCount).flatMap({ CheckedSize.sum(plainByteCount, $0) }) else {
-        throw tooLarge()
-      }
-      plainByteCount = sum
+    let plainByteCount = records.reduce(Int?(writesChecksum ? MindSporeCheckpoint.trailerByteCount : 0)) {
+      sum, record in
+      sum.flatMap { sum in record.fileByteCount(sliceByteCount).flatMap { CheckedSize.sum(sum, $0) } }
     }
-    guard let encryption else {
-      return try AtomicWriter.write(to: path, overwrite: overwrite, byteCount: plainByteCount) {
-        try write(records, to: $0)
-      }
+    let byteCount = plainByteCount.flatMap { count in
+      encryption.map { EncryptingSink.byteCount(of: count, $0.mode) } ?? count
     }
-    guard let byteCount = EncryptingSink.byteCount(of: plainByteCount, encryption.mode) else { throw tooLarge() }
-    try AtomicWriter.write(to: path, overwrite: overwrite, byteCount: byteCount) { file in
+    guard let byteCount else { throw BessemerError(.limit, "the checkpoint takes more than 2^63 bytes") }
+    return FileLayout(byteCount: byteCount) { file in
+      guard let encryption else { return try write(records, to: file) }
       let sink = EncryptingSink(encryption, file)
       try write(records, to: sink)
       try sink.finish()

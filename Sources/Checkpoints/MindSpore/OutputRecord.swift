@@ -1,9 +1,9 @@
 internal import Tensors
 
 /// A parameter, text or hash table to write.
-struct OutputRecord {
+struct OutputRecord: Sendable {
   /// A tensor of the record, with its type and dimensions as the file spells them.
-  struct Part {
+  struct Part: Sendable {
     let entry: CheckpointEntry
     let type: String
     let dims: [Int]

@@ -2,17 +2,43 @@ internal import Synchronization
 internal import Tensors
 
 /// The records of a checkpoint as one sequence of bytes: those of a file, or what an encrypted one decrypts to.
-protocol RecordSource: Sendable {
-  var count: Int { get }
+protocol RecordSource: LazyBytes {
   /// Some bytes, at once.
   func bytes(_ range: Range<Int>) throws -> Bytes
-  /// Gives bytes in order: a window of a mapped file, or pieces of at most 1 MB.
-  func forEachPiece(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws
 }
 
-extension Bytes: RecordSource {
-  func bytes(_ range: Range<Int>) -> Bytes { self[range] }
-  func forEachPiece(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws { try body(self[range]) }
+/// The records of a file that is not encrypted.
+struct PlainRecords: RecordSource {
+  let content: Bytes
+
+  var count: Int { content.count }
+  func bytes(_ range: Range<Int>) -> Bytes { content[range] }
+  func forEachPiece(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws { try body(content[range]) }
+}
+
+/// Ranges of a source, one after the other, as the bytes of a tensor.
+struct RecordPieces: LazyBytes {
+  private let source: any RecordSource
+  private let ranges: [Range<Int>]
+  let count: Int
+
+  init(_ source: any RecordSource, _ ranges: [Range<Int>]) {
+    self.source = source
+    self.ranges = ranges
+    count = ranges.reduce(0) { $0 + $1.count }
+  }
+
+  func forEachPiece(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws {
+    var start = 0
+    for piece in ranges {
+      let overlap = range.clamped(to: start..<(start + piece.count))
+      let offset = piece.lowerBound - start
+      if !overlap.isEmpty {
+        try source.forEachPiece((overlap.lowerBound + offset)..<(overlap.upperBound + offset), body)
+      }
+      start += piece.count
+    }
+  }
 }
 
 /// A cursor over a source, which looks at it through a small window.

@@ -53,6 +53,7 @@ let allOps: [any Op.Type] = [
   Quantize.self,
   RMSNorm.self,
   Reciprocal.self,
+  ReduceL2.self,
   ReduceMax.self,
   ReduceMean.self,
   ReduceMin.self,

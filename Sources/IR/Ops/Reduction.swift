@@ -50,6 +50,15 @@ extension Reduction {
     }
     if x.dtype == .uint64 { return try integers(x.unsignedIntegers) }
     if x.dtype.isInteger { return try integers(x.integers) }
+    if x.dtype.bits >= 8, inner == Array((x.rank - inner.count)..<x.rank) {
+      // What is reduced together lies together: no more than that is widened at a time.
+      let size = steps.count * x.dtype.bits / 8
+      let results = try starts.indices.map { line in
+        try Self.reduce(
+          Tensor(x.dtype, shape: [steps.count], bytes: x.bytes[line * size..<(line + 1) * size]).doubles)
+      }
+      return [try Tensor(x.dtype, shape: shape, doubles: results)]
+    }
     let values = x.doubles
     let results = starts.map { start in Self.reduce(steps.map { values[start + $0] }) }
     return [try Tensor(x.dtype, shape: shape, doubles: results)]

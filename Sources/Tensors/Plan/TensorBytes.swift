@@ -68,11 +68,30 @@ package struct TensorBytes: Sendable {
   }
 }
 
+/// Bytes that are made where they are asked for, in any order: those of an encrypted file.
+public protocol LazyBytes: Sendable {
+  var count: Int { get }
+  /// Gives the bytes of a range, in order and at most 1 MB at a time.
+  func forEachPiece(_ range: Range<Int>, _ body: (Bytes) throws -> Void) throws
+}
+
+extension LazyBytes {
+  /// Writes the bytes of a range to memory that has room for them.
+  package func read(_ range: Range<Int>, into target: UnsafeMutableRawPointer) throws {
+    var target = target
+    try forEachPiece(range) { piece in
+      piece.withUnsafeBytes { if let base = $0.baseAddress { target.copyMemory(from: base, byteCount: piece.count) } }
+      target += piece.count
+    }
+  }
+}
+
 extension TensorStore.Entry {
   /// The bytes in row-major order as far as they can be read in any order without making all of them: windows of files,
-  /// memory, or blocks to decode. Nil for a stream that is made as it goes.
+  /// memory, blocks to decode, or what is made where it is asked for. Nil for a stream that is made as it goes.
   package func bytes() throws -> TensorBytes? {
     if case .blocks(let type) = layout { return try blocks().map { TensorBytes(type, $0.bytes, shape: shape) } }
+    if let lazy { return TensorBytes(count: lazy.count) { try lazy.read($0, into: $1) } }
     guard let stream else { return TensorBytes(try tensor().bytes) }
     /// Ends a stream that makes its bytes.
     struct Made: Error {}

@@ -8,9 +8,9 @@ public struct TensorExpression: Sendable {
   /// What was done to the sources, one word or phrase each, in order: `transpose [1,0]`.
   public let steps: [String]
 
-  /// A tensor as it is.
+  /// A tensor as it is; of one that is computed what computes it.
   public init(_ entry: TensorStore.Entry) {
-    self.init(plan: TensorPlan(entry, entry.dtype, shape: entry.shape), steps: [])
+    self = entry.expression ?? TensorExpression(plan: TensorPlan(entry, entry.dtype, shape: entry.shape), steps: [])
   }
 
   private init(plan: TensorPlan<TensorStore.Entry>, steps: [String]) {

@@ -11,10 +11,17 @@ struct ReadOptionGroup: ParsableArguments {
         + "BESSEMER_KEY.", valueName: "file"))
   var keyFile: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "The strategy file that a folder of rank_N was written with, or a folder of one for each stage.",
+      valueName: "file"))
+  var strategy: String?
+
   /// `isKeyOptional` says that a key has another use if the checkpoint is not encrypted.
   func options(isKeyOptional: Bool = false) throws -> ReadOptions {
     var options = ReadOptions()
     options.key = try CipherKey(file: keyFile, variable: "BESSEMER_KEY")
+    options.strategy = strategy
     options.isKeyOptional = isKeyOptional || keyFile == nil
     return options
   }
