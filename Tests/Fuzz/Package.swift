@@ -9,7 +9,10 @@ let package = Package(
   targets: [
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
-    + ["FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzPNG", "FuzzPyTorch", "FuzzSafetensors"]
+    + [
+      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzONNX", "FuzzPNG", "FuzzPyTorch",
+      "FuzzSafetensors",
+    ]
     .map { name in
       .executableTarget(
         name: name,
