@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the fuzz targets and runs each: run.sh [SECONDS] [TARGET...]
-# Seeds come from seeds/TARGET, from fixtures, and, if CORPUS names a folder of hostile files, from there; findings go to
+# Seeds come from seeds/TARGET, from fixtures, and, if CORPUS names a folder of hostile files, from there; findings go
+# to
 # findings/.
 set -eu
 cd "$(dirname "$0")"

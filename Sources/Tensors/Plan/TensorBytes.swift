@@ -1,4 +1,5 @@
-/// The bytes of a tensor for reading in any order: pieces that follow each other, in memory or in mapped files, or a way
+/// The bytes of a tensor for reading in any order: pieces that follow each other, in memory or in mapped files, or a
+/// way
 /// to make any range of them.
 package struct TensorBytes: Sendable {
   /// Writes a range of the bytes, of whole elements, to memory that has room for them.
