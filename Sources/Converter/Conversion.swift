@@ -17,6 +17,8 @@ public struct ConversionOptions: Sendable {
   public var shardByteCount: Int?
   /// Whether a cast that changes a value is an error.
   public var isLossless = false
+  /// Whether names and metadata stay also where a model would be translated, from a folder into a GGUF file or back.
+  public var keepsNames = false
   /// How the input is read.
   public var reading = ReadOptions()
   /// What is asked of the format that is written.
@@ -53,6 +55,8 @@ public struct Conversion: Sendable {
   public let sourceByteCount: Int
   /// Texts that the target's format does not keep.
   public let droppedMetadataCount: Int
+  /// Tensors of a model that the files it becomes have no place for.
+  public let droppedNames: [TensorName]
   /// The tensors, as far as it is known before they are written.
   public let items: [Item]
 
@@ -60,6 +64,10 @@ public struct Conversion: Sendable {
   private let format: any WritableCheckpointFormat
   private let store: TensorStore
   private let planned: [Planned]
+  private let metadata: [TensorName: String]
+  /// Files beside the weights in a folder.
+  private let files: [(name: String, bytes: [UInt8])]
+  private let isFolder: Bool
   private let evaluator: TensorEvaluator
 
   /// Reads the headers of the input and checks everything but values: the output's place, types, names.
@@ -72,16 +80,28 @@ public struct Conversion: Sendable {
     if case .bundle = try ModelLocation(input) {
       throw BessemerError(.wrongFormat, "is a bundle; convert takes a checkpoint", file: input)
     }
-    try Conversion.checkOutput(output, input, format, options)
     let source = try CheckpointFormats.format(at: input)
     sourceFormat = source.name
-    store = try options.reading.applied(to: source).read(input)
+    let isFolder = options.shardByteCount != nil || Conversion.isModelFolder(output, source, format, options)
+    try Conversion.checkOutput(output, input, format, options, isFolder: isFolder)
+    let store = try options.reading.applied(to: source).read(input)
+    self.store = store
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
     evaluator = TensorEvaluator(threads: Machine.processorCount, spoolFolder: folderPath(of: output))
-    let mapped = try Conversion.mapped(store, input, options)
-    planned = try Conversion.typed(mapped, options.types, input)
+    let translation =
+      options.maps.isEmpty && !options.keepsNames
+      ? try GGUFTranslation(store, from: source, input, toFolder: isFolder, isGGUF: format is GGUF) : nil
+    let mapped = try translation?.tensors ?? Conversion.mapped(store, input, options)
+    let planned = try Conversion.typed(mapped, options.types, input, translation?.isExact)
+    self.planned = planned
     let entries = planned.map { $0.entry() }
+    metadata =
+      try translation.map { try $0.metadata(zip(planned, entries).map(Conversion.described)) } ?? store.metadata
+    self.isFolder = isFolder
+    let used = Set(planned.flatMap { $0.expression.sources.map(\.name) })
+    droppedNames = translation == nil ? [] : store.entries.map(\.name).filter { !used.contains($0) }
+    files = translation?.files ?? []
     let hasBlocks = format is GGUF
     items = zip(planned, entries).map { Conversion.item($0, $1, hasBlocks: hasBlocks) }
     let encoded = planned.filter { $0.encoding != nil }
@@ -93,7 +113,7 @@ public struct Conversion: Sendable {
       throw BessemerError(
         .comparison, "encoding \(encoded.count) tensors in blocks changes values; nothing is written", file: input)
     }
-    try inFile(output) { try format.check(entries, metadata: store.metadata) }
+    try inFile(output) { try format.check(entries, metadata: metadata) }
   }
 
   /// Bytes of all tensors of the output.
@@ -138,14 +158,15 @@ public struct Conversion: Sendable {
       }
       return tensor.entry(evaluator: evaluator, note: note) { work.add($0) }
     }
-    if let limit = options.shardByteCount {
+    if isFolder {
       let writer = try ShardedWriter(
-        entries.map(\.safetensors), metadata: store.metadata, maxShardByteCount: limit)
-      try AtomicFolder.write(to: output, overwrite: options.overwrite, mayReplace: Conversion.mayReplace) {
-        try writer.write(to: $0)
+        entries.map(\.safetensors), metadata: metadata, maxShardByteCount: options.shardByteCount ?? .max)
+      try AtomicFolder.write(to: output, overwrite: options.overwrite, mayReplace: Conversion.mayReplace) { folder in
+        for (name, bytes) in files { try folder.write(name, byteCount: bytes.count) { try $0.write(bytes) } }
+        try writer.write(to: folder)
       }
     } else {
-      try format.write(entries, metadata: store.metadata, to: output, overwrite: options.overwrite)
+      try format.write(entries, metadata: metadata, to: output, overwrite: options.overwrite)
     }
     guard !isCut else { return measured }
     var items = items
@@ -226,9 +247,10 @@ extension Conversion {
 
   /// Says before any work what writing would say in the end.
   private static func checkOutput(
-    _ output: String, _ input: String, _ format: any WritableCheckpointFormat, _ options: ConversionOptions
+    _ output: String, _ input: String, _ format: any WritableCheckpointFormat, _ options: ConversionOptions,
+    isFolder: Bool
   ) throws {
-    let isFolder = options.shardByteCount != nil || format.writesFolder
+    let isFolder = isFolder || format.writesFolder
     if let target = realPath(output), target == realPath(input) {
       throw BessemerError(.outputIsInput, "is the input itself", file: output)
     }
@@ -245,10 +267,29 @@ extension Conversion {
     }
   }
 
-  /// Whether a folder holds nothing but shards and their index.
+  /// Whether a GGUF file becomes a model's folder: safetensors under a name that is none of a file.
+  private static func isModelFolder(
+    _ output: String, _ source: any CheckpointFormat, _ format: any WritableCheckpointFormat,
+    _ options: ConversionOptions
+  ) -> Bool {
+    source is GGUF && format is SafetensorsFormat && options.maps.isEmpty && !options.keepsNames
+      && CheckpointFormats.format(named: output) == nil
+  }
+
+  /// A tensor of the output as metadata counts it.
+  private static func described(
+    _ tensor: Planned, _ entry: CheckpointEntry
+  ) -> (name: TensorName, shape: [Int], type: String) {
+    (tensor.name, entry.shape, entry.encoding?.rawValue ?? entry.dtype.rawValue)
+  }
+
+  /// Whether a folder holds nothing but shards, their index and the files of a model that are written beside them.
   private static func mayReplace(_ path: String) throws -> Bool {
     let folder = try InputFolder(path: path)
     return try folder.holdsOnlyFiles()
-      && folder.names().allSatisfy { $0.hasSuffix(".safetensors") || $0.hasSuffix(".safetensors.index.json") }
+      && folder.names().allSatisfy {
+        $0.hasSuffix(".safetensors") || $0.hasSuffix(".safetensors.index.json")
+          || ["config.json", "tokenizer.json", "tokenizer_config.json"].contains($0)
+      }
   }
 }

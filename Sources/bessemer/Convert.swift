@@ -30,6 +30,9 @@ struct Convert: Command {
       "Change names and shapes by a built-in map or the rules of a YAML file; may be repeated.", valueName: "map"))
   var map: [String] = []
 
+  @Flag(help: "Leave names and metadata as they are where a model's folder becomes a GGUF file, or a GGUF file one.")
+  var keepNames = false
+
   @Flag(help: "End with an error if no rule of a map names a tensor.")
   var strict = false
 
@@ -75,6 +78,7 @@ struct Convert: Command {
     for text in dtype { try options.types.add(text) }
     options.maps = map
     options.isStrict = strict
+    options.keepsNames = keepNames
     options.shardByteCount = shardSize?.byteCount
     options.isLossless = lossless
     options.writing.writesChecksum = crc
@@ -132,6 +136,10 @@ struct ConvertListing {
       console.note(
         "warning: \(conversion.targetFormat) files keep no metadata; "
           + "left out \(counted(conversion.droppedMetadataCount, "text"))")
+    }
+    if let name = conversion.droppedNames.first {
+      let others = conversion.droppedNames.count > 1 ? " and \(conversion.droppedNames.count - 1) more" : ""
+      console.note("warning: left out tensor \(quoted(name.string))\(others), which such a file has no place for")
     }
     let overflowed = items.reduce(0) { $0 + ($1.losses?.overflowed ?? 0) }
     if overflowed > 0 { console.note("warning: \(counted(overflowed, "value")) became infinite") }
