@@ -72,7 +72,7 @@ extension Conversion {
   ) throws -> [Planned] {
     var unused = Set(types.patterns.indices)
     let result = try tensors.map { tensor in
-      var (target, pattern) = types.target(tensor.name, tensor.expression.type)
+      var (target, pattern) = try types.target(tensor.name, tensor.expression.type)
       if let pattern { unused.remove(pattern) }
       if pattern == nil, tensor.expression.dtype.isFloat, isExact?(tensor.name, tensor.expression.shape) ?? false {
         target = .type(.float32)

@@ -74,14 +74,7 @@ extension TensorStore.Entry {
   /// The digest of the tensor, whose bytes are read once, in order. Throws what reading them throws.
   public func digest() throws -> Digest {
     let hasher = TensorHasher(dtype, shape: shape)
-    try forEachPiece { piece in
-      for start in stride(from: 0, to: piece.count, by: TensorHasher.leafByteCount) {
-        try Interrupt.check()
-        let part = piece[start..<min(piece.count, start + TensorHasher.leafByteCount)]
-        part.withUnsafeBytes { hasher.update($0) }
-        part.releasePages()
-      }
-    }
+    try forEachPiece(of: TensorHasher.leafByteCount) { piece in piece.withUnsafeBytes { hasher.update($0) } }
     return hasher.finish()
   }
 }
