@@ -112,7 +112,8 @@ let package = Package(
     .testTarget(
       name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),
     .testTarget(
-      name: "ConverterTests", dependencies: ["Converter", "Tensors", "TestSupport", "YAML"], swiftSettings: settings),
+      name: "ConverterTests",
+      dependencies: ["Converter", "Digests", "Tensors", "TestSupport", "Tokenizers", "YAML"], swiftSettings: settings),
     .testTarget(name: "TidyTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],
