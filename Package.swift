@@ -28,6 +28,7 @@ let package = Package(
   products: [
     .library(name: "Checkpoints", targets: ["Checkpoints"]),
     .library(name: "IR", targets: ["IR"]),
+    .library(name: "Images", targets: ["Images"]),
     .library(name: "Passes", targets: ["Passes"]),
     .library(name: "Safetensors", targets: ["Safetensors"]),
     .library(name: "Tensors", targets: ["Tensors"]),
@@ -112,7 +113,8 @@ let package = Package(
     .testTarget(
       name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),
     .testTarget(
-      name: "ConverterTests", dependencies: ["Converter", "Tensors", "TestSupport", "YAML"], swiftSettings: settings),
+      name: "ConverterTests",
+      dependencies: ["Checkpoints", "Converter", "Digests", "Tensors", "TestSupport", "YAML"], swiftSettings: settings),
     .testTarget(name: "TidyTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],

@@ -33,6 +33,12 @@ struct Inspect: Command {
   @Flag(help: "Show inputs, outputs and operators of the graph instead of the tensors.")
   var graph = false
 
+  @Option(
+    name: .customLong("size"),
+    help: ArgumentHelp(
+      "With --graph: a size that costs are for, like sequence=1; may be repeated.", valueName: "name=n"))
+  var sizes: [String] = []
+
   @Flag(help: "Do not look at config.json.")
   var weightsOnly = false
 
@@ -44,6 +50,23 @@ struct Inspect: Command {
     if graph, weightsOnly { throw ValidationError("--graph and --weights-only exclude each other") }
     if graph, stats || digest { throw ValidationError("--graph shows no tensors; leave out --stats and --digest") }
     if choice.component != nil, !graph { throw ValidationError("--component says which graph --graph shows") }
+    if !sizes.isEmpty, !graph { throw ValidationError("--size goes with --graph") }
+    _ = try chosenSizes
+  }
+
+  /// The sizes of `--size`, by name.
+  private var chosenSizes: [String: Int] {
+    get throws {
+      var result: [String: Int] = [:]
+      for text in sizes {
+        let parts = text.split(separator: "=", omittingEmptySubsequences: false)
+        guard parts.count == 2, let size = Int(parts[1]), (0...1 << 32).contains(size) else {
+          throw ValidationError("--size takes a name and a number, like sequence=128")
+        }
+        result[String(parts[0])] = size
+      }
+      return result
+    }
   }
 
   func execute(_ console: Console) throws {
@@ -52,7 +75,7 @@ struct Inspect: Command {
     if graph {
       let set = try ModelSet(location)
       let chosen = try choice.component.map { [try set.component($0)] } ?? set.components
-      return try GraphSummary(set, chosen).write(console)
+      return try GraphSummary(set, chosen, sizes: chosenSizes).write(console)
     }
     // What is wrong with the configuration is said before a long table.
     let inspection = try Inspection(location, selector: selector, reading: reading.options())

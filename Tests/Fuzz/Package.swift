@@ -9,10 +9,17 @@ let package = Package(
   targets: [
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
-    + ["FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzPyTorch", "FuzzSafetensors"].map { name in
+    + [
+      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzONNX", "FuzzPNG", "FuzzPyTorch",
+      "FuzzSafetensors",
+    ]
+    .map { name in
       .executableTarget(
         name: name,
-        dependencies: ["FuzzSupport", .product(name: "Safetensors", package: "bessemer")],
+        dependencies: [
+          "FuzzSupport", .product(name: "Images", package: "bessemer"),
+          .product(name: "Safetensors", package: "bessemer"),
+        ],
         swiftSettings: [.unsafeFlags(["-parse-as-library"])])
     }
 )
