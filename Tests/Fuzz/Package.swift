@@ -9,7 +9,10 @@ let package = Package(
   targets: [
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
-    + ["FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzPyTorch", "FuzzSafetensors"].map { name in
+    + [
+      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMindSpore", "FuzzNPZ", "FuzzPyTorch", "FuzzSafetensors",
+      "FuzzStrategy",
+    ].map { name in
       .executableTarget(
         name: name,
         dependencies: ["FuzzSupport", .product(name: "Safetensors", package: "bessemer")],
