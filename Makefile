@@ -12,7 +12,7 @@ CACHE := .cache
 export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-kernels test-kernels-arm64 lint minilm bench fuzz clean
+.PHONY: help setup build demo image test test-kernels test-kernels-arm64 lint minilm bench fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-20s%s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,10 @@ build: setup ## build bin/bessemer, which needs no Swift where it runs
 demo: setup ## take a small trained model the whole way and check the results
 	@scripts/quietly.sh "building" $(SWIFT) build $(FLAGS) --product bessemer
 	@scripts/demo.sh $(BESSEMER)
+
+image: setup ## make pictures with a tiny GLM-Image and hold them against those of diffusers
+	@scripts/quietly.sh "building" $(SWIFT) build $(FLAGS) --product bessemer
+	@scripts/image.sh $(BESSEMER)
 
 test: setup ## run all tests
 	@scripts/quietly.sh "building the tests" $(SWIFT) build $(FLAGS) --build-tests

@@ -43,6 +43,7 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CYaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CKernels"),
+    .target(name: "CPNG", linkerSettings: [.linkedLibrary("png")]),
     .target(name: "CSystem"),
     .target(name: "Tensors", dependencies: ["CKernels", "CSystem"], swiftSettings: settings),
     .target(name: "Digests", dependencies: ["CCrypto", "Tensors"], swiftSettings: settings),
@@ -53,27 +54,31 @@ let package = Package(
     .target(name: "YAML", dependencies: ["CYaml", "Tensors"], swiftSettings: settings),
     .target(name: "IR", dependencies: ["Tensors"], swiftSettings: settings),
     .target(name: "Tokenizers", dependencies: ["Tensors"], swiftSettings: settings),
+    .target(name: "Images", dependencies: ["CPNG", "Tensors"], swiftSettings: settings),
     .target(name: "Passes", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Architectures", dependencies: ["IR", "Tensors"], swiftSettings: settings),
     .target(name: "Quantization", dependencies: ["CKernels", "IR", "Tensors"], swiftSettings: settings),
     .target(
       name: "Bundle", dependencies: ["CZstd", "CSystem", "Digests", "IR", "Safetensors", "Tensors"],
       swiftSettings: settings),
-    .target(name: "Runtime", dependencies: ["CKernels", "IR", "Tensors", "Tokenizers"], swiftSettings: settings),
-    .target(name: "Validation", dependencies: ["IR", "Runtime", "Tensors", "Tokenizers"], swiftSettings: settings),
+    .target(
+      name: "Runtime", dependencies: ["CKernels", "IR", "Images", "Tensors", "Tokenizers"], swiftSettings: settings),
+    .target(
+      name: "Validation", dependencies: ["CKernels", "Digests", "IR", "Runtime", "Tensors", "Tokenizers"],
+      swiftSettings: settings),
     .target(
       name: "Converter",
       dependencies: [
-        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Passes",
+        "Architectures", "Bundle", "CCrypto", "CKernels", "CZstd", "Checkpoints", "Digests", "IR", "Images", "Passes",
         "Quantization", "Runtime", "Safetensors", "Tensors", "Tokenizers", "Validation", "YAML",
       ], swiftSettings: settings),
     .executableTarget(
       name: "bessemer",
       dependencies: [
-        "Checkpoints", "Converter", "IR", "Passes", "Runtime", "Tensors", "Tokenizers", "Validation",
+        "Checkpoints", "Converter", "Digests", "IR", "Passes", "Runtime", "Tensors", "Tokenizers", "Validation",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings),
-    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Tensors"], swiftSettings: settings),
+    .testTarget(name: "CommandTests", dependencies: ["bessemer", "Safetensors", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "DigestsTests", dependencies: ["Digests", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
@@ -87,25 +92,28 @@ let package = Package(
     .testTarget(
       name: "BundleTests", dependencies: ["Bundle", "Digests", "IR", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "Tensors", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "PassesTests", dependencies: ["Architectures", "IR", "Passes", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "ArchitecturesTests",
       dependencies: [
-        "Architectures", "IR", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
+        "Architectures", "IR", "Images", "Passes", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
       ],
       swiftSettings: settings),
     .testTarget(
       name: "QuantizationTests", dependencies: ["Quantization", "Safetensors", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
-      name: "RuntimeTests", dependencies: ["Architectures", "IR", "Passes", "Runtime", "Tensors", "TestSupport"],
+      name: "RuntimeTests",
+      dependencies: ["Architectures", "IR", "Images", "Passes", "Runtime", "Tensors", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),
     .testTarget(
-      name: "ConverterTests", dependencies: ["Converter", "Tensors", "TestSupport", "YAML"], swiftSettings: settings),
+      name: "ConverterTests",
+      dependencies: ["Checkpoints", "Converter", "Digests", "Tensors", "TestSupport", "YAML"], swiftSettings: settings),
     .testTarget(name: "TidyTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],

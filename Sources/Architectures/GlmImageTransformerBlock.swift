@@ -102,14 +102,14 @@ extension GlmImageTransformer.Sizes {
       }
       let joined = try b.add(Reshape(shape: [0, 0, width]), b.add(Transpose(permutation: [0, 2, 1, 3]), mixed))
       let output = try b.linear(joined, "\(name).attn1.to_out.0", outputs: width, inputs: width, bias: true)
-      return try b.add(Add(), x, b.add(Multiply(), output, gate))
+      return try b.within(name) { try $0.add(Add(), x, $0.add(Multiply(), output, gate)) }
     }
     func feedForward(_ x: ValueID, _ m: [ValueID], _ b: inout GraphBuilder) throws -> ValueID {
       let input = try modulated(x, scale: m[1], shift: m[0], "\(name).norm2", &b)
       let inner = try b.linear(input, "\(name).ff.net.0.proj", outputs: 4 * width, inputs: width, bias: true)
       let output = try b.linear(
         b.activate(inner, "gelu_new"), "\(name).ff.net.2", outputs: width, inputs: 4 * width, bias: true)
-      return try b.add(Add(), x, b.add(Multiply(), output, m[2]))
+      return try b.within(name) { try $0.add(Add(), x, $0.add(Multiply(), output, m[2])) }
     }
     let (x, y) = (try attend(image.query, x, gate: m[4], &b), try attend(text.query, y, gate: m[5], &b))
     return (try feedForward(x, [m[6], m[8], m[10]], &b), try feedForward(y, [m[7], m[9], m[11]], &b))

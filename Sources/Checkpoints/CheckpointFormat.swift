@@ -50,9 +50,15 @@ public struct CheckpointEntry: Sendable {
   public let encoding: BlockType?
   /// What the tensor is computed by, where it is known.
   public let expression: TensorExpression?
-  private let evaluation: Evaluation
+  private let evaluate: Evaluate
   private let produce: @Sendable (any ByteSink) throws -> Void
   private let storedBlocks: (@Sendable () throws -> Bytes?)?
+
+  /// Gives the bytes of an expression piece by piece, in order.
+  public typealias Evaluate =
+    @Sendable (
+      _ expression: TensorExpression, _ body: (Bytes) throws -> Void
+    ) throws -> Void
 
   /// `produce` writes exactly the bytes that type and shape take, in pieces of at most 1 MB to keep memory small, or as
   /// windows of mapped files. It may be called more than once.
@@ -66,7 +72,7 @@ public struct CheckpointEntry: Sendable {
     self.encoding = encoding
     self.produce = produce
     expression = nil
-    evaluation = Evaluation()
+    evaluate = CheckpointEntry.evaluate
     storedBlocks = nil
   }
 
@@ -83,36 +89,21 @@ public struct CheckpointEntry: Sendable {
       (encoding, storedBlocks) = (nil, nil)
     }
     expression = TensorExpression(entry)
-    evaluation = Evaluation()
+    evaluate = CheckpointEntry.evaluate
   }
 
   /// A tensor computed from tensors of a checkpoint, in an encoding or, without one, with its blocks if it is one that
-  /// is stored so, stays as it is and is not to be decoded. `note` gets what casts did each time when the last byte is
-  /// written, `progress` the bytes of each piece.
+  /// is stored so, stays as it is and is not to be decoded.
   public init(
     _ name: TensorName, _ expression: TensorExpression, encoding: BlockType? = nil, keepsBlocks: Bool = true,
-    evaluator: TensorEvaluator? = nil, note: @escaping @Sendable (CastLosses) -> Void = { _ in },
-    progress: @escaping @Sendable (Int) -> Void = { _ in }
-  ) {
-    self.init(name, expression, encoding, keepsBlocks, Evaluation(evaluator: evaluator, note: note, progress: progress))
-  }
-
-  private init(
-    _ name: TensorName, _ expression: TensorExpression, _ encoding: BlockType?, _ keepsBlocks: Bool,
-    _ evaluation: Evaluation
+    evaluate: @escaping Evaluate = CheckpointEntry.evaluate
   ) {
     self.name = name
     dtype = expression.dtype
     shape = expression.shape
     self.expression = expression
-    self.evaluation = evaluation
-    produce = { sink in
-      let losses = try (evaluation.evaluator ?? TensorEvaluator()).forEachPiece(expression) { piece in
-        try sink.write(piece)
-        evaluation.progress(piece.count)
-      }
-      evaluation.note(losses)
-    }
+    self.evaluate = evaluate
+    produce = { sink in try evaluate(expression) { try sink.write($0) } }
     guard let entry = expression.identity, case .blocks(let type) = entry.layout, encoding ?? type == type,
       entry.shape.last == expression.shape.last, keepsBlocks || encoding != nil
     else {
@@ -125,14 +116,12 @@ public struct CheckpointEntry: Sendable {
 
   /// Another tensor in place of this one, such as a part of it.
   func replacing(_ expression: TensorExpression) -> CheckpointEntry {
-    CheckpointEntry(name, expression, nil, false, evaluation)
+    CheckpointEntry(name, expression, keepsBlocks: false, evaluate: evaluate)
   }
 
-  /// How an expression is computed, and who is told of what is written.
-  private struct Evaluation: Sendable {
-    var evaluator: TensorEvaluator?
-    var note: @Sendable (CastLosses) -> Void = { _ in }
-    var progress: @Sendable (Int) -> Void = { _ in }
+  /// Gives the bytes one piece at a time.
+  @Sendable public static func evaluate(_ expression: TensorExpression, _ body: (Bytes) throws -> Void) throws {
+    try expression.forEachPiece(body)
   }
 
   /// Whether blocks of ``encoding`` exist already.

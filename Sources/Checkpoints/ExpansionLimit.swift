@@ -7,22 +7,23 @@ struct ExpansionLimit {
   /// Bytes in any case.
   static let freeByteCount = 1 << 30
 
-  private let fileByteCount: Int
-  private var left: Int
+  private var fileByteCount: Int
+  private var taken = 0
 
-  init(fileByteCount: Int) {
-    self.fileByteCount = fileByteCount
-    left =
-      CheckedSize.product(fileByteCount, ExpansionLimit.factor)
-      .flatMap { CheckedSize.sum($0, ExpansionLimit.freeByteCount) } ?? .max
+  init(fileByteCount: Int) { self.fileByteCount = fileByteCount }
+
+  /// Notes another file of the same model.
+  mutating func add(fileByteCount: Int) {
+    self.fileByteCount = CheckedSize.sum(self.fileByteCount, fileByteCount) ?? .max
   }
 
   /// Notes a tensor. Throws ``ErrorCode/limit`` when all take too much.
   mutating func take(_ byteCount: Int) throws {
-    guard byteCount <= left else {
+    let total = CheckedSize.product(fileByteCount, ExpansionLimit.factor) ?? .max
+    guard let sum = CheckedSize.sum(taken, byteCount), sum - min(sum, ExpansionLimit.freeByteCount) <= total else {
       throw BessemerError(
         .limit, "all tensors take more than \(ExpansionLimit.factor) times the \(fileByteCount) bytes of the file")
     }
-    left -= byteCount
+    taken = sum
   }
 }

@@ -5,8 +5,6 @@ extension Conversion {
   /// A tensor of the output.
   struct Planned {
     let name: TensorName
-    /// The type before the cast that is asked for.
-    let source: DType
     let expression: TensorExpression
     let encoding: BlockType?
     /// Whether blocks of the source stay as they are.
@@ -14,7 +12,6 @@ extension Conversion {
 
     init(_ tensor: MapEngine.Item, _ target: TypeRules.Target?) throws {
       name = tensor.name
-      source = tensor.expression.dtype
       keepsBlocks = target == nil
       switch target {
       case .type(let dtype): (expression, encoding) = (try tensor.expression.cast(to: dtype), nil)
@@ -23,14 +20,9 @@ extension Conversion {
       }
     }
 
-    /// What is written; `note` gets what casts do, `progress` the bytes of each piece.
-    func entry(
-      evaluator: TensorEvaluator? = nil,
-      note: @escaping @Sendable (CastLosses) -> Void = { _ in }, progress: @escaping @Sendable (Int) -> Void = { _ in }
-    ) -> CheckpointEntry {
-      CheckpointEntry(
-        name, expression, encoding: encoding, keepsBlocks: keepsBlocks, evaluator: evaluator, note: note,
-        progress: progress)
+    /// What is written.
+    func entry(evaluate: @escaping CheckpointEntry.Evaluate = CheckpointEntry.evaluate) -> CheckpointEntry {
+      CheckpointEntry(name, expression, encoding: encoding, keepsBlocks: keepsBlocks, evaluate: evaluate)
     }
   }
 
@@ -57,6 +49,19 @@ extension Conversion {
     return engine.result
   }
 
+  /// The texts of the input. Those that stand under the name of a tensor go where its elements go as they are.
+  static func metadata(_ store: TensorStore, _ planned: [Planned]) -> [TensorName: String] {
+    var metadata = store.metadata
+    let marks = metadata.filter { store[$0.key] != nil }
+    guard !marks.isEmpty else { return metadata }
+    for name in marks.keys { metadata[name] = nil }
+    for tensor in planned where !tensor.expression.isCast && tensor.encoding == nil {
+      let sources = Set(tensor.expression.sources.map(\.name))
+      if sources.count == 1, let source = sources.first, let mark = marks[source] { metadata[tensor.name] = mark }
+    }
+    return metadata
+  }
+
   /// The object in config.json beside the weights, if there is one.
   private static func config(_ input: String) throws -> JSON? {
     let folder = try ModelLocation(input).modelFolder
@@ -71,7 +76,7 @@ extension Conversion {
   ) throws -> [Planned] {
     var unused = Set(types.patterns.indices)
     let result = try tensors.map { tensor in
-      let (target, pattern) = types.target(tensor.name, tensor.expression.type)
+      let (target, pattern) = try types.target(tensor.name, tensor.expression.type)
       if let pattern { unused.remove(pattern) }
       return try Planned(tensor, target)
     }

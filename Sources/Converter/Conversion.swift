@@ -1,39 +1,17 @@
-public import Checkpoints
+internal import Checkpoints
+internal import Digests
 internal import Safetensors
-internal import Synchronization
 public import Tensors
-
-/// How a checkpoint is converted.
-public struct ConversionOptions: Sendable {
-  /// The format to write, by name; nil for the one that the output's name ends like.
-  public var format: String?
-  /// The types that tensors are cast to.
-  public var types = TypeRules()
-  /// Maps to apply one after the other: names of built-in ones, or files.
-  public var maps: [String] = []
-  /// Whether a tensor that no rule of a map names is an error.
-  public var isStrict = false
-  /// The most bytes of tensors in a file; the output is then a folder.
-  public var shardByteCount: Int?
-  /// Whether a cast that changes a value is an error.
-  public var isLossless = false
-  /// How the input is read.
-  public var reading = ReadOptions()
-  /// What is asked of the format that is written.
-  public var writing = WriteOptions()
-  public var overwrite = false
-
-  public init() {}
-}
 
 /// Writes a checkpoint in another format, tensor by tensor.
 public struct Conversion: Sendable {
   /// A tensor of the output.
   public struct Item: Sendable {
     public let name: TensorName
-    /// The tensors that it comes from, and what was done to them.
+    /// The tensors that it comes from, and what is done to them.
     public let sources: [TensorName]
     public let steps: [String]
+    /// The type of the first source.
     public let from: DType
     public let to: DType
     /// What the source and the output hold: an element type, or an encoding of blocks.
@@ -41,7 +19,11 @@ public struct Conversion: Sendable {
     public let storedTo: String
     public let shape: [Int]
     public let byteCount: Int
-    /// What the cast did; nil for a tensor that is not cast.
+    /// The file of the output that holds it.
+    public let file: String
+    /// Whether its elements are cast.
+    public let isCast: Bool
+    /// What the casts did; nil for a tensor that is not cast, and for one that was not read.
     public fileprivate(set) var losses: CastLosses.Count?
   }
 
@@ -55,19 +37,29 @@ public struct Conversion: Sendable {
   public let droppedMetadataCount: Int
   /// The tensors, as far as it is known before they are written.
   public let items: [Item]
+  /// Names of the files that are written; a folder's are relative to it.
+  public let files: [String]
+  /// Tensors of the input that share their bytes, in groups; the output holds each by itself.
+  public let ties: [[TensorName]]
+  /// The memory that the conversion is planned to take at most.
+  public let memory: ConversionMemory
 
-  private let options: ConversionOptions
-  private let format: any WritableCheckpointFormat
-  private let store: TensorStore
-  private let planned: [Planned]
-  private let evaluator: TensorEvaluator
+  let options: ConversionOptions
+  let format: any WritableCheckpointFormat
+  let store: TensorStore
+  let metadata: [TensorName: String]
+  let planned: [Planned]
+  let evaluator: TensorEvaluator
+  /// Configuration and tokenizer of the input, for a folder.
+  let companions: [ModelFiles.File]
 
-  /// Reads the headers of the input and checks everything but values: the output's place, types, names.
+  /// Reads the headers of the input and checks everything but values: the output's place, types, names, memory.
   public init(_ input: String, to output: String, options: ConversionOptions) throws {
     self.input = input
     self.output = output
     self.options = options
-    format = try Conversion.target(output, options)
+    let format = try Conversion.target(output, options)
+    self.format = format
     targetFormat = format.name
     if case .bundle = try ModelLocation(input) {
       throw BessemerError(.wrongFormat, "is a bundle; convert takes a checkpoint", file: input)
@@ -78,22 +70,30 @@ public struct Conversion: Sendable {
     store = try options.reading.applied(to: source).read(input)
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
-    evaluator = TensorEvaluator(threads: Machine.processorCount, spoolFolder: folderPath(of: output))
     let mapped = try Conversion.mapped(store, input, options)
-    planned = try Conversion.typed(mapped, options.types, input)
+    let planned = try Conversion.typed(mapped, options.types, input)
+    self.planned = planned
+    let metadata = Conversion.metadata(store, planned)
+    self.metadata = metadata
     let entries = planned.map { $0.entry() }
+    try Conversion.checkEncodings(planned, format, options, input)
+    try inFile(output) { try format.check(entries, metadata: metadata) }
+    companions = try options.shardByteCount == nil ? [] : Conversion.companions(input)
+    let places: [TensorName: String]
+    let files: [String]
+    (files, places) = try Conversion.layout(entries, metadata, companions, output, options)
+    self.files = files
     let hasBlocks = format is GGUF
-    items = zip(planned, entries).map { Conversion.item($0, $1, hasBlocks: hasBlocks) }
-    let encoded = planned.filter { $0.encoding != nil }
-    guard encoded.isEmpty || hasBlocks else {
-      throw BessemerError(
-        .usage, "--dtype \(encoded[0].encoding?.rawValue ?? "") is an encoding of GGUF files, not of \(format.name)")
+    items = zip(planned, entries).map { tensor, entry in
+      Conversion.item(tensor, entry, places[tensor.name] ?? files[0], hasBlocks: hasBlocks)
     }
-    guard encoded.isEmpty || !options.isLossless else {
-      throw BessemerError(
-        .comparison, "encoding \(encoded.count) tensors in blocks changes values; nothing is written", file: input)
-    }
-    try inFile(output) { try format.check(entries, metadata: store.metadata) }
+    ties = try Conversion.ties(store)
+    memory = try ConversionMemory(
+      tensorCount: store.entries.count + planned.count, options.resources,
+      computes: options.ledger != nil || options.writing.strategy != nil
+        || planned.contains { $0.expression.identity == nil })
+    evaluator = TensorEvaluator(
+      threads: options.resources.threads, memoryByteCount: memory.pieceByteCount, spoolFolder: folderPath(of: output))
   }
 
   /// Bytes of all tensors of the output.
@@ -102,17 +102,18 @@ public struct Conversion: Sendable {
   /// Finds out what the casts do without writing anything. Throws ``ErrorCode/comparison`` when a value would change
   /// and none may. `progress` gets the bytes done and the bytes in all.
   public func measure(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
-    var items = items
-    var done = 0
-    for (index, tensor) in planned.enumerated() where items[index].to != items[index].from {
-      let losses = try evaluator.forEachPiece(tensor.expression) { piece in
-        done += piece.count
-        progress(done, byteCount)
-      }
-      items[index].losses = Conversion.count(losses, items[index])
-    }
-    let lossy = items.filter { $0.losses?.isLossy ?? false }
-    guard options.isLossless, let first = lossy.first else { return items }
+    try finished(examine(items.indices.filter { items[$0].isCast }, progress))
+  }
+
+  /// Reads tensors, and notes what casts do and, for a ledger, digests.
+  private func examine(
+    _ indices: [Int], _ progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
+  ) throws -> ConversionWork {
+    let work = ConversionWork(
+      total: indices.reduce(0) { $0 + (planned[$1].expression.byteCount ?? 0) }, progress: progress)
+    for index in indices { try evaluate(index, planned[index].expression, work) { _ in } }
+    let lossy = finished(work).filter { $0.losses?.isLossy ?? false }
+    guard options.isLossless, let first = lossy.first else { return work }
     let lines = lossy.map { item in
       "\(quoted(item.name.string)): \(item.losses?.changed ?? 0) of \(item.losses?.examined ?? 0) values as \(item.to)"
     }
@@ -125,130 +126,76 @@ public struct Conversion: Sendable {
   /// Writes the output, whole or not at all, and returns what became of each tensor. With
   /// ``ConversionOptions/isLossless`` everything is measured first.
   public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [Item] {
-    // Ranks hold parts of tensors, some of them several times: what casts do is counted once before.
+    // Ranks hold parts of tensors, some of them several times: what becomes of the whole is found out before.
     let isCut = options.writing.strategy != nil
-    let measured = try options.isLossless || isCut ? measure(progress: progress) : items
+    var examined: ConversionWork?
+    if options.isLossless || isCut {
+      examined = try examine(
+        items.indices.filter { items[$0].isCast || isCut && options.ledger != nil }, progress)
+    }
     // Blocks that stay as they are cost next to nothing.
     let made = planned.filter { !$0.entry().isEncoded || !(format is GGUF) }
-    let work = Work(total: made.reduce(0) { $0 + ($1.expression.byteCount ?? 0) }, progress: progress)
-    let entries = zip(items, planned).enumerated().map { index, pair in
-      let (item, tensor) = pair
-      let note: @Sendable (CastLosses) -> Void = { losses in
-        if item.to != item.from { work.note(Conversion.count(losses, item), at: index) }
+    let work = ConversionWork(total: made.reduce(0) { $0 + ($1.expression.byteCount ?? 0) }, progress: progress)
+    let entries = planned.indices.map { index in
+      planned[index].entry { expression, body in
+        guard isCut else { return try evaluate(index, expression, work, body) }
+        try evaluator.forEachPiece(expression) { piece in
+          try body(piece)
+          work.add(piece.count)
+        }
       }
-      return tensor.entry(evaluator: evaluator, note: note) { work.add($0) }
     }
-    if let limit = options.shardByteCount {
-      let writer = try ShardedWriter(
-        entries.map(\.safetensors), metadata: store.metadata, maxShardByteCount: limit)
-      try AtomicFolder.write(to: output, overwrite: options.overwrite, mayReplace: Conversion.mayReplace) {
-        try writer.write(to: $0)
-      }
+    let ledger = try options.ledger.map { try Ledger(path: $0, overwrite: options.overwrite) }
+    if options.shardByteCount == nil {
+      try format.write(entries, metadata: metadata, to: output, overwrite: options.overwrite)
     } else {
-      try format.write(entries, metadata: store.metadata, to: output, overwrite: options.overwrite)
+      try writeShards(entries, work)
     }
-    guard !isCut else { return measured }
-    var items = items
-    for (index, losses) in work.losses { items[index].losses = losses }
-    return items
+    let results = isCut ? examined ?? work : work
+    let written = finished(results)
+    try ledger?.write(self, written, results)
+    return written
   }
 
-  /// Progress and results of writing.
-  private final class Work: Sendable {
-    private let state = Mutex<(done: Int, losses: [Int: CastLosses.Count])>((0, [:]))
-    private let total: Int
-    private let progress: @Sendable (Int, Int) -> Void
-
-    init(total: Int, progress: @escaping @Sendable (Int, Int) -> Void) {
-      self.total = total
-      self.progress = progress
+  /// Gives the bytes of a tensor to `body` and notes what became of them.
+  private func evaluate(
+    _ index: Int, _ expression: TensorExpression, _ work: ConversionWork, _ body: (Bytes) throws -> Void
+  ) throws {
+    let item = items[index]
+    func pass(_ piece: Bytes) throws {
+      try body(piece)
+      work.add(piece.count)
     }
-
-    var losses: [Int: CastLosses.Count] { state.withLock { $0.losses } }
-
-    func add(_ count: Int) {
-      let done = state.withLock { state in
-        state.done += count
-        return state.done
+    var losses = CastLosses()
+    if options.ledger == nil {
+      losses = try evaluator.forEachPiece(expression, pass)
+    } else {
+      let hasher = TensorHasher(item.to, shape: item.shape)
+      precondition(TensorEvaluator.pieceByteCount == TensorHasher.leafByteCount, "pieces are leaves")
+      losses = try evaluator.forEachPiece(expression, note: TensorHasher.leafDigests) { piece, leaves in
+        hasher.update(leafDigests: leaves)
+        try pass(piece)
       }
-      progress(min(done, total), total)
+      let digest = hasher.finish()
+      // Blocks hold other values than those that they are made from.
+      if planned[index].encoding == nil { work.note(index) { $0.digest = digest } }
     }
+    guard item.isCast else { return }
+    let total = losses.total(of: item)
+    work.note(index) { $0.losses = total }
+  }
 
-    func note(_ losses: CastLosses.Count, at index: Int) { state.withLock { $0.losses[index] = losses } }
+  /// The tensors with what became of them.
+  private func finished(_ work: ConversionWork) -> [Item] {
+    var result = items
+    for (index, state) in work.results { result[index].losses = state.losses }
+    return result
   }
 }
 
-extension Conversion {
-  /// What a cast did; one that changes no value is not counted while it runs.
-  private static func count(_ losses: CastLosses, _ item: Item) -> CastLosses.Count {
-    losses.counts.isEmpty ? CastLosses.Count(examined: Tensor.elementCount(of: item.shape) ?? 0) : losses.total
-  }
-
-  private static func item(_ tensor: Planned, _ entry: CheckpointEntry, hasBlocks: Bool) -> Item {
-    let expression = tensor.expression
-    let encoding = hasBlocks ? entry.encoding : nil
-    var storedFrom = tensor.source.rawValue
-    if case .blocks(let type) = expression.sources.first?.layout { storedFrom = type.rawValue }
-    return Item(
-      name: tensor.name, sources: expression.sources.map(\.name), steps: expression.steps, from: tensor.source,
-      to: expression.dtype, storedFrom: storedFrom, storedTo: encoding?.rawValue ?? expression.dtype.rawValue,
-      shape: expression.shape, byteCount: (hasBlocks ? entry.storedByteCount : expression.byteCount) ?? 0)
-  }
-
-  /// The format to write.
-  private static func target(_ output: String, _ options: ConversionOptions) throws
-    -> any WritableCheckpointFormat
-  {
-    let format: (any CheckpointFormat)?
-    if let word = options.format {
-      format = try CheckpointFormats.format(word: word)
-    } else {
-      let isRanks = options.writing.strategy != nil
-      format =
-        options.shardByteCount != nil
-        ? SafetensorsFormat() : isRanks ? MindSporeCheckpoint() : CheckpointFormats.format(named: output)
-    }
-    guard let format else {
-      let writable = CheckpointFormats.all.filter { $0 is any WritableCheckpointFormat }
-      let suffixes = writable.flatMap { $0.suffixes }.joined(separator: ", ")
-      throw BessemerError(.usage, "no format ends like \(quoted(output)) (\(suffixes)); pass --to")
-    }
-    guard let format = format as? any WritableCheckpointFormat else {
-      throw BessemerError(.usage, "\(format.name) files are read, not written; pass another format with --to")
-    }
-    guard options.shardByteCount == nil || format is SafetensorsFormat else {
-      throw BessemerError(.usage, "only safetensors are written in shards, not \(format.name)")
-    }
-    var writing = options.writing
-    writing.sourceStrategy = options.reading.strategy
-    return try writing.applied(to: format)
-  }
-
-  /// Says before any work what writing would say in the end.
-  private static func checkOutput(
-    _ output: String, _ input: String, _ format: any WritableCheckpointFormat, _ options: ConversionOptions
-  ) throws {
-    let isFolder = options.shardByteCount != nil || format.writesFolder
-    if let target = realPath(output), target == realPath(input) {
-      throw BessemerError(.outputIsInput, "is the input itself", file: output)
-    }
-    guard isFolder, exists(output), try Converter.isFolder(output) else {
-      return try Bundles.checkOutput(output, overwrite: options.overwrite, kind: isFolder ? .folder : .file)
-    }
-    if try InputFolder(path: output).names(limit: 1 << 20).isEmpty { return }
-    guard options.overwrite else {
-      throw BessemerError(
-        .outputExists, "exists already; nothing was touched (pass --overwrite to replace it)", file: output)
-    }
-    guard try format.writesFolder ? format.mayReplace(folder: output) : mayReplace(output) else {
-      throw BessemerError(.outputExists, "holds more than such a checkpoint; it is left alone", file: output)
-    }
-  }
-
-  /// Whether a folder holds nothing but shards and their index.
-  private static func mayReplace(_ path: String) throws -> Bool {
-    let folder = try InputFolder(path: path)
-    return try folder.holdsOnlyFiles()
-      && folder.names().allSatisfy { $0.hasSuffix(".safetensors") || $0.hasSuffix(".safetensors.index.json") }
+extension CastLosses {
+  /// What casts did to a tensor; one that changes no value is not counted while it runs.
+  fileprivate func total(of item: Conversion.Item) -> Count {
+    counts.isEmpty ? Count(examined: Tensor.elementCount(of: item.shape) ?? 0) : total
   }
 }

@@ -44,10 +44,10 @@ public struct Inspection: Sendable {
       }
     }
     if let selector {
-      entries = weights.entries.filter { selector.matches($0.name.string) }
+      entries = try weights.entries.filter { try selector.matches($0.name.string) }
       guard !entries.isEmpty else {
         throw BessemerError(
-          .usage, "--tensors \(quoted(selector.text)) matches none of \(weights.entries.count) tensors",
+          .usage, "\(quoted(selector.text)) matches none of \(weights.entries.count) tensors",
           file: location.path)
       }
     } else {

@@ -30,16 +30,22 @@ public enum Machine {
   }
 
   /// Bytes of memory that this process alone has resident now; mapped files do not count.
-  public static var privateByteCount: Int {
-    guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+  public static var privateByteCount: Int { memoryPages.map { ($0.resident - $0.shared) * pageByteCount } ?? 0 }
+
+  /// Bytes of memory that this process has resident now, mapped files included.
+  public static var residentByteCount: Int { memoryPages.map { $0.resident * pageByteCount } ?? 0 }
+
+  private static var pageByteCount: Int { Int(sysconf(Int32(_SC_PAGESIZE))) }
+
+  private static var memoryPages: (resident: Int, shared: Int)? {
+    guard let file = fopen("/proc/self/statm", "r") else { return nil }
     defer { fclose(file) }
     var line = [CChar](repeating: 0, count: 128)
-    guard fgets(&line, 128, file) != nil else { return 0 }
+    guard fgets(&line, 128, file) != nil else { return nil }
     let numbers = line.prefix { $0 != 0 && $0 != 10 }.split(separator: 32).map { digits in
       digits.reduce(0) { $0 * 10 + Int($1) - 48 }
     }
-    guard numbers.count > 2 else { return 0 }
-    return (numbers[1] - numbers[2]) * Int(sysconf(Int32(_SC_PAGESIZE)))
+    return numbers.count > 2 ? (numbers[1], numbers[2]) : nil
   }
 
   /// The instruction sets that kernels can use here, worst first.

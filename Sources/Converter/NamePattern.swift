@@ -19,8 +19,9 @@ public struct NamePattern: Sendable {
     }
   }
 
-  public func matches(_ name: String) -> Bool {
-    if let regex { return (try? regex.firstMatch(in: name)) ?? nil != nil }
+  /// Throws ``ErrorCode/limit`` when the regular expression takes too many steps on the name.
+  public func matches(_ name: String) throws -> Bool {
+    if let regex { return try regex.firstMatch(in: name) != nil }
     return NamePattern.glob(Array(text.unicodeScalars), Array(name.unicodeScalars))
   }
 

@@ -64,6 +64,13 @@ public final class SHA256 {
     return Digest(bytes)
   }
 
+  /// The digest of bytes in memory.
+  public static func digest(of bytes: UnsafeRawBufferPointer) -> Digest {
+    let hash = SHA256()
+    hash.update(bytes)
+    return hash.finish()
+  }
+
   /// The digest of bytes that may be a mapped file, whose pages are given back. `progress` is called with the bytes
   /// done since the last call.
   public static func digest(of bytes: Bytes, progress: (Int) -> Void = { _ in }) throws -> Digest {

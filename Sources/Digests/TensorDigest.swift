@@ -36,6 +36,21 @@ public final class TensorHasher {
     leaf.bytes.withUnsafeBytes { hash.update($0) }
   }
 
+  /// The digests of the leaves of bytes that start with one, 32 bytes each; on any thread.
+  public static func leafDigests(of bytes: Bytes) -> [UInt8] {
+    stride(from: 0, to: bytes.count, by: leafByteCount).flatMap { start in
+      let hash = SHA256()
+      bytes[start..<min(start + leafByteCount, bytes.count)].withUnsafeBytes { hash.update($0) }
+      return hash.finish().bytes
+    }
+  }
+
+  /// Adds what ``leafDigests(of:)`` gave for the next bytes.
+  public func update(leafDigests: [UInt8]) {
+    precondition(leafCount == 0 && leafDigests.count % 32 == 0, "a leaf is incomplete")
+    leafDigests.withUnsafeBytes { hash.update($0) }
+  }
+
   /// The digest of all bytes so far; nothing may be added afterwards.
   public func finish() -> Digest {
     if leafCount > 0 { endLeaf() }
@@ -74,14 +89,7 @@ extension TensorStore.Entry {
   /// The digest of the tensor, whose bytes are read once, in order. Throws what reading them throws.
   public func digest() throws -> Digest {
     let hasher = TensorHasher(dtype, shape: shape)
-    try forEachPiece { piece in
-      for start in stride(from: 0, to: piece.count, by: TensorHasher.leafByteCount) {
-        try Interrupt.check()
-        let part = piece[start..<min(piece.count, start + TensorHasher.leafByteCount)]
-        part.withUnsafeBytes { hasher.update($0) }
-        part.releasePages()
-      }
-    }
+    try forEachPiece(of: TensorHasher.leafByteCount) { piece in piece.withUnsafeBytes { hasher.update($0) } }
     return hasher.finish()
   }
 }

@@ -43,10 +43,7 @@ extension Graph {
   }
 
   private func verifyTypes(_ node: Node) throws {
-    let types: [TensorType]
-    do { types = try Graph.infer(node.op, node.operands.map { type(of: $0) }) } catch {
-      throw broken(node, "\(error)")
-    }
+    let types = try types(of: node, operands: node.operands.map { type(of: $0) })
     guard types == node.results.map({ type(of: $0) }) else {
       throw broken(node, "has other result types than inferred")
     }
@@ -64,13 +61,16 @@ extension Graph {
     }
     for id in nodeIDs {
       let node = self[id]
-      let results: [TensorType]
-      do { results = try Graph.infer(node.op, node.operands.map { types[$0.ordinal] }) } catch {
-        throw broken(node, "\(error)")
-      }
-      for (result, type) in zip(node.results, results) { types[result.ordinal] = type }
+      for (result, type) in zip(
+        node.results, try self.types(of: node, operands: node.operands.map { types[$0.ordinal] }))
+      { types[result.ordinal] = type }
     }
     return types
+  }
+
+  /// The types of a node's results for these types of its operands. Throws ``ErrorCode/graph``.
+  package func types(of node: Node, operands: [TensorType]) throws -> [TensorType] {
+    do { return try Graph.infer(node.op, operands) } catch { throw broken(node, "\(error)") }
   }
 
   private func broken(_ node: Node, _ problem: String) -> BessemerError {

@@ -18,6 +18,8 @@ public protocol Op: Sendable, Codable, Hashable {
   /// The readable meaning: computes in double precision and rounds each result once. Operands have passed
   /// ``infer(_:)``.
   func evaluate(_ operands: [Tensor]) throws -> [Tensor]
+  /// What one run takes for operands and results of these types, all dimensions known.
+  func cost(_ operands: [TensorType], _ results: [TensorType]) -> OpCost
 }
 
 extension Op {
@@ -54,6 +56,10 @@ public struct OpSchema: Sendable {
     case commutative
     /// Depends only on the types of its operands, not on their values.
     case shapeOnly
+    /// Looks at its operand in another way: no element need be moved.
+    case view
+    /// Moves or converts elements and computes nothing.
+    case copy
     /// Reads something outside the graph; never folded.
     case weight
   }

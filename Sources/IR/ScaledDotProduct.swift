@@ -58,3 +58,12 @@ func attentionShapes(_ q: TensorType, _ k: TensorType, _ v: TensorType) -> (resu
   else { return nil }
   return (TensorType(q.dtype, [batch, q.dims[1], q.dims[2], v.dims[3]]), [batch, q.dims[1], q.dims[2], keys])
 }
+
+/// Both products of an attention over q [B,H,S,D], k [B,G,T,D] and v [B,G,T,E], and its softmax as five operations for
+/// each score; keys that a mask hides count like others.
+func attentionCost(_ operands: [TensorType], _ results: [TensorType]) -> OpCost {
+  let (q, k, v) = (operands[0], operands[1], operands[2])
+  let scores = q.elementCount / max(q.last(0), 1) * k.last(1)
+  return OpCost(
+    operations: scores * (2 * q.last(0) + 2 * v.last(0) + 5), bytes: operands.byteCount + results.byteCount)
+}

@@ -13,7 +13,8 @@ public func defaultPasses(fuse: Bool = true, target: Target? = nil) -> [any Grap
   var passes = cleanupPasses()
   passes +=
     [
-      FuseLayerNorm(), FuseLayerNorm(isAffine: false), FuseRMSNorm(), FuseGelu(), FuseSilu(), FuseRotaryEmbedding(),
+      FuseLayerNorm(), FuseLayerNorm(.weight), FuseLayerNorm(.plain), FuseRMSNorm(), FuseGelu(), FuseSilu(),
+      FuseRotaryEmbedding(),
       FuseAttention(keepsCausalMask: target != nil), FuseLinear(), MergeGateUp(), FuseSwiGLU(), MergeQKV(),
     ] as [any GraphPass]
   if let target { passes.append(LowerToAscend(target)) } else { passes.append(FuseActivation()) }

@@ -48,12 +48,19 @@ public final class Model {
 final class Parameters {
   /// A matrix for `y = x · Wᵀ`.
   struct Matrix {
-    let outputs: Int
+    /// Some of its rows, one after the other or as panels.
+    struct Part {
+      let outputs: Int
+      let bytes: Bytes
+      let isPacked: Bool
+    }
+
     let inputs: Int
     let dtype: bk_dtype
-    let bytes: Bytes
-    /// Whether `bytes` are panels; otherwise rows.
-    let isPacked: Bool
+    /// Several where rows of several weights in the mapping make one matrix.
+    let parts: [Part]
+
+    var outputs: Int { parts.reduce(0) { $0 + $1.outputs } }
   }
 
   private let reader: ParameterReader
@@ -144,26 +151,41 @@ final class Parameters {
       try check(status)
     }
     byteCount += size
-    return Matrix(outputs: n, inputs: k, dtype: wanted, bytes: bytes, isPacked: true)
+    return Matrix(inputs: k, dtype: wanted, parts: [Matrix.Part(outputs: n, bytes: bytes, isPacked: true)])
   }
 
   private func prepare(_ value: ValueID) throws -> Matrix {
     let type = graph.type(of: value)
     guard let shape = type.shape, shape.count == 2 else { throw BessemerError(.graph, "a weight matrix is \(type)") }
     let (n, k) = (shape[0], shape[1])
-    let stored = bk_dtype(type.dtype) ?? BK_F32
-    let wanted = options.compute == .bfloat16 ? BK_BF16 : stored
+    let stored = bk_dtype(type.dtype)
+    let wanted = options.compute == .bfloat16 ? BK_BF16 : stored ?? BK_F32
     if let (_, weight) = graph.producer(of: value, as: Weight.self), wanted == stored, type.dtype == weight.dtype,
       let packed = try weights[weight.name]?.packed()
     {
-      return Matrix(outputs: n, inputs: k, dtype: wanted, bytes: packed, isPacked: true)
+      return Matrix(inputs: k, dtype: wanted, parts: [Matrix.Part(outputs: n, bytes: packed, isPacked: true)])
     }
-    let tensor = bk_dtype(type.dtype) == nil ? try reader.tensor(value).cast(to: .float32) : try reader.tensor(value)
-    let size = bk_pack_size(wanted, n, k)
-    if byteCount + size > options.packLimit, options.compute == .float32, tensor.isAligned {
-      return Matrix(outputs: n, inputs: k, dtype: stored, bytes: tensor.bytes, isPacked: false)
+    if byteCount + bk_pack_size(wanted, n, k) > options.packLimit, let stored, let rows = try mappedRows(value) {
+      return Matrix(inputs: k, dtype: stored, parts: rows)
     }
-    return try pack(tensor, as: wanted)
+    let tensor = try reader.tensor(value)
+    return try pack(stored == nil ? tensor.cast(to: .float32) : tensor, as: wanted)
+  }
+
+  /// The rows of a weight, or of several that are joined, as they lie in the mapping; nil when they must be computed
+  /// or are not aligned.
+  private func mappedRows(_ value: ValueID) throws -> [Matrix.Part]? {
+    if let (node, op) = graph.producer(of: value, as: Concat.self), op.axis == 0 || op.axis == -2 {
+      var parts: [Matrix.Part] = []
+      for operand in node.operands {
+        guard let more = try mappedRows(operand) else { return nil }
+        parts += more
+      }
+      return parts
+    }
+    guard graph.producer(of: value, as: Weight.self) != nil else { return nil }
+    let tensor = try reader.tensor(value)
+    return tensor.isAligned ? [Matrix.Part(outputs: tensor.shape[0], bytes: tensor.bytes, isPacked: false)] : nil
   }
 }
 

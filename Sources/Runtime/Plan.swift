@@ -2,90 +2,61 @@ import CKernels
 import IR
 import Tensors
 
-/// The steps of one run for fixed sizes, with memory.
+/// The steps of one run for fixed sizes, with memory. Lengths of states may change from run to run.
 final class Plan {
+  private var planner: Planner
+  private var steps: [Work]
+  private let arena: Arena
+  private var retained: [HeapMemory] = []
   let memory: MemoryPlan
-  let slots: [MemoryPlan.Slot]
-  let inputs: [(name: String, value: ValueID, view: View)]
-  let outputs: [(name: String, view: View)]
+  /// The block that values lie in; plans that do not run at the same time share it.
+  let block: HeapMemory
+  private(set) var inputs: [(name: String, value: ValueID, view: View)] = []
+  private(set) var outputs: [(name: String, view: View)] = []
   /// States that are replaced as a whole, and what replaces them.
-  let replacements: [(name: String, view: View)]
-  /// How many entries each state has after a run.
-  let lengths: [ValueID: Int]
-  let stepNames: [String]
-  private let steps: [Work]
-  let arena: Arena
-  private let block: HeapMemory
-  private let model: Model
-  private let retained: [HeapMemory]
+  private(set) var replacements: [(name: String, view: View)] = []
 
   /// - Parameters:
   ///   - types: every value's type, all sizes known.
   ///   - states: the buffers of the states and how far they are filled.
-  ///   - previous: a plan whose memory layout and block are taken over when they fit.
-  init(_ model: Model, types: [TensorType], states: [ValueID: StateBuffer], previous: Plan?) throws {
-    self.model = model
-    let graph = model.graph
-    var planner = Planner(model, types: types)
-    var inputs: [(String, ValueID, View)] = []
-    for input in graph.inputs {
-      let view = planner.allocate(planner.dtype(input.value), shape: planner.shape(input.value))
-      planner.define(input.value, view)
-      inputs.append((input.name, input.value, view))
+  ///   - keepsStates: whether the run leaves the states as they are, and what it appends lies elsewhere.
+  ///   - block: memory to use if it is large enough.
+  init(
+    _ model: Model, types: [TensorType], states: [ValueID: StateBuffer], keepsStates: Bool, block: HeapMemory?
+  ) throws {
+    var planner = Planner(model, types: types, keepsStates: keepsStates)
+    (inputs, outputs, replacements) = try planner.layOut(states)
+    let memory = MemoryPlan(planner.slots)
+    let sufficient = block.flatMap { $0.byteCount >= memory.byteCount ? $0 : nil }
+    guard let block = sufficient ?? HeapMemory(checkedByteCount: memory.byteCount) else {
+      throw BessemerError(.memory, "cannot allocate \(memory.byteCount) bytes for activations")
     }
-    for state in graph.states { planner.define(state.value, states[state.value]!.filled) }
-    let appends = Dictionary(
-      uniqueKeysWithValues: graph.states.filter(graph.isAppendedInPlace).map { ($0.update, $0.value) })
-    for id in graph.nodeIDs {
-      let node = graph[id]
-      if node.results.allSatisfy({ planner.model.parameters.isParameter($0) }) { continue }
-      if let state = appends[node.results[0]], let buffer = states[state] {
-        let (full, fresh) = buffer.appending(planner.shape(node.operands[1])[buffer.axis])
-        planner.copy(try planner.view(node.operands[1]), to: fresh)
-        planner.define(node.results[0], full)
-        continue
-      }
-      try planner.add(node)
-    }
-    var outputs: [(String, View)] = []
-    for output in graph.outputs {
-      let view = planner.contiguous(try planner.view(output.value))
-      planner.keepToEnd(view)
-      outputs.append((output.name, view))
-    }
-    var replacements: [(String, View)] = []
-    for state in graph.states where state.update != state.value && !graph.isAppendedInPlace(state) {
-      let view = planner.contiguous(try planner.view(state.update))
-      planner.keepToEnd(view)
-      replacements.append((state.name, view))
-    }
-    lengths = Dictionary(uniqueKeysWithValues: graph.states.map { ($0.value, planner.shape($0.update)[$0.axis]) })
-    self.inputs = inputs
-    self.outputs = outputs
-    self.replacements = replacements
-    self.slots = planner.slots
-    if let previous, previous.fits(planner.slots) {
-      memory = previous.memory
-      block = previous.block
-    } else {
-      memory = MemoryPlan(planner.slots)
-      guard let block = HeapMemory(checkedByteCount: memory.byteCount) else {
-        throw BessemerError(.memory, "cannot allocate \(memory.byteCount) bytes for activations")
-      }
-      self.block = block
-    }
-    retained = states.values.map(\.memory)
-    arena = Arena(base: block.base, offsets: memory.offsets)
-    let arena = arena
-    stepNames = planner.steps.map(\.name)
+    let arena = Arena(base: block.base, offsets: memory.offsets)
+    self.planner = planner
+    self.memory = memory
+    self.block = block
+    self.arena = arena
     steps = planner.steps.map { $0.make(arena) }
+    retained = states.values.map(\.memory)
   }
 
-  /// Whether slots can lie where this plan's do: as many, alive at the same steps, none larger.
-  private func fits(_ other: [MemoryPlan.Slot]) -> Bool {
-    other.count == slots.count
-      && zip(other, slots).allSatisfy { $0.byteCount <= $1.byteCount && $0.first == $1.first && $0.last == $1.last }
+  /// Changes the plan to one for other lengths of the states; all else stays as it was. Answers false when that needs a
+  /// new plan, and leaves this one unfit to run then.
+  func follow(_ symbols: [String: Int], _ states: [ValueID: StateBuffer]) throws -> Bool {
+    let graph = planner.graph
+    planner.beginAgain()
+    for value in graph.inputs.map(\.value) + graph.states.map(\.value) {
+      planner.retype(value, graph.type(of: value).bound(symbols))
+    }
+    (inputs, outputs, replacements) = try planner.layOut(states)
+    guard planner.fits else { return false }
+    for index in planner.changedSteps { steps[index] = planner.steps[index].make(arena) }
+    retained = states.values.map(\.memory)
+    return true
   }
+
+  /// How many entries the state has after a run.
+  func length(of state: GraphState) -> Int { planner.shape(state.update)[state.axis] }
 
   /// Runs the steps on these inputs; the outputs are copies.
   func run(_ values: [ValueID: Tensor], only wanted: Set<String>?, timing: ((String, Duration) -> Void)?) throws
@@ -98,7 +69,7 @@ final class Plan {
     }
     if let timing {
       let clock = ContinuousClock()
-      for (step, name) in zip(steps, stepNames) { timing(name, try clock.measure(step)) }
+      for (step, plan) in zip(steps, planner.steps) { timing(plan.name, try clock.measure(step)) }
     } else {
       for (k, step) in steps.enumerated() {
         if k % 64 == 0 { try Interrupt.check() }
@@ -114,6 +85,61 @@ final class Plan {
     let source = UnsafeRawBufferPointer(start: arena.pointer(view), count: view.byteCount)
     return try Tensor(
       view.dtype, shape: view.shape, bytes: Bytes(byteCount: view.byteCount) { $0.copyMemory(from: source) })
+  }
+}
+
+extension Planner {
+  fileprivate typealias Interface = (
+    inputs: [(name: String, value: ValueID, view: View)], outputs: [(name: String, view: View)],
+    replacements: [(name: String, view: View)]
+  )
+
+  /// Plans the whole graph, or again what changed.
+  fileprivate mutating func layOut(_ states: [ValueID: StateBuffer]) throws -> Interface {
+    begin(part: 0)
+    var inputs: [(String, ValueID, View)] = []
+    for input in graph.inputs {
+      let view = allocate(dtype(input.value), shape: shape(input.value))
+      define(input.value, view)
+      inputs.append((input.name, input.value, view))
+    }
+    for state in graph.states { define(state.value, states[state.value]!.filled) }
+    end()
+    for (k, id) in graph.nodeIDs.enumerated() {
+      let node = graph[id]
+      begin(part: k + 1)
+      guard isNew(node.operands) else { continue }
+      try retype(node)
+      if node.results.allSatisfy({ model.parameters.isParameter($0) }) {
+        // Evaluated when it is read.
+      } else if let state = appended(node), let buffer = states[state.value] {
+        let (full, fresh) = buffer.appending(shape(node.operands[1])[buffer.axis])
+        copy(try view(node.operands[1]), to: fresh)
+        define(node.results[0], full)
+      } else {
+        try add(node)
+      }
+      end()
+      guard fits else { return ([], [], []) }
+    }
+    begin(part: graph.nodeCount + 1)
+    func kept(_ value: ValueID, _ planner: inout Planner) throws -> View {
+      let view = planner.contiguous(try planner.view(value))
+      planner.keepToEnd(view)
+      return view
+    }
+    let outputs = try graph.outputs.map { ($0.name, try kept($0.value, &self)) }
+    let replacements =
+      try (keepsStates ? [] : graph.states)
+      .filter { $0.update != $0.value && !graph.isAppendedInPlace($0) }.map { ($0.name, try kept($0.update, &self)) }
+    end()
+    return (inputs, outputs, replacements)
+  }
+
+  /// The state that the node grows in place.
+  private func appended(_ node: Node) -> GraphState? {
+    guard node.op is Concat, !keepsStates else { return nil }
+    return graph.states.first { $0.update == node.results[0] && graph.isAppendedInPlace($0) }
   }
 }
 

@@ -21,24 +21,97 @@ struct Arena {
 }
 
 /// Turns the nodes of a graph, with all sizes known, into steps over slots of memory.
+///
+/// Once done it can be done again for other lengths of the states: only nodes whose operands changed in type or place
+/// are planned anew, and must come to as many steps, in slots that are large enough.
 struct Planner {
   struct Step {
     let name: String
     let make: (Arena) -> Work
   }
 
+  /// What a part of the plan made: the inputs, a node, or the outputs.
+  private struct Trace {
+    var steps: Range<Int>
+    var slots: Range<Int>
+  }
+
   let graph: Graph
-  let types: [TensorType]
   let model: Model
+  let keepsStates: Bool
+  private(set) var types: [TensorType]
   private(set) var steps: [Step] = []
   private(set) var slots: [MemoryPlan.Slot] = []
   private var views: [View?]
+  private var traces: [Trace] = []
+  /// The part of the plan that is being made, and the one that defined each value.
+  private var part = 0
+  private var definers: [Int]
+  /// When planning again: the next step and slot of the part, which values changed, which steps are new, and whether
+  /// everything found its place so far.
+  private var again: (step: Int, slot: Int)?
+  private var isChanged: [Bool] = []
+  private(set) var changedSteps: [Int] = []
+  private(set) var fits = true
 
-  init(_ model: Model, types: [TensorType]) {
+  /// - Parameters:
+  ///   - types: every value's type, all sizes known.
+  ///   - keepsStates: whether the states stay as they are.
+  init(_ model: Model, types: [TensorType], keepsStates: Bool) {
+    self.keepsStates = keepsStates
     graph = model.graph
     self.model = model
     self.types = types
     views = [View?](repeating: nil, count: graph.valueCount)
+    definers = [Int](repeating: -1, count: graph.valueCount)
+  }
+
+  // MARK: Parts
+
+  /// Makes ready to plan again.
+  mutating func beginAgain() {
+    again = (0, 0)
+    isChanged = [Bool](repeating: false, count: graph.valueCount)
+    changedSteps.removeAll(keepingCapacity: true)
+    fits = true
+  }
+
+  /// What is planned from now on belongs to this part. Parts come in order.
+  mutating func begin(part: Int) {
+    self.part = part
+    if again == nil {
+      traces.append(Trace(steps: steps.count..<steps.count, slots: slots.count..<slots.count))
+    } else {
+      again = (traces[part].steps.lowerBound, traces[part].slots.lowerBound)
+    }
+  }
+
+  mutating func end() {
+    if let again {
+      if again.step != traces[part].steps.upperBound || again.slot != traces[part].slots.upperBound { fits = false }
+    } else {
+      traces[part] = Trace(
+        steps: traces[part].steps.lowerBound..<steps.count, slots: traces[part].slots.lowerBound..<slots.count)
+    }
+  }
+
+  /// Whether values are to be planned for: always at first, later when one of them changed.
+  func isNew(_ values: some Sequence<ValueID>) -> Bool {
+    again == nil || values.contains { isChanged[$0.ordinal] }
+  }
+
+  /// Gives a value another type.
+  mutating func retype(_ value: ValueID, _ type: TensorType) {
+    guard types[value.ordinal] != type else { return }
+    types[value.ordinal] = type
+    isChanged[value.ordinal] = true
+  }
+
+  /// Infers the types of a node's results again.
+  mutating func retype(_ node: Node) throws {
+    guard again != nil else { return }
+    for (value, type) in zip(node.results, try graph.types(of: node, operands: node.operands.map { types[$0.ordinal] }))
+    { retype(value, type) }
   }
 
   var pool: OpaquePointer? { model.pool.handle }
@@ -53,10 +126,17 @@ struct Planner {
 
   func dtype(_ value: ValueID) -> DType { types[value.ordinal].dtype }
 
-  mutating func define(_ value: ValueID, _ view: View) { views[value.ordinal] = view }
+  mutating func define(_ value: ValueID, _ view: View) {
+    if again != nil, views[value.ordinal] != view { isChanged[value.ordinal] = true }
+    views[value.ordinal] = view
+    definers[value.ordinal] = part
+  }
 
-  /// Where a value lies, if it has been defined by now.
-  func known(_ value: ValueID) -> View? { views[value.ordinal] }
+  /// Where a value lies, if it has been defined by now; one that the part itself defines is not known when it is
+  /// planned again.
+  func known(_ value: ValueID) -> View? {
+    again != nil && definers[value.ordinal] >= part ? nil : views[value.ordinal]
+  }
 
   /// Where a value lies; a parameter is evaluated in its own type.
   mutating func view(_ value: ValueID) throws -> View {
@@ -108,10 +188,14 @@ struct Planner {
 
   /// A new slot, alive from now on until its last use.
   mutating func allocate(_ dtype: DType, shape: [Int]) -> View {
-    let bytes = shape.reduce(1, *) * dtype.bits / 8
-    slots.append(
-      MemoryPlan.Slot(byteCount: (max(bytes, 1) + 1023) / 1024 * 1024, first: steps.count, last: steps.count))
-    return View(.slot(slots.count - 1), dtype, shape: shape)
+    let bytes = (max(shape.reduce(1, *) * dtype.bits / 8, 1) + 1023) / 1024 * 1024
+    guard let next = again else {
+      slots.append(MemoryPlan.Slot(byteCount: bytes, first: steps.count, last: steps.count))
+      return View(.slot(slots.count - 1), dtype, shape: shape)
+    }
+    if !traces[part].slots.contains(next.slot) || bytes > slots[next.slot].byteCount { fits = false }
+    again?.slot += 1
+    return View(.slot(next.slot), dtype, shape: shape)
   }
 
   /// Memory for the only result of a node, as float32; ``finish(_:_:)`` gives it its type.
@@ -142,8 +226,15 @@ struct Planner {
 
   /// Appends a step. Slots in `reads` and `writes` stay alive up to it.
   mutating func addStep(_ name: String, reads: [View], writes: [View], _ make: @escaping (Arena) -> Work) {
-    for view in reads + writes { keep(view, until: steps.count) }
-    steps.append(Step(name: name, make: make))
+    let place = again?.step ?? steps.count
+    for view in reads { keep(view, until: place) }
+    for view in writes { keep(view, until: place) }
+    let step = Step(name: name, make: make)
+    guard again != nil else { return steps.append(step) }
+    again?.step += 1
+    guard traces[part].steps.contains(place) else { return fits = false }
+    steps[place] = step
+    changedSteps.append(place)
   }
 
   /// Keeps a slot alive to the end of the run.
@@ -151,7 +242,11 @@ struct Planner {
 
   private mutating func keep(_ view: View, until step: Int) {
     guard case .slot(let index) = view.location else { return }
-    slots[index].last = max(slots[index].last, step)
+    if again == nil {
+      slots[index].last = max(slots[index].last, step)
+    } else if !slots.indices.contains(index) || slots[index].last < step {
+      fits = false
+    }
   }
 
   /// Copies elements from one window to another of the same shape.

@@ -6,8 +6,15 @@ public import Tensors
 public final class Session {
   public let model: Model
   private var buffers: [ValueID: StateBuffer] = [:]
+  /// By the sizes that are not lengths of states.
   private var plans: [(key: [String: Int], plan: Plan)] = []
+  /// The dimensions that are lengths of states.
+  private let lengths: Set<String>
+  /// What values lie in while a plan runs.
+  private var block: HeapMemory?
   private var capacity: Int
+  /// Whether runs leave the states as they are.
+  private let keepsStates: Bool
   /// How many entries along the growing axis the states have.
   public private(set) var past = 0
   /// The largest amount of memory that activations and states took at once, in bytes.
@@ -22,6 +29,26 @@ public final class Session {
   public init(_ model: Model, capacity: Int = 0) {
     self.model = model
     self.capacity = capacity
+    keepsStates = false
+    lengths = Session.lengths(of: model.graph)
+  }
+
+  /// A session that looks at the states that `other` has now and leaves them as they are: every run goes on from there
+  /// anew. Nothing is copied, so `other` must not run meanwhile.
+  public init(reading other: Session) {
+    model = other.model
+    capacity = other.capacity
+    (buffers, past) = (other.buffers, other.past)
+    keepsStates = true
+    lengths = other.lengths
+  }
+
+  private static func lengths(of graph: Graph) -> Set<String> {
+    Set(
+      graph.states.compactMap { state in
+        guard case .symbol(let name) = graph.type(of: state.value).dims[state.axis] else { return nil }
+        return name
+      })
   }
 
   /// Forgets what the states hold.
@@ -47,9 +74,10 @@ public final class Session {
     let values = try graph.bindInputs(inputs, &symbols)
     let plan = try plan(for: symbols)
     let results = try plan.run(values, only: outputs, timing: timing)
+    if keepsStates { return results }
     for state in graph.states {
       if graph.isAppendedInPlace(state) {
-        buffers[state.value]!.count = plan.lengths[state.value]!
+        buffers[state.value]!.count = plan.length(of: state)
       } else if let view = plan.replacements.first(where: { $0.name == state.name })?.view {
         try replace(state, with: plan.tensor(view))
       }
@@ -58,23 +86,39 @@ public final class Session {
     return results
   }
 
+  /// The plan for these sizes: one that ran before and follows the lengths of the states, or a new one.
   private func plan(for symbols: [String: Int]) throws -> Plan {
-    if let index = plans.firstIndex(where: { $0.key == symbols }), model.graph.states.isEmpty {
-      return plans[index].plan
+    let graph = model.graph
+    let key = symbols.filter { !lengths.contains($0.key) }
+    let index = plans.firstIndex { $0.key == key }
+    if let index {
+      if graph.states.isEmpty { return plans[index].plan }
+      // It comes back once it has followed.
+      let plan = plans.remove(at: index).plan
+      let states = graph.states.map {
+        ($0, graph.type(of: $0.value).bound(symbols), graph.type(of: $0.update).bound(symbols))
+      }
+      // A length that only inference knows needs a new plan.
+      let isKnown = states.allSatisfy { $0.1.shape != nil && $0.2.shape != nil }
+      if isKnown { for (state, type, update) in states { try reserve(state, type, update) } }
+      if try isKnown && plan.follow(symbols, buffers) {
+        plans.append((key, plan))
+        return plan
+      }
     }
-    let types = try model.graph.types(binding: symbols)
-    for state in model.graph.states { try reserve(state, types) }
-    let plan = try Plan(model, types: types, states: buffers, previous: plans.last?.plan)
-    plans.append((symbols, plan))
-    if plans.count > (model.graph.states.isEmpty ? Session.maximumPlans : 1) { plans.removeFirst() }
-    peakByteCount = max(peakByteCount, plan.memory.byteCount + buffers.values.reduce(0) { $0 + $1.memory.byteCount })
+    let types = try graph.types(binding: symbols)
+    for state in graph.states { try reserve(state, types[state.value.ordinal], types[state.update.ordinal]) }
+    let plan = try Plan(model, types: types, states: buffers, keepsStates: keepsStates, block: block)
+    block = plan.block
+    plans.append((key, plan))
+    if plans.count > Session.maximumPlans { plans.removeFirst() }
+    peakByteCount = max(peakByteCount, plan.block.byteCount + buffers.values.reduce(0) { $0 + $1.memory.byteCount })
     return plan
   }
 
   /// Makes a state's buffer large enough for what a run leaves in it.
-  private func reserve(_ state: GraphState, _ types: [TensorType]) throws {
-    let type = types[state.value.ordinal]
-    guard let shape = type.shape, let needed = types[state.update.ordinal].shape?[state.axis] else {
+  private func reserve(_ state: GraphState, _ type: TensorType, _ update: TensorType) throws {
+    guard let shape = type.shape, let needed = (keepsStates ? type : update).shape?[state.axis] else {
       preconditionFailure("a state's size is not known")
     }
     guard needed <= state.capacity else {

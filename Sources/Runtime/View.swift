@@ -10,7 +10,7 @@ enum Location: Hashable {
 }
 
 /// A strided window of memory as a value of a plan: where element 0 lies and how to get to the others.
-struct View {
+struct View: Equatable {
   var location: Location
   /// Elements from the location's start to element 0.
   var offset: Int

@@ -83,6 +83,9 @@ public struct SafetensorsWriter: Sendable {
     }
   }
 
+  /// The tensors in the order of the file.
+  public var names: [TensorName] { entries.map(\.name) }
+
   /// The size of the file.
   public var byteCount: Int { 8 + text.count + dataByteCount }
   /// The bytes of all tensors together.

@@ -6,8 +6,10 @@ public import Tensors
 /// larger tensor makes a larger shard. Files are `model-00001-of-0000N.safetensors` and `model.safetensors.index.json`,
 /// written last; when all fits into one shard, only `model.safetensors` is written.
 public struct ShardedWriter: Sendable {
-  private let shards: [(name: String, writer: SafetensorsWriter)]
-  private let index: (name: String, text: [UInt8])?
+  /// The files with tensors.
+  public let shards: [(name: String, writer: SafetensorsWriter)]
+  /// The index, when there are several.
+  public let index: (name: String, text: [UInt8])?
   /// The bytes of all tensors together.
   public let dataByteCount: Int
 

@@ -33,6 +33,9 @@ public struct Bytes: @unchecked Sendable {
     self.init(owner: memory, base: UnsafeRawPointer(memory.base), count: byteCount)
   }
 
+  /// Where the bytes lie in memory, if that is a window of a mapped file.
+  package var mappedAddress: UInt? { owner is MappedFile && count > 0 ? UInt(bitPattern: base) : nil }
+
   /// The window `range` of these bytes; the range must lie inside.
   public subscript(range: Range<Int>) -> Bytes {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "slice outside the bytes")

@@ -45,6 +45,19 @@ public struct CastLosses: Sendable, Equatable {
     /// The error of all values in the mean, in ulp.
     public var meanError: Double { examined > 0 ? Double(unitSum) / Count.unitsPerUlp / Double(examined) : 0 }
 
+    /// All counts, for ``init(numbers:)``.
+    package var numbers: [Int] {
+      [examined, changed, overflowed, underflowed, nanCount, Int(clamping: largestUnits), Int(clamping: unitSum)]
+    }
+
+    /// Nil unless the numbers are as many as ``numbers``.
+    package init?(numbers: [Int]) {
+      guard numbers.count == 7, numbers.allSatisfy({ $0 >= 0 }) else { return nil }
+      self.init(examined: numbers[0], changed: numbers[1], overflowed: numbers[2])
+      (underflowed, nanCount) = (numbers[3], numbers[4])
+      (largestUnits, unitSum) = (UInt64(numbers[5]), UInt64(numbers[6]))
+    }
+
     static let unitsPerUlp = 16_777_216.0
 
     public static func += (a: inout Count, b: Count) {

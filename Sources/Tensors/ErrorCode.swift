@@ -40,8 +40,10 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case bundle
   case digest
   case key
+  case image
   case strategy
   case tokenizer
+  case template = "chat-template"
   case modelInput = "model-input"
   // Unsupported.
   case unsupportedModel = "unsupported-model"
@@ -110,8 +112,11 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .graph: "A graph breaks a rule of its operators; the label (`softmax_c1`) is documented at the operator."
     case .bundle: "The bundle's manifest and its files disagree."
     case .digest: "The content of a file is not what its digest says: it was damaged or edited."
+    case .template:
+      "The model's chat template cannot be read, or does not take these messages. Its own words stand in the message."
     case .key:
       "The file is encrypted, and its key was not given, has the wrong length, or is another one."
+    case .image: "The picture is damaged, or was cut off. Save it again, or fetch it again."
     case .strategy: "The strategy of a distributed checkpoint is malformed, or does not fit its ranks."
     case .tokenizer: "tokenizer.json is malformed or uses a component that is not known."
     case .modelInput: "An input given to a model has the wrong name, type, shape or values."

@@ -136,6 +136,12 @@ public struct TensorStore: Sendable {
       }
     }
 
+    /// Whether the bytes come piece by piece, in order.
+    package var isStreamed: Bool {
+      if case .blocks = layout { return true }
+      return stream != nil
+    }
+
     /// The same tensor under another name.
     public func renamed(_ name: TensorName) -> Entry {
       var result = self

@@ -35,32 +35,60 @@ public struct Evaluation {
   public func perplexity(_ lines: [String], progress: (Int) throws -> Void = { _ in }) throws -> Perplexity {
     var result = Perplexity()
     for (k, line) in lines.enumerated() where !line.isEmpty {
-      let ids = try tokens(line)
-      guard ids.count > 1 else { continue }
-      session.reset()
-      let outputs = try session.run(
-        ["input_ids": Tensor(ids.map { Int64($0) }, shape: [1, ids.count])], outputs: ["logits"])
-      guard let logits = outputs["logits"] else { throw BessemerError(.modelInput, "the model has no output logits") }
-      let width = logits.shape[2]
-      logits.bytes.withUnsafeBytes { raw in
-        let scores = raw.bindMemory(to: Float.self)
-        for position in 0..<ids.count - 1 {
-          let row = UnsafeBufferPointer(rebasing: scores[position * width..<(position + 1) * width])
-          result.negativeLogLikelihood += Evaluation.surprise(row, Int(ids[position + 1]))
-        }
+      try read(line, with: [session]) { scores, next in
+        result.negativeLogLikelihood += scores[0].surprise(of: next)
+        result.tokens += 1
       }
-      result.tokens += ids.count - 1
       try progress(k + 1)
     }
     return result
   }
 
-  /// The negative logarithm of the softmax at `target`.
-  private static func surprise(_ scores: UnsafeBufferPointer<Float>, _ target: Int) -> Double {
-    let largest = Double(scores.max() ?? 0)
-    var sum = 0.0
-    for score in scores { sum += exponential(Double(score) - largest) }
-    return naturalLogarithm(sum) + largest - Double(scores[target])
+  // MARK: A second model
+
+  /// How far a second model is from this one over the same lines, position by position.
+  ///
+  /// - Throws: ``ErrorCode/modelInput`` when the two do not know the same number of tokens.
+  public func agreement(
+    with second: Session, _ lines: [String], progress: (Int) throws -> Void = { _ in }
+  ) throws -> Agreement {
+    var result = Agreement()
+    for (k, line) in lines.enumerated() where !line.isEmpty {
+      result.beginSequence()
+      try read(line, with: [session, second]) { scores, next in result.add(scores[0], scores[1], next: next) }
+      try progress(k + 1)
+    }
+    return result
+  }
+
+  /// Positions that go through a model at once, so that their scores fit in memory.
+  private static let positionsAtOnce = 128
+
+  /// Runs a line through models and gives their scores at each position with the token that follows there.
+  private func read(_ line: String, with sessions: [Session], _ body: ([Scores], Int) -> Void) throws {
+    let ids = try tokens(line)
+    guard ids.count > 1 else { return }
+    for session in sessions { session.reset() }
+    for start in stride(from: 0, to: ids.count - 1, by: Evaluation.positionsAtOnce) {
+      let end = min(start + Evaluation.positionsAtOnce, ids.count - 1)
+      let input = Tensor(ids[start..<end].map { Int64($0) }, shape: [1, end - start])
+      let logits = try sessions.map { session in
+        guard let logits = try session.run(["input_ids": input], outputs: ["logits"])["logits"] else {
+          throw BessemerError(.modelInput, "the model has no output logits")
+        }
+        return logits
+      }
+      guard logits.allSatisfy({ $0.shape == logits[0].shape }) else {
+        throw BessemerError(
+          .modelInput, "the second model knows \(logits[1].shape[2]) tokens, the first \(logits[0].shape[2])")
+      }
+      guard ids[start...end].allSatisfy({ $0 < logits[0].shape[2] }) else {
+        throw BessemerError(.modelInput, "the tokenizer gives tokens beyond the model's \(logits[0].shape[2])")
+      }
+      for position in start..<end {
+        body(logits.map { Scores($0, position - start) }, Int(ids[position + 1]))
+      }
+    }
   }
 
   // MARK: Exact match
@@ -76,6 +104,8 @@ public struct Evaluation {
   public struct ExactMatch: Sendable {
     public var right: [String: Int] = [:]
     public var asked: [String: Int] = [:]
+    /// What was answered, in the order of the questions.
+    public var answers: [String] = []
     /// The part of all questions that was answered right.
     public var value: Double { Double(right.values.reduce(0, +)) / Double(max(asked.values.reduce(0, +), 1)) }
     /// The part of each kind.
@@ -94,6 +124,7 @@ public struct Evaluation {
       let kind = question.kind ?? "all"
       let ids = try generator.generate([tokens(question.prompt)], count: limit, stop: stop)[0]
       let answer = try tokenizer.decode(ids.map { Int32($0) })
+      result.answers.append(answer)
       result.asked[kind, default: 0] += 1
       if answer == question.answer { result.right[kind, default: 0] += 1 }
       try progress(k + 1)

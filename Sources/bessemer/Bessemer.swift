@@ -109,6 +109,7 @@ struct Bessemer: ParsableCommand {
     Formats.self,
     Generate.self,
     GraphGroup.self,
+    Image.self,
     Inspect.self,
     Operators.self,
     Pack.self,

@@ -51,7 +51,7 @@ struct Compare: Command {
     let given = inputs.filter { right.session.model.graph.input(named: $0.key) != nil }
     let actual = try right.session.run(given)
     var thresholds = Thresholds(for: left.loaded.precision(against: right.loaded))
-    if run.compute.flatMap({ DType(spelling: $0) }) == .bfloat16 { thresholds = Thresholds(for: .bfloat16) }
+    if run.computing.compute.flatMap({ DType(spelling: $0) }) == .bfloat16 { thresholds = Thresholds(for: .bfloat16) }
     if let rtol { thresholds.relativeError = rtol }
     if let cosine { thresholds.cosine = cosine }
     let names = left.session.model.graph.outputs.map(\.name)

@@ -44,8 +44,16 @@ struct Convert: Command {
     help: ArgumentHelp("Write safetensors shards of at most this size, such as 5G, and an index.", valueName: "size"))
   var shardSize: ByteSize?
 
+  @Flag(help: "Keep the finished shards of a run that ends early, and go on with those that such a run left.")
+  var resume = false
+
   @Flag(help: "Write nothing and end with exit code 1 if a cast changes a value.")
   var lossless = false
+
+  @Option(
+    help: ArgumentHelp(
+      "A file to write one JSON line to for each tensor: sources, steps, loss, digest.", valueName: "file"))
+  var ledger: String?
 
   @Flag(help: "Give files for MindSpore a checksum.")
   var crc = false
@@ -76,18 +84,24 @@ struct Convert: Command {
     options.maps = map
     options.isStrict = strict
     options.shardByteCount = shardSize?.byteCount
+    options.resumes = resume
     options.isLossless = lossless
+    options.ledger = ledger
     options.writing.writesChecksum = crc
     options.writing.strategy = toStrategy
     options.reading = try reading.options(isKeyOptional: encMode != nil)
     options.writing.encryption = try encryption(options.reading)
     options.overwrite = common.overwrite
+    options.resources = common.resources
     let conversion = try Conversion(input, to: output, options: options)
     let progress = console.progress("convert", unit: .bytes)
     defer { progress.finish() }
-    let items =
-      dry.dryRun
-      ? try conversion.measure { progress.update($0, of: $1) } : try conversion.write { progress.update($0, of: $1) }
+    var items = conversion.items
+    if !dry.dryRun {
+      items = try conversion.write { progress.update($0, of: $1) }
+    } else if lossless {
+      items = try conversion.measure { progress.update($0, of: $1) }
+    }
     progress.finish()
     let listing = ConvertListing(conversion: conversion, items: items, isDryRun: dry.dryRun)
     if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
@@ -108,94 +122,5 @@ extension Convert {
       throw BessemerError(.key, "no key to encrypt with; pass --enc-key-file or --key-file, or set BESSEMER_ENC_KEY")
     }
     return try Encryption(mode, key)
-  }
-}
-
-/// What `convert` says of its work.
-struct ConvertListing {
-  let conversion: Conversion
-  let items: [Conversion.Item]
-  let isDryRun: Bool
-
-  /// One aligned line for each tensor that was cast, or for every tensor when verbose, and two lines to sum up.
-  func writeText(_ console: Console) throws {
-    var table = Table([("", .left), ("", .left), ("", .left), ("", .right), ("", .left)])
-    for item in items where item.storedFrom != item.storedTo || console.isVerbose {
-      table.add(name: item.name.string)
-      table.add(item.storedFrom == item.storedTo ? item.storedTo : "\(item.storedFrom) -> \(item.storedTo)")
-      table.add(shape: item.shape)
-      table.add(ByteSize(item.byteCount).text)
-      table.add(words(item))
-    }
-    try table.write(to: console.out)
-    if conversion.droppedMetadataCount > 0 {
-      console.note(
-        "warning: \(conversion.targetFormat) files keep no metadata; "
-          + "left out \(counted(conversion.droppedMetadataCount, "text"))")
-    }
-    let overflowed = items.reduce(0) { $0 + ($1.losses?.overflowed ?? 0) }
-    if overflowed > 0 { console.note("warning: \(counted(overflowed, "value")) became infinite") }
-    try console.out.line(
-      "\(isDryRun ? "would write" : "wrote") \(escaped(conversion.output, limit: 240)): \(conversion.targetFormat), "
-        + "\(counted(items.count, "tensor")), \(ByteSize(conversion.byteCount).text)")
-    let cast = items.filter { $0.storedFrom != $0.storedTo }
-    let lossy = cast.filter { $0.losses?.isLossy ?? false }
-    try console.out.line(
-      "\(ByteSize(conversion.sourceByteCount).text) of \(conversion.sourceFormat) in; \(grouped(cast.count)) cast, "
-        + "\(grouped(lossy.count)) of them with changed values, \(grouped(items.count - cast.count)) unchanged")
-  }
-
-  /// `3 of 8 changed, 1 overflowed, 1 to zero, 2 NaN, error at most 0.5 ulp, 0.12 in the mean`
-  private func words(_ item: Conversion.Item) -> String {
-    if item.storedTo != item.to.rawValue, item.storedTo != item.storedFrom { return "encoded in blocks" }
-    guard let losses = item.losses else {
-      return item.storedTo == item.storedFrom ? "unchanged" : "decoded exactly"
-    }
-    guard losses.isLossy || losses.nanCount > 0 else { return "exact" }
-    var parts: [String] = []
-    if losses.isLossy { parts.append("\(grouped(losses.changed)) of \(grouped(losses.examined)) changed") }
-    if losses.overflowed > 0 { parts.append("\(grouped(losses.overflowed)) overflowed") }
-    if losses.underflowed > 0 { parts.append("\(grouped(losses.underflowed)) to zero") }
-    if losses.nanCount > 0 { parts.append("\(grouped(losses.nanCount)) NaN") }
-    if losses.largestError > 0 {
-      parts.append(
-        "error at most \(significant(losses.largestError, 3)) ulp, \(significant(losses.meanError, 3)) in the mean")
-    }
-    return parts.joined(separator: ", ")
-  }
-
-  func writeJSON(_ console: Console) throws {
-    try console.json("convert") { json in
-      json.member("input", conversion.input)
-      json.member("output", conversion.output)
-      json.member("dry_run", isDryRun)
-      json.member("from", conversion.sourceFormat)
-      json.member("to", conversion.targetFormat)
-      json.array("tensors") { json in
-        for item in items {
-          json.object { json in
-            json.member("name", item.name.string)
-            json.member("from", item.storedFrom)
-            json.member("to", item.storedTo)
-            json.array("shape", item.shape)
-            json.member("bytes", item.byteCount)
-            guard let losses = item.losses else { return json.null("cast") }
-            json.object("cast") { json in
-              json.member("examined", losses.examined)
-              json.member("changed", losses.changed)
-              json.member("overflowed", losses.overflowed)
-              json.member("underflowed", losses.underflowed)
-              json.member("nan", losses.nanCount)
-              json.member("largest_error_ulp", losses.largestError)
-              json.member("mean_error_ulp", losses.meanError)
-            }
-          }
-        }
-      }
-      json.member("metadata_dropped", conversion.droppedMetadataCount)
-      json.member("bytes_in", conversion.sourceByteCount)
-      json.member("bytes_out", conversion.byteCount)
-      json.member("memory_peak_bytes", Machine.peakByteCount)
-    }
   }
 }

@@ -15,10 +15,6 @@ struct Generate: Command {
   var model: String
 
   @Option(
-    name: [.short, .long], help: ArgumentHelp("The text to continue; may be repeated for a batch.", valueName: "text"))
-  var prompt: [String]
-
-  @Option(
     name: [.customShort("n"), .long, .customLong("max-tokens")],
     help: ArgumentHelp("The most tokens to add to each.", valueName: "n"))
   var count = 64
@@ -46,14 +42,23 @@ struct Generate: Command {
   @Option(help: ArgumentHelp("End at this text; may be repeated.", valueName: "text"))
   var stop: [String] = []
 
+  @Option(help: ArgumentHelp("End at this token; may be repeated.", valueName: "id"))
+  var stopToken: [Int] = []
+
   @Flag(help: "Go on past the model's end token.")
   var ignoreEos = false
 
+  @Option(
+    name: .customLong("repeat"), help: ArgumentHelp("Do it n times and say how fast the fastest was.", valueName: "n"))
+  var repetitions = 1
+
+  @OptionGroup var prompts: PromptOptionGroup
   @OptionGroup var run: RunOptionGroup
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
     if count < 1 { throw ValidationError("-n takes a positive number") }
+    if repetitions < 1 { throw ValidationError("--repeat takes a positive number") }
     if !(temperature >= 0 && temperature.isFinite) {
       throw ValidationError("--temperature takes a number of at least 0")
     }
@@ -68,59 +73,74 @@ struct Generate: Command {
   func execute(_ console: Console) throws {
     let opened = try run.open(model, common, lastPositionOnly: true)
     let tokenizer = try opened.tokenizer()
-    let begin = try opened.beginToken
-    let prompts = try prompt.map { text in
-      guard let begin else { return try tokenizer.encode(text) }
-      return [begin] + (try tokenizer.encode(text, addSpecialTokens: false))
-    }
-    var sampling = SamplingOptions()
-    (sampling.temperature, sampling.topK, sampling.topP, sampling.minP) = (temperature, topK, topP, minP)
-    (sampling.repetitionPenalty, sampling.seed) = (repetitionPenalty, seed)
+    let prompts = try prompts.prompts(opened, tokenizer)
     let generator = try Generator(opened.session)
-    let ends = ignoreEos ? [] : try opened.endTokens
+    let ends = (ignoreEos ? [] : try opened.endTokens).union(stopToken)
     let streams = prompts.count == 1 && !console.isJSON
-    var texts = prompts.map { _ in GeneratedText(tokenizer, stops: stop) }
-    if streams { try console.out.write(prompt[0]) }
-    _ = try generator.generate(prompts, count: count, sampling: sampling, stop: ends) { sequence, token in
-      let (fresh, goesOn) = try texts[sequence].append(token)
-      if streams {
-        try console.out.write(fresh)
-        try console.out.flush()
-      }
-      return goesOn
-    }
-    for k in texts.indices {
-      let rest = try texts[k].finish()
-      if streams { try console.out.write(rest) }
-    }
-    let statistics = generator.statistics
-    if console.isJSON {
-      try console.json("generate") { json in
-        json.array("sequences") { json in
-          for (text, prompt) in zip(texts, prompt) {
-            json.object { json in
-              json.member("prompt", prompt)
-              json.member("text", text.text)
-              json.array("tokens", text.tokens)
-            }
-          }
+    var texts: [GeneratedText] = []
+    var fastest = Generator.Statistics()
+    if streams, !self.prompts.isConversation { try console.out.write(prompts[0].text) }
+    for repetition in 0..<repetitions {
+      texts = prompts.map { _ in GeneratedText(tokenizer, stops: stop) }
+      let isFirst = repetition == 0
+      _ = try generator.generate(prompts.map(\.tokens), count: count, sampling: sampling, stop: ends) {
+        sequence, token in
+        let (fresh, goesOn) = try texts[sequence].append(token)
+        if streams, isFirst {
+          try console.out.write(fresh)
+          try console.out.flush()
         }
-        json.member("prompt_tokens", statistics.promptTokens)
-        json.member("new_tokens", statistics.newTokens)
-        json.member("prefill_seconds", statistics.prefill / .seconds(1))
-        json.member("decode_seconds", statistics.decode / .seconds(1))
+        return goesOn
       }
-      return
+      for k in texts.indices {
+        let rest = try texts[k].finish()
+        if streams, isFirst { try console.out.write(rest) }
+      }
+      if isFirst { fastest = generator.statistics }
+      fastest.prefill = min(fastest.prefill, generator.statistics.prefill)
+      fastest.decode = min(fastest.decode, generator.statistics.decode)
     }
+    let sequences = zip(prompts, texts).map { (prompt: $0.text, generated: $1) }
+    if console.isJSON { return try writeJSON(console, sequences, fastest) }
     if streams {
       try console.out.line("")
     } else {
-      for (text, prompt) in zip(texts, prompt) { try console.out.line(prompt + text.text) }
+      let hidesPrompts = self.prompts.isConversation
+      for (prompt, generated) in sequences { try console.out.line((hidesPrompts ? "" : prompt) + generated.text) }
     }
-    let rate = Double(max(statistics.newTokens - prompts.count, 0)) / max(statistics.decode / .seconds(1), 1e-9)
     console.note(
-      "\(statistics.promptTokens) tokens read in \(significant(statistics.prefill / .milliseconds(1))) ms, "
-        + "\(statistics.newTokens) written, \(significant(rate)) a second")
+      "\(fastest.promptTokens) tokens read in \(significant(fastest.prefill / .milliseconds(1))) ms, "
+        + "\(significant(fastest.prefillRate)) a second; \(fastest.newTokens) written, "
+        + "\(significant(fastest.decodeRate)) a second")
     console.noteMemory(opened.session)
+  }
+
+  private var sampling: SamplingOptions {
+    var sampling = SamplingOptions()
+    (sampling.temperature, sampling.topK, sampling.topP, sampling.minP) = (temperature, topK, topP, minP)
+    (sampling.repetitionPenalty, sampling.seed) = (repetitionPenalty, seed)
+    return sampling
+  }
+
+  private func writeJSON(
+    _ console: Console, _ sequences: [(prompt: String, generated: GeneratedText)], _ statistics: Generator.Statistics
+  ) throws {
+    try console.json("generate") { json in
+      json.array("sequences") { json in
+        for (prompt, generated) in sequences {
+          json.object { json in
+            json.member("prompt", prompt)
+            json.member("text", generated.text)
+            json.array("tokens", generated.tokens)
+          }
+        }
+      }
+      json.member("prompt_tokens", statistics.promptTokens)
+      json.member("new_tokens", statistics.newTokens)
+      json.member("prefill_seconds", statistics.prefill / .seconds(1))
+      json.member("decode_seconds", statistics.decode / .seconds(1))
+      json.member("prefill_tokens_per_second", statistics.prefillRate)
+      json.member("decode_tokens_per_second", statistics.decodeRate)
+    }
   }
 }

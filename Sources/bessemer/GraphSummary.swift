@@ -2,39 +2,52 @@ import Converter
 import IR
 import Tensors
 
-/// Inputs, states, outputs and operators of a model's graphs, for people.
+/// Inputs, states, outputs and operators of a model's graphs, and what running them once takes.
 struct GraphSummary {
   private let set: ModelSet
-  private let chosen: [LoadedModel]
+  private let chosen: [(model: LoadedModel, cost: GraphCost)]
 
-  /// - Parameter chosen: the components to speak of.
-  init(_ set: ModelSet, _ chosen: [LoadedModel]) { (self.set, self.chosen) = (set, chosen) }
+  /// - Parameters:
+  ///   - chosen: the components to speak of.
+  ///   - sizes: what the costs are for, see ``GraphCost``.
+  /// - Throws: ``ErrorCode/usage`` for a size that no component has.
+  init(_ set: ModelSet, _ chosen: [LoadedModel], sizes: [String: Int]) throws {
+    self.set = set
+    let known = chosen.map { GraphCost.defaultSizes(of: $0.graph) }
+    if let unknown = sizes.keys.sorted().first(where: { name in !known.contains { $0[name] != nil } }) {
+      let names = Set(known.flatMap(\.keys)).sorted().joined(separator: ", ")
+      throw BessemerError(.usage, "the graph has no size \(quoted(unknown)), only \(names)")
+    }
+    self.chosen = try zip(chosen, known).map { model, known in
+      (model, try GraphCost(model.graph, sizes: known.merging(sizes.filter { known[$0.key] != nil }) { $1 }))
+    }
+  }
 
   func write(_ console: Console) throws {
     guard console.isJSON else {
-      for (k, model) in chosen.enumerated() {
+      for (k, (model, cost)) in chosen.enumerated() {
         if k > 0 { try console.out.line() }
-        try write(model, console)
+        try write(model, cost, console)
       }
       return
     }
     try console.json("graph") { json in
       json.member("path", set.path)
-      guard set.components.count > 1 else { return write(chosen[0], &json) }
+      guard set.components.count > 1 else { return write(chosen[0].model, chosen[0].cost, &json) }
       json.member("model", set.modelType)
       json.member("kind", set.kind.rawValue)
       json.array("components") { json in
-        for model in chosen {
+        for (model, cost) in chosen {
           json.object { json in
             json.member("name", model.name)
-            write(model, &json)
+            write(model, cost, &json)
           }
         }
       }
     }
   }
 
-  private func write(_ model: LoadedModel, _ console: Console) throws {
+  private func write(_ model: LoadedModel, _ cost: GraphCost, _ console: Console) throws {
     let graph = model.graph
     if set.components.count > 1 { try console.out.line("component \(escaped(model.name, limit: 80))") }
     var table = Table([("", .left), ("", .left), ("", .left), ("", .left)])
@@ -52,19 +65,27 @@ struct GraphSummary {
     try table.write(to: console.out)
     if graph.states.count > 4 { try console.out.line("and \(counted(graph.states.count - 4, "more state"))") }
     try console.out.line()
-    var counts = Table([("operator", .left), ("count", .right)])
+    var counts = Table([("operator", .left), ("count", .right), ("operations", .right), ("bytes", .right)])
     for (name, count) in OperatorCounts(graph).sorted {
       counts.add(name)
       counts.add(count)
+      counts.add(cost.byOperator[name])
     }
+    counts.add("all")
+    counts.add(graph.nodeCount)
+    counts.add(cost.total)
     try counts.write(to: console.out)
+    let sizes = cost.symbols.sorted { $0.key < $1.key }.map { "\(escaped($0.key, limit: 40)) \($0.value)" }
+    try console.out.line("operations and bytes of one run with " + sizes.joined(separator: ", "))
     try console.out.line()
     try console.out.line(
       "\(escaped(graph.name, limit: 60)) for \(model.kind.rawValue): \(counted(graph.nodeCount, "node")), "
-        + "\(counted(model.weights.entries.count, "tensor")), \(ByteSize(model.weights.byteCount).text)")
+        + "\(counted(model.weights.entries.count, "tensor")), \(counted(cost.parameterCount, "parameter")), "
+        + ByteSize(model.weights.byteCount).text
+    )
   }
 
-  private func write(_ model: LoadedModel, _ json: inout JSONWriter) {
+  private func write(_ model: LoadedModel, _ cost: GraphCost, _ json: inout JSONWriter) {
     let graph = model.graph
     json.member("model", model.modelType)
     json.member("kind", model.kind.rawValue)
@@ -98,5 +119,42 @@ struct GraphSummary {
     json.object("operators") { json in
       for (name, count) in OperatorCounts(graph).sorted { json.member(name, count) }
     }
+    json.object("operator_costs") { json in
+      for (name, cost) in cost.byOperator.sorted(by: { $0.key < $1.key }) {
+        json.object(name) { $0.cost(cost) }
+      }
+    }
+    json.object("cost") { json in
+      json.object("sizes") { json in
+        for (name, size) in cost.symbols.sorted(by: { $0.key < $1.key }) { json.member(name, size) }
+      }
+      json.member("parameters", cost.parameterCount)
+      json.cost(cost.total)
+    }
+  }
+}
+
+extension JSONWriter {
+  fileprivate mutating func cost(_ cost: OpCost) {
+    member("operations", cost.operations)
+    member("bytes", cost.bytes)
+  }
+}
+
+extension Table {
+  /// Two cells: operations and bytes; empty for what costs nothing.
+  fileprivate mutating func add(_ cost: OpCost?) {
+    let cost = cost ?? OpCost()
+    add(cost.operations == 0 ? "" : OpCost.text(cost.operations))
+    add(cost.bytes == 0 ? "" : ByteSize(Int(min(cost.bytes, 1e18))).text)
+  }
+}
+
+extension OpCost {
+  /// `1.25 G`: three digits and a power of a thousand.
+  fileprivate static func text(_ operations: Double) -> String {
+    var (value, unit) = (operations, 0)
+    while value >= 1000, unit < 6 { (value, unit) = (value / 1000, unit + 1) }
+    return significant(value, 3) + ["", " k", " M", " G", " T", " P", " E"][unit]
   }
 }

@@ -7,11 +7,13 @@ struct InspectListing {
   /// The model, when its configuration was checked.
   let model: ModelSet?
   let showsMetadata: Bool
+  let content: InspectedContent
 
   func writeText(_ console: Console) throws {
     let isSharded = inspection.byFile.count > 1
     var table = Table(
-      [("", .left), ("", .left), ("", .left), ("", .right)] + (isSharded ? [("", .left)] : []))
+      content.titled([("name", .left), ("type", .left), ("shape", .left), ("size", .right)])
+        + (isSharded ? [("", .left)] : []))
     let files = isSharded ? fileNames() : [:]
     for (index, entry) in inspection.entries.enumerated() {
       if index & 0xFFF == 0 { try Interrupt.check() }
@@ -19,6 +21,7 @@ struct InspectListing {
       table.add(entry.storedTypeName)
       table.add(shape: entry.shape)
       table.add(ByteSize(entry.storedByteCount).text)
+      content.add(index, to: &table)
       if isSharded { table.add(files[entry.file] ?? "") }
     }
     try table.write(to: console.out)
@@ -27,6 +30,7 @@ struct InspectListing {
         try console.out.line("metadata  \(escaped(key.string, limit: 100)) = \(escaped(value, limit: 1000))")
       }
     }
+    try content.writeText(console)
     try console.out.line(summary)
     try console.out.line(secondSummary)
   }
@@ -63,16 +67,18 @@ struct InspectListing {
     try console.json("inspect") { json in
       json.member("path", inspection.location.path)
       json.array("tensors") { json in
-        for entry in inspection.entries {
+        for (index, entry) in inspection.entries.enumerated() {
           json.object { json in
             json.member("name", entry.name.string)
             json.member("dtype", entry.storedTypeName)
             json.array("shape", entry.shape)
             json.member("bytes", entry.storedByteCount)
             json.member("file", lastComponent(entry.file))
+            content.write(index, to: &json)
           }
         }
       }
+      content.write(to: &json)
       json.object("total") { write(inspection.total, &$0) }
       json.object("dtypes") { json in
         for (type, sum) in inspection.byType { json.object(type) { write(sum, &$0) } }

@@ -1,4 +1,5 @@
 import IR
+import Images
 import TestSupport
 import Tensors
 import Testing

@@ -168,6 +168,7 @@ int main(int count, char **arguments) {
                 {"rows", test_rows},
                 {"elementwise", test_elementwise},
                 {"copy", test_copy},
+                {"numbers", test_numbers},
                 {"blocks", test_blocks},
                 {"conv2d", test_conv2d},
                 {"group_norm", test_group_norm}};

@@ -57,6 +57,7 @@ void test_attention(void);
 void test_rows(void);
 void test_elementwise(void);
 void test_copy(void);
+void test_numbers(void);
 void test_blocks(void);
 void test_conv2d(void);
 void test_group_norm(void);

@@ -10,8 +10,8 @@ let package = Package(
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
     + [
-      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMindSpore", "FuzzNPZ", "FuzzPyTorch", "FuzzSafetensors",
-      "FuzzStrategy",
+      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMindSpore", "FuzzNPZ", "FuzzONNX", "FuzzPyTorch",
+      "FuzzSafetensors", "FuzzStrategy",
     ].map { name in
       .executableTarget(
         name: name,

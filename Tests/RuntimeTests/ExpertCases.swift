@@ -2,6 +2,23 @@ import IR
 import Tensors
 
 extension KernelCase {
+  /// What chooses experts.
+  static var routing: [KernelCase] {
+    [[1], [7], [3, 5], [2, 1, 64], [2, 3, 0, 4], [40, 9]].flatMap { shape in
+      let width = shape[shape.count - 1]
+      let chosen = Array(shape.dropLast()) + [3]
+      return [
+        KernelCase(TopK(k: 1), .float(shape)), KernelCase(TopK(k: min(width, 4)), .float(shape)),
+        KernelCase(TopK(k: width), .float(shape)),
+        KernelCase(GatherElements(axis: -1), .float(shape), .index(chosen, below: width)),
+        KernelCase(GatherElements(axis: 0), .float(shape), .index(shape, below: max(shape[0], 1))),
+        KernelCase(ReduceSum(axes: [-1]), .float(shape)), KernelCase(ReduceMax(axes: [-1]), .float(shape)),
+        KernelCase(ReduceSum(axes: [0], keepDims: false), .float(shape)),
+        KernelCase(ReduceMax(axes: [shape.count - 1], keepDims: false), .float(shape)),
+      ]
+    }
+  }
+
   /// Rows to experts, with experts that get none, one, several or more than there are rows.
   static var experts: [KernelCase] {
     let sizes: [(rows: [Int], chosen: Int, count: Int, width: Int, inner: Int)] = [

@@ -207,7 +207,7 @@ struct KernelCase {
   }
 
   static let all: [KernelCase] =
-    unary + binary + rows + products + experts + attention + rotary + layout + images
+    unary + binary + rows + products + experts + attention + rotary + layout + images + routing
 
   init(_ op: any Op, operands: [Operand]) {
     self.op = op

@@ -39,19 +39,23 @@ import Testing
   }
 
   @Test func samplingFollowsTheSeedAndTheOptions() {
-    let scores: [Float] = [0, 2, 1, 2, -1]
+    func next(_ sampler: inout Sampler, _ history: Set<Int>) -> Int {
+      let scores: [Float] = [0, 2, 1, 2, -1]
+      return scores.withUnsafeBufferPointer { sampler.next($0, history: history) }
+    }
     var greedy = Sampler(SamplingOptions())
-    #expect(greedy.next(scores, history: []) == 1)
+    #expect(next(&greedy, []) == 1)
     func drawn(_ change: (inout SamplingOptions) -> Void) -> Set<Int> {
       var options = SamplingOptions()
       options.temperature = 1
       options.seed = 3
       change(&options)
       var sampler = Sampler(options)
-      return Set((0..<400).map { _ in sampler.next(scores, history: []) })
+      return Set((0..<400).map { _ in next(&sampler, []) })
     }
     #expect(drawn { _ in } == [0, 1, 2, 3, 4])
-    #expect(drawn { $0.topK = 1 } == [1])
+    #expect(drawn { $0.topK = 1 } == [1, 3])
+    #expect(drawn { $0.topK = 3 } == [1, 2, 3])
     #expect(drawn { $0.topK = 2 } == [1, 3])
     #expect(drawn { $0.topP = 0.5 } == [1, 3])
     #expect(drawn { $0.minP = 0.3 } == [1, 2, 3])
@@ -59,12 +63,36 @@ import Testing
     var options = SamplingOptions()
     options.repetitionPenalty = 3
     var penalized = Sampler(options)
-    #expect(penalized.next(scores, history: [1, 3]) == 2)
+    #expect(next(&penalized, [1, 3]) == 2)
     options.temperature = 1
     var (a, b) = (Sampler(options, stream: 1), Sampler(options, stream: 1))
-    #expect((0..<50).map { _ in a.next(scores, history: []) } == (0..<50).map { _ in b.next(scores, history: []) })
+    #expect((0..<50).map { _ in next(&a, []) } == (0..<50).map { _ in next(&b, []) })
     var c = Sampler(options, stream: 2)
-    #expect((0..<50).map { _ in a.next(scores, history: []) } != (0..<50).map { _ in c.next(scores, history: []) })
+    #expect((0..<50).map { _ in next(&a, []) } != (0..<50).map { _ in next(&c, []) })
+  }
+
+  /// What takes part and how likely it is, as transformers has it (`fixtures/sampling/make.py`).
+  @Test func distributionsAreThoseOfTransformers() throws {
+    for (number, item) in try Fixtures.json("sampling/cases.json").asArray().enumerated() {
+      var options = SamplingOptions()
+      options.repetitionPenalty = try item.required("repetition_penalty").asDouble()
+      options.temperature = try item.required("temperature").asDouble()
+      options.topK = try item.required("top_k").asInt()
+      options.topP = try item.required("top_p").asDouble()
+      options.minP = try item.required("min_p").asDouble()
+      var sampler = Sampler(options)
+      let result = sampler.distribution(
+        try item.required("scores").asArray().map { Float(try $0.asDouble()) },
+        history: Set(try item.required("history").asArray().map { try $0.asInt() }))
+      let expected = try item.required("probabilities").asObject().map { (Int($0)!, try $1.asDouble()) }
+      let own = Dictionary(uniqueKeysWithValues: result.map { ($0.id, $0.probability) })
+      // Tokens of no weight at all may be missing on either side.
+      let kept = Set(own.filter { $0.value > 1e-30 }.keys)
+      #expect(kept == Set(expected.filter { $0.1 > 1e-30 }.map(\.0)), "case \(number)")
+      for (id, probability) in expected {
+        #expect(abs((own[id] ?? 0) - probability) <= 1e-5 * probability + 1e-12, "case \(number), token \(id)")
+      }
+    }
   }
 
   @Test func embeddingsDoNotDependOnTheBatch() throws {

@@ -109,6 +109,31 @@ import Testing
     #expect(model.parameterByteCount > 0)
   }
 
+  /// A plan follows the cache's length: as good as a session that makes every plan anew, over growing buffers, steps
+  /// of changing length, padding and resets.
+  @Test(arguments: [TinyModel.llama, .glm4]) func plansFollowTheCache(_ kind: TinyModel) throws {
+    let model = try Self.model(kind)
+    let following = Session(model)
+    for round in 0..<2 {
+      following.reset()
+      var history: [[Int64]] = [[], []]
+      for (step, count) in [3, 1, 1, 1, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 3, 1].enumerated() {
+        let fresh = (0..<2).map { b in (0..<count).map { k in Int64((step * 5 + k * 3 + b * 7 + round) % 11) } }
+        for b in 0..<2 { history[b] += fresh[b] }
+        let total = history[0].count
+        let mask = [[0, 1, 1] + [Int64](repeating: 1, count: total - 3), [Int64](repeating: 1, count: total)]
+        let part = try logits(following, ["input_ids": ids(fresh), "attention_mask": ids(mask)]).doubles
+        let whole = try logits(Session(model), ["input_ids": ids(history), "attention_mask": ids(mask)]).doubles
+        let width = whole.count / 2 / total
+        for b in 0..<2 {
+          let expected = Array(whole[(b * total + total - count) * width..<(b + 1) * total * width])
+          let own = Array(part[b * count * width..<(b + 1) * count * width])
+          #expect(distance(expected, own) < 1e-5, "step \(step), sequence \(b)")
+        }
+      }
+    }
+  }
+
   @Test func aFailedRunChangesNoState() throws {
     let session = Session(try Self.model())
     let clean = Session(session.model)

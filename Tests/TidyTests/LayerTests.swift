@@ -12,13 +12,14 @@ import Testing
     "Safetensors": ["Tensors"],
     "Checkpoints": ["CCrypto", "CHDF5", "CZlib", "Safetensors", "Tensors"],
     "Tokenizers": ["Tensors"],
+    "Images": ["CPNG", "Tensors"],
     "Passes": ["IR", "Tensors"],
     "Architectures": ["IR", "Tensors"],
     "Digests": ["CCrypto", "Tensors"],
     "Quantization": ["CKernels", "IR", "Tensors"],
     "Bundle": ["CSystem", "CZstd", "Digests", "IR", "Safetensors", "Tensors"],
-    "Runtime": ["CKernels", "IR", "Tensors", "Tokenizers"],
-    "Validation": ["IR", "Runtime", "Tensors", "Tokenizers"],
+    "Runtime": ["CKernels", "IR", "Images", "Tensors", "Tokenizers"],
+    "Validation": ["CKernels", "Digests", "IR", "Runtime", "Tensors", "Tokenizers"],
     "YAML": ["CYaml", "Tensors"],
   ]
 

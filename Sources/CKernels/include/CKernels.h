@@ -335,6 +335,62 @@ int bk_copy(bk_pool *pool, int element_size, int rank, const size_t *shape, void
 void bk_gather_rows(bk_pool *pool, float *out, size_t out_stride, bk_dtype table_type, const void *table,
                     size_t table_stride, const int64_t *index, size_t count, size_t n);
 
+// -------------------------------------------------------------------------------------------------------- numbers
+
+/// What an array holds. BK_NUMBER_CODES are bytes that stand for the values of a table of 256 doubles.
+typedef enum {
+  BK_NUMBER_F32 = 0,
+  BK_NUMBER_BF16,
+  BK_NUMBER_F16,
+  BK_NUMBER_I16,
+  BK_NUMBER_U16,
+  BK_NUMBER_I32,
+  BK_NUMBER_U32,
+  BK_NUMBER_I64,
+  BK_NUMBER_U64,
+  BK_NUMBER_F64,
+  BK_NUMBER_CODES,
+} bk_number;
+
+/// dst[i] = src[i] as a double, i < n; 64-bit integers are rounded. `table` is read for BK_NUMBER_CODES only.
+void bk_widen(bk_number type, const double *table, double *dst, const void *src, size_t n);
+
+/// What numbers come to. Least, greatest, mean and squares (the sum of squared deviations from the mean) are those of
+/// the finite ones; without any, least is infinity, greatest its negative, and the others are 0.
+typedef struct {
+  uint64_t finite, zeros, nans, infinities, negative_infinities;
+  double least, greatest, mean, squares;
+} bk_summary;
+
+/// Sums up n numbers; the same bits on every instruction set.
+void bk_summarize(bk_number type, const double *table, const void *src, size_t n, bk_summary *out);
+/// Adds the numbers of `other`.
+void bk_summary_add(bk_summary *into, const bk_summary *other);
+
+/// How two rows of numbers differ, where both are finite: the largest |a - b|, the largest |a|, the sum of |a - b|, and
+/// the products a a, b b and a b. `unequal` are pairs of different values, where NaNs are one value, `mismatched` those
+/// of them that are not both finite.
+typedef struct {
+  uint64_t finite, unequal, mismatched;
+  double largest, scale, sum, aa, bb, ab;
+} bk_difference;
+
+/// Compares a[i] with b[i], i < n; the same bits on every instruction set.
+void bk_compare(bk_number a_type, const double *a_table, const void *a, bk_number b_type, const double *b_table,
+                const void *b, size_t n, bk_difference *out);
+/// Adds the pairs of `other`.
+void bk_difference_add(bk_difference *into, const bk_difference *other);
+
+/// How many of n elements of `size` bytes are not the same.
+size_t bk_unequal(size_t size, const void *a, const void *b, size_t n);
+
+/// Fingerprints of the rows and columns of a [rows, columns] array of elements of 1, 2, 4 or 8 bytes: sums of words
+/// mixed from each element's bits, so that the order of elements does not matter and fingerprints of parts add up. A
+/// fingerprint is two sums modulo 2^32. row_sums[r]: the second sum in the upper half. column_sums [2, columns], or
+/// NULL: the first sums, then the second ones, to which is added. BK_EARGUMENT for another size.
+int bk_fingerprint(size_t size, const void *src, size_t rows, size_t columns, uint64_t *row_sums,
+                   uint32_t *column_sums);
+
 // --------------------------------------------------------------------------------------------------------- blocks
 
 /// Encodings in blocks of 32 or 256 numbers with scales, as ggml has them.

@@ -57,6 +57,11 @@ typedef struct {
   /// what was accumulated before.
   float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
   void (*scale)(float *y, const float *x, float factor, size_t n);
+  void (*widen[9])(double *dst, const void *src, size_t n);  ///< by bk_number, to BK_NUMBER_U64
+  void (*summarize)(const double *x, size_t n, bk_summary *out);
+  void (*difference)(const double *a, const double *b, size_t n, bk_difference *out);
+  /// The two sums of a row, by log2 of the element's size; first_sums and second_sums [n] are added to, or NULL.
+  uint64_t (*mix_row[4])(const void *src, size_t n, uint32_t *first_sums, uint32_t *second_sums);
   size_t (*encode_blocks)(bk_blocks type, uint8_t *dst, const float *src, size_t count);
   // One group of a weight, see simd_quant.h.
   void (*quant_range)(bk_dtype type, const void *x, size_t n, float *low, float *high);

@@ -11,6 +11,7 @@ extern const bk_table BK_TABLE;
 #include "simd_math.h"
 #include "simd_gemm.h"
 #include "simd_rows.h"
+#include "simd_numbers.h"
 #include "simd_cast.h"
 #include "simd_quant.h"
 #include "simd_blocks.h"

@@ -27,6 +27,16 @@ public enum NPY {
 
     /// Whether the data is as ``Tensor/bytes`` has it.
     var isPlain: Bool { !isBigEndian && !isFortran }
+
+    /// The elements in a whole file.
+    func array(in file: Bytes) throws -> StridedArray {
+      let strides = isFortran ? StridedArray.fortranStrides(shape) : StridedArray.rowStrides(shape)
+      let data = file[dataOffset..<file.count]
+      guard let array = StridedArray(data, dtype, shape: shape, strides: strides, isBigEndian: isBigEndian) else {
+        throw BessemerError(.tensorLayout, "\(dtype)\(shape) does not take \(data.count) bytes")
+      }
+      return array
+    }
   }
 
   /// Bytes from the start of a file that hold its header, told by the first ``shortestByteCount``.
@@ -74,24 +84,12 @@ public enum NPY {
   /// The array of a whole file.
   public static func parse(_ bytes: Bytes) throws -> Tensor {
     let description = try describe(bytes, fileByteCount: bytes.count)
-    let byteCount = description.byteCount
-    let raw = bytes[description.dataOffset..<bytes.count]
-    let size = description.dtype.bits / 8
-    let order = description.isFortran ? fortranOrder(description.shape) : nil
-    let data = try Bytes(byteCount: byteCount) { target in
-      raw.withUnsafeBytes { source in
-        if let order {
-          for (to, from) in order.enumerated() {
-            for k in 0..<size { target[to * size + k] = source[from * size + k] }
-          }
-        } else if byteCount > 0 {
-          target.copyMemory(from: source)
-        }
-      }
-      guard description.isBigEndian else { return }
-      let unit = description.dtype.isComplex ? size / 2 : size
-      for start in stride(from: 0, to: byteCount, by: unit) {
-        for k in 0..<unit / 2 { target.swapAt(start + k, start + unit - 1 - k) }
+    let array = try description.array(in: bytes)
+    let data = try Bytes(byteCount: description.byteCount) { target in
+      var position = 0
+      try array.forEachPiece { piece in
+        piece.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: target[position...]).copyMemory(from: $0) }
+        position += piece.count
       }
     }
     return try Tensor(description.dtype, shape: description.shape, bytes: data)
@@ -121,24 +119,7 @@ public enum NPY {
     return magic + [1, 0, UInt8(truncatingIfNeeded: count), UInt8(truncatingIfNeeded: count >> 8)] + header.utf8
   }
 
-  private static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
-
-  /// For each element in row-major order, its place in column-major order.
-  private static func fortranOrder(_ shape: [Int]) -> [Int] {
-    var strides = [Int](repeating: 1, count: shape.count)
-    for k in shape.indices.dropFirst() { strides[k] = strides[k - 1] * shape[k - 1] }
-    var result: [Int] = []
-    var index = [Int](repeating: 0, count: shape.count)
-    for _ in 0..<shape.reduce(1, *) {
-      result.append(zip(index, strides).reduce(0) { $0 + $1.0 * $1.1 })
-      for k in shape.indices.reversed() {
-        index[k] += 1
-        if index[k] < shape[k] { break }
-        index[k] = 0
-      }
-    }
-    return result
-  }
+  static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
 }
 
 /// The header of a `.npy` file: a Python dictionary of three entries.
@@ -163,7 +144,11 @@ struct NPYHeader {
       let key = try string()
       try expect(":")
       switch key {
-      case "descr" where descr == nil: descr = try string()
+      case "descr" where descr == nil:
+        if accept("[") || accept("(") {
+          throw BessemerError(.unsupportedType, "the array is a structured one, expected numbers of one type")
+        }
+        descr = try string()
       case "fortran_order" where order == nil:
         if accept("True") {
           order = true
@@ -183,9 +168,12 @@ struct NPYHeader {
     guard at == bytes.count, let descr, let order, let shape else {
       throw error("descr, fortran_order and shape are needed")
     }
-    guard let first = descr.first, "<>|=".contains(first),
-      let code = NPYHeader.codes.first(where: { $0.code == descr.dropFirst() })
-    else {
+    guard let first = descr.first, "<>|=".contains(first) else {
+      throw BessemerError(.unsupportedType, "NumPy type \(quoted(descr)) is not supported")
+    }
+    // Arrays of ml_dtypes.bfloat16 are stored as two bytes without meaning.
+    if descr.dropFirst() == "V2" { return (.bfloat16, false, order, shape) }
+    guard let code = NPYHeader.codes.first(where: { $0.code == descr.dropFirst() }) else {
       throw BessemerError(.unsupportedType, "NumPy type \(quoted(descr)) is not supported")
     }
     return (code.dtype, first == ">", order, shape)
@@ -200,6 +188,8 @@ struct NPYHeader {
       while at < bytes.count, bytes[at] >= 0x30, bytes[at] <= 0x39, at - start < 18 { at += 1 }
       guard let number = Int(String(decoding: bytes[start..<at], as: UTF8.self)) else { throw error("a bad shape") }
       numbers.append(number)
+      // As Python 2 wrote it.
+      if at < bytes.count, bytes[at] == UInt8(ascii: "L") { at += 1 }
       if !accept(",") {
         try expect(")")
         break

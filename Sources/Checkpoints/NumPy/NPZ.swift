@@ -47,8 +47,9 @@ public struct NPZ: WritableCheckpointFormat {
     let array = try NPY.describe(start, fileByteCount: member.byteCount)
     let name = TensorName(String(member.name.dropLast(memberSuffix.count)))
     guard array.isPlain else {
-      return TensorStore.Entry(name, array.dtype, shape: array.shape, file: path) {
-        try inFile(path) { try NPY.parse(member.whole()).bytes }
+      return TensorStore.Entry(name, array.dtype, shape: array.shape, file: path) { body in
+        let elements = try inFile(path) { try array.array(in: member.whole()) }
+        try elements.forEachPiece(body)
       }
     }
     return TensorStore.Entry(name, array.dtype, shape: array.shape, file: path) { body in

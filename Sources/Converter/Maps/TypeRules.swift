@@ -63,8 +63,8 @@ public struct TypeRules: Sendable {
   }
 
   /// What a tensor becomes, nil for one that stays as it is, and the pattern that says so.
-  func target(_ name: TensorName, _ type: TensorType) -> (target: Target?, pattern: Int?) {
-    for (index, rule) in patterns.enumerated() where rule.pattern.matches(name.string) {
+  func target(_ name: TensorName, _ type: TensorType) throws -> (target: Target?, pattern: Int?) {
+    for (index, rule) in patterns.enumerated() where try rule.pattern.matches(name.string) {
       var fits = type.dtype.isFloat
       if case .type(let dtype) = rule.target, type.dtype.isInteger, dtype.isInteger { fits = true }
       return fits ? (rule.target, index) : (nil, nil)

@@ -12,16 +12,16 @@ struct SchemeChoice {
     let general = try SchemeChoice.scheme(options.scheme)
     let overrides = try options.overrides.map { ($0.pattern, try SchemeChoice.scheme($0.scheme)) }
     for pattern in overrides.map(\.0) + options.keep
-    where !layers.contains(where: { pattern.matches($0.module) || pattern.matches($0.weight.string) }) {
+    where try !layers.contains(where: { try pattern.matches($0.module) || pattern.matches($0.weight.string) }) {
       throw BessemerError(.usage, "\(quoted(pattern.text)) matches none of the \(layers.count) linear layers")
     }
     var problems: [String] = []
     for layer in layers {
-      func matches(_ pattern: NamePattern) -> Bool {
-        pattern.matches(layer.module) || pattern.matches(layer.weight.string)
+      func matches(_ pattern: NamePattern) throws -> Bool {
+        try pattern.matches(layer.module) || pattern.matches(layer.weight.string)
       }
-      let own = overrides.last { matches($0.0) }?.1
-      guard own != nil || layer.isQuantizedByDefault, !options.keep.contains(where: matches) else { continue }
+      let own = try overrides.last { try matches($0.0) }?.1
+      guard own != nil || layer.isQuantizedByDefault, try !options.keep.contains(where: matches) else { continue }
       guard let entry = weights[layer.weight] else { continue }
       let scheme = own ?? general
       let weight = try LinearWeight(module: layer.module, entry.dtype, shape: entry.shape)

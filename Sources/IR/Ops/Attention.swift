@@ -39,6 +39,10 @@ public struct Attention: Op {
     return [shapes.result]
   }
 
+  public func cost(_ operands: [TensorType], _ results: [TensorType]) -> OpCost {
+    attentionCost(operands, results)
+  }
+
   public func evaluate(_ operands: [Tensor]) throws -> [Tensor] {
     let (q, k, v) = (operands[0], operands[1], operands[2])
     var mask = AttentionMask()

@@ -6,7 +6,7 @@ public import Tensors
 /// - C1: neither type is complex, unless they are the same.
 public struct Cast: Op {
   public static let schema = OpSchema(
-    "cast", operands: ["x"], traits: [.elementwise],
+    "cast", operands: ["x"], traits: [.elementwise, .copy],
     foreign: [.onnx("Cast", since: 13), .mindIR("Cast"), .ascend("Cast")])
   public let to: DType
 

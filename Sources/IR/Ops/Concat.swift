@@ -7,7 +7,8 @@ public import Tensors
 /// - C3: all other dimensions are the same.
 public struct Concat: Op {
   public static let schema = OpSchema(
-    "concat", operands: ["x"], isVariadic: true, foreign: [.onnx("Concat", since: 13), .ascend("ConcatD")])
+    "concat", operands: ["x"], isVariadic: true, traits: [.copy],
+    foreign: [.onnx("Concat", since: 13), .ascend("ConcatD")])
   public let axis: Int
 
   public init(axis: Int) { self.axis = axis }

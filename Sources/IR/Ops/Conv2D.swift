@@ -65,6 +65,13 @@ public struct Conv2D: Op {
     return [TensorType(x.dtype, dims)]
   }
 
+  public func cost(_ operands: [TensorType], _ results: [TensorType]) -> OpCost {
+    let weight = operands[1]
+    return OpCost(
+      operations: 2 * results[0].elementCount * weight.elementCount / max(weight.last(3), 1),
+      bytes: operands.byteCount + results.byteCount)
+  }
+
   public func evaluate(_ operands: [Tensor]) throws -> [Tensor] {
     let (x, weight) = (operands[0], operands[1])
     let shape = try infer(operands.map(\.type))[0].shape!

@@ -5,7 +5,7 @@ public import Tensors
 /// - C1: shape has at least as many dimensions as x, and a number above zero for each new one.
 /// - C2: where a number is written, the dimension of x is 1 or that number.
 public struct Expand: Op {
-  public static let schema = OpSchema("expand", operands: ["x"])
+  public static let schema = OpSchema("expand", operands: ["x"], traits: [.view])
   public let shape: [Int]
 
   public init(shape: [Int]) { self.shape = shape }

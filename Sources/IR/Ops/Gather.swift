@@ -21,6 +21,11 @@ public struct Gather: Op {
     return [TensorType(data.dtype, data.dims[..<axis] + indices.dims + data.dims[(axis + 1)...])]
   }
 
+  public func cost(_ operands: [TensorType], _ results: [TensorType]) -> OpCost {
+    // Of the table only what is taken is read.
+    OpCost(bytes: operands[1].byteCount + 2 * results[0].byteCount)
+  }
+
   public func evaluate(_ operands: [Tensor]) throws -> [Tensor] {
     let (data, indices) = (operands[0], operands[1])
     let axis = data.type.resolved(axis: axis)

@@ -8,7 +8,7 @@ public import Tensors
 /// - C3: indices have the dimensions of data in all but `axis`.
 public struct GatherElements: Op {
   public static let schema = OpSchema(
-    "gather_elements", operands: ["data", "indices"], foreign: [.onnx("GatherElements", since: 13)])
+    "gather_elements", operands: ["data", "indices"], traits: [.copy], foreign: [.onnx("GatherElements", since: 13)])
   public static let defaults: Attributes = ["axis": .int(0)]
   public let axis: Int
 

@@ -27,6 +27,11 @@ public struct Linear: Op {
     return [TensorType(x.dtype, x.dims.dropLast() + [weight.dims[0]])]
   }
 
+  public func cost(_ operands: [TensorType], _ results: [TensorType]) -> OpCost {
+    OpCost(
+      operations: 2 * results[0].elementCount * operands[0].last(0), bytes: operands.byteCount + results.byteCount)
+  }
+
   public func evaluate(_ operands: [Tensor]) throws -> [Tensor] {
     let (x, weight) = (operands[0], operands[1])
     let (n, k) = (weight.shape[0], weight.shape[1])

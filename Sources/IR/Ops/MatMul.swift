@@ -26,6 +26,11 @@ public struct MatMul: Op {
     return [TensorType(a.dtype, batch + [m, n])]
   }
 
+  public func cost(_ operands: [TensorType], _ results: [TensorType]) -> OpCost {
+    OpCost(
+      operations: 2 * results[0].elementCount * operands[0].last(0), bytes: operands.byteCount + results.byteCount)
+  }
+
   public func evaluate(_ operands: [Tensor]) throws -> [Tensor] {
     let (a, b) = (operands[0], operands[1])
     let shape = try infer([a.type, b.type])[0].shape!

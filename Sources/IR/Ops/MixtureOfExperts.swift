@@ -47,6 +47,18 @@ public struct MixtureOfExperts: Op {
     return [x]
   }
 
+  public func cost(_ operands: [TensorType], _ results: [TensorType]) -> OpCost {
+    // Three products for each expert that a row goes to; at most so many experts are read.
+    let (x, weights) = (operands[0], operands[1])
+    let experts = operands[MixtureOfExperts.firstExpert...]
+    let (choices, count) = (weights.elementCount, Double(experts.count / 3))
+    guard let gate = experts.first, count > 0 else { return OpCost() }
+    let read = min(choices, count) / count * Array(experts).byteCount
+    return OpCost(
+      operations: choices * (6 * gate.elementCount + 2 * gate.last(1) + 2 * x.last(0)),
+      bytes: read + x.byteCount + weights.byteCount + operands[2].byteCount + results.byteCount)
+  }
+
   public func evaluate(_ operands: [Tensor]) throws -> [Tensor] {
     let (x, weights, indices) = (operands[0], operands[1], operands[2])
     let (width, chosen) = (x.shape[x.rank - 1], weights.shape[weights.rank - 1])

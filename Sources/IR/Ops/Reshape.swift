@@ -6,7 +6,7 @@ public import Tensors
 /// - C1: shape has no number below -1, -1 at most once, and 0 only where x has a dimension.
 /// - C2: the numbers of elements are the same, or -1 makes them so; symbols must cancel.
 public struct Reshape: Op {
-  public static let schema = OpSchema("reshape", operands: ["x"])
+  public static let schema = OpSchema("reshape", operands: ["x"], traits: [.view])
   public let shape: [Int]
 
   public init(shape: [Int]) { self.shape = shape }

@@ -7,7 +7,7 @@ public import Tensors
 /// - C2: step is not zero.
 /// - C3: what remains of a symbolic dimension must follow: step is 1, and not a negative start with another end.
 public struct Slice: Op {
-  public static let schema = OpSchema("slice", operands: ["x"])
+  public static let schema = OpSchema("slice", operands: ["x"], traits: [.view])
   public static let defaults: Attributes = ["start": .int(0), "end": .int(.max), "step": .int(1)]
   public let axis: Int
   public let start: Int

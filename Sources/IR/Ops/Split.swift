@@ -5,7 +5,7 @@ public import Tensors
 /// - C1: axis is a dimension of x; negative values count from the end.
 /// - C2: sizes are not negative, at least one, and their sum is the dimension.
 public struct Split: Op {
-  public static let schema = OpSchema("split", operands: ["x"])
+  public static let schema = OpSchema("split", operands: ["x"], traits: [.view])
   public let axis: Int
   public let sizes: [Int]
 

@@ -5,7 +5,8 @@ public import Tensors
 /// - C1: axis is a dimension of x; negative values count from the end.
 /// - C2: that dimension is 1.
 public struct Squeeze: Op {
-  public static let schema = OpSchema("squeeze", operands: ["x"], foreign: [.mindIR("Squeeze"), .ascend("Squeeze")])
+  public static let schema = OpSchema(
+    "squeeze", operands: ["x"], traits: [.view], foreign: [.mindIR("Squeeze"), .ascend("Squeeze")])
   public let axis: Int
 
   public init(axis: Int) { self.axis = axis }

@@ -5,7 +5,7 @@ public import Tensors
 /// - C1: permutation names each dimension of x once, from the front.
 public struct Transpose: Op {
   public static let schema = OpSchema(
-    "transpose", operands: ["x"], foreign: [.onnx("Transpose", since: 13), .ascend("TransposeD")])
+    "transpose", operands: ["x"], traits: [.view], foreign: [.onnx("Transpose", since: 13), .ascend("TransposeD")])
   public let permutation: [Int]
 
   public init(permutation: [Int]) { self.permutation = permutation }

@@ -6,7 +6,7 @@ public import Tensors
 /// - C1: axis is a dimension of x, start one of `like` that is not the last; negative values count from the end.
 /// - C2: the dimension of x is the product of the two.
 public struct Unflatten: Op {
-  public static let schema = OpSchema("unflatten", operands: ["x", "like"])
+  public static let schema = OpSchema("unflatten", operands: ["x", "like"], traits: [.view])
   public let axis: Int
   public let start: Int
 

@@ -5,7 +5,7 @@ public import Tensors
 /// - C1: axis is a dimension of the result; negative values count from its end.
 public struct Unsqueeze: Op {
   public static let schema = OpSchema(
-    "unsqueeze", operands: ["x"], foreign: [.mindIR("ExpandDims"), .ascend("Unsqueeze")])
+    "unsqueeze", operands: ["x"], traits: [.view], foreign: [.mindIR("ExpandDims"), .ascend("Unsqueeze")])
   public let axis: Int
 
   public init(axis: Int) { self.axis = axis }

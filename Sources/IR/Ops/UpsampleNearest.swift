@@ -5,7 +5,7 @@ public import Tensors
 /// - C1: x has four dimensions.
 /// - C2: factor is from 1 to 64.
 public struct UpsampleNearest: Op {
-  public static let schema = OpSchema("upsample_nearest", operands: ["x"])
+  public static let schema = OpSchema("upsample_nearest", operands: ["x"], traits: [.copy])
   public let factor: Int
 
   public init(factor: Int) { self.factor = factor }

@@ -1,22 +1,27 @@
 import IR
 import Tensors
 
-/// `(x - mean(x)) / sqrt(mean((x - mean(x))²) + ε) · weight + bias` becomes `layer_norm`; so does what is without
-/// weight and bias.
+/// `(x - mean(x)) / sqrt(mean((x - mean(x))²) + ε) · weight + bias` becomes `layer_norm`; so does what is without bias,
+/// or without weight and bias.
 public struct FuseLayerNorm: FusionPass {
+  /// Which norms are found. Each is a part of the one before it, so they are looked for in this order.
+  public enum Form: Sendable { case weightAndBias, weight, plain }
+
   public let name: String
   let result = "layer_norm"
   let roots: [any Op.Type]
   let patterns: [Pattern]
 
-  /// - Parameter isAffine: whether to find norms with weight and bias, or those without, which are part of the others.
-  public init(isAffine: Bool = true) {
+  public init(_ form: Form = .weightAndBias) {
     let x = Pattern.value("x")
     let centered = x - mean(x)
     let body = normalized(centered, mean(squared(centered)) + .number("epsilon"))
-    name = isAffine ? "fuse-layer-norm" : "fuse-plain-layer-norm"
-    roots = isAffine ? [Add.self] : [Divide.self, Multiply.self]
-    patterns = [isAffine ? .maybeCast(body) * .parameter("weight") + .parameter("bias") : body]
+    let scaled = .maybeCast(body) * .parameter("weight")
+    switch form {
+    case .weightAndBias: (name, roots, patterns) = ("fuse-layer-norm", [Add.self], [scaled + .parameter("bias")])
+    case .weight: (name, roots, patterns) = ("fuse-scaled-layer-norm", [Multiply.self], [scaled])
+    case .plain: (name, roots, patterns) = ("fuse-plain-layer-norm", [Divide.self, Multiply.self], [body])
+    }
   }
 
   func fuse(_ match: Match, in graph: inout Graph, at value: ValueID) -> Fusion {

@@ -156,26 +156,3 @@ extension Planner {
     return true
   }
 }
-
-extension ReduceMean: Kernel {
-  /// Over the last dimension, in double precision.
-  func plan(_ node: Node, in planner: inout Planner) throws -> Bool {
-    let rank = planner.shape(node.operands[0]).count
-    guard planner.isFloat(node.operands[0]), axes == [-1] || axes == [rank - 1], rank > 0 else { return false }
-    let x = planner.inRows(try planner.floatView(node.operands[0]))
-    let y = planner.allocateFloat(node.results[0])
-    guard let rows = x.rows, rows.width > 0 else { return false }
-    planner.addStep("reduce_mean", reads: [x], writes: [y]) { arena in
-      let (input, output) = (arena.floats(x), arena.floats(y))
-      return {
-        for r in 0..<rows.count {
-          var sum = 0.0
-          for i in 0..<rows.width { sum += Double(input[r * rows.stride + i]) }
-          output[r] = Float(sum / Double(rows.width))
-        }
-      }
-    }
-    try planner.finish(node.results[0], y)
-    return true
-  }
-}

@@ -73,7 +73,7 @@ extension Conv2D: Kernel {
       arguments.padding = (pads[0], pads[1])
       arguments.factor = factor
       arguments.x = UnsafePointer(arena.floats(x))
-      arguments.w = filter.bytes.withUnsafeBytes { $0.baseAddress }
+      arguments.w = filter.parts[0].bytes.withUnsafeBytes { $0.baseAddress }
       (arguments.w_type, arguments.compute) = (filter.dtype, compute)
       arguments.bias = bias.map { UnsafePointer(arena.floats($0)) }
       arguments.residual = sum.map { UnsafePointer(arena.floats($0.addend)) }
@@ -89,8 +89,8 @@ extension Planner {
   /// The sum of an image and another that is known by now and lies like it, when nothing else reads the image.
   fileprivate func imageSum(of value: ValueID) -> (result: ValueID, addend: View)? {
     guard let (node, _) = onlyUser(of: value, as: Add.self), let other = node.operands.first(where: { $0 != value }),
-      let addend = known(other)?.channelsLast, addend.dtype == .float32, addend.isContiguous,
-      shape(other) == shape(value)
+      shape(other) == shape(value), let addend = known(other)?.channelsLast, addend.dtype == .float32,
+      addend.isContiguous
     else { return nil }
     return (node.results[0], addend)
   }

@@ -63,15 +63,25 @@ extension Parameters.Matrix {
     var arguments = bk_linear_args()
     (arguments.m, arguments.n, arguments.k) = (count, outputs, inputs)
     (arguments.x, arguments.x_stride) = (UnsafePointer(x.start), x.stride)
-    arguments.w = bytes.withUnsafeBytes { $0.baseAddress }
     (arguments.w_stride, arguments.w_type) = (inputs, dtype)
-    (arguments.compute, arguments.activation) = (compute, activation)
+    // Wider weights in the mapping are not rounded.
+    (arguments.compute, arguments.activation) = (dtype == BK_BF16 ? compute : BK_COMPUTE_F32, activation)
     (arguments.y, arguments.y_stride) = (y.start, y.stride)
     return arguments
   }
 
   func multiply(_ pool: OpaquePointer?, _ arguments: bk_linear_args) throws {
-    try withUnsafePointer(to: arguments) { try check(isPacked ? bk_linear(pool, $0) : bk_linear_rows(pool, $0)) }
+    var arguments = arguments
+    for part in parts {
+      arguments.n = part.outputs
+      arguments.w = part.bytes.withUnsafeBytes { $0.baseAddress }
+      try withUnsafePointer(to: arguments) {
+        try check(part.isPacked ? bk_linear(pool, $0) : bk_linear_rows(pool, $0))
+      }
+      arguments.y += part.outputs
+      arguments.bias = arguments.bias.map { $0 + part.outputs }
+      arguments.residual = arguments.residual.map { $0 + part.outputs }
+    }
   }
 }
 

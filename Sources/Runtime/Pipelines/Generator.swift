@@ -7,8 +7,16 @@ public final class Generator {
   public struct Statistics: Sendable {
     public var promptTokens = 0
     public var newTokens = 0
+    /// Tokens that were run through the model one at a time: all new ones but the last of each sequence.
+    public var decodedTokens = 0
     public var prefill = Duration.zero
     public var decode = Duration.zero
+
+    public init() {}
+
+    /// Tokens a second.
+    public var prefillRate: Double { Double(promptTokens) / max(prefill / .seconds(1), 1e-9) }
+    public var decodeRate: Double { Double(decodedTokens) / max(decode / .seconds(1), 1e-9) }
   }
 
   private let session: Session
@@ -45,7 +53,7 @@ public final class Generator {
     let batch = LeftPadded(prompts)
     let clock = ContinuousClock()
     var start = clock.now
-    var scores = try lastScores(batch.inputs)
+    var logits = try scores(batch.inputs)
     statistics.promptTokens = prompts.reduce(0) { $0 + $1.count }
     statistics.prefill = clock.now - start
     start = clock.now
@@ -53,7 +61,7 @@ public final class Generator {
       try Interrupt.check()
       var next = [Int64](repeating: 0, count: prompts.count)
       for k in prompts.indices {
-        let token = samplers[k].next(scores[k], history: histories[k])
+        let token = Generator.withLastScores(of: k, in: logits) { samplers[k].next($0, history: histories[k]) }
         next[k] = Int64(token)
         guard open[k] else { continue }
         guard !stop.contains(token) else {
@@ -66,23 +74,27 @@ public final class Generator {
         open[k] = try onToken(k, token)
       }
       guard open.contains(true), step + 1 < count else { break }
-      scores = try lastScores(batch.step(next, after: step))
+      logits = try scores(batch.step(next, after: step))
+      statistics.decodedTokens += open.count { $0 }
     }
     statistics.decode = clock.now - start
     return results
   }
 
-  /// The scores of the token after the last position of each sequence.
-  private func lastScores(_ inputs: [String: Tensor]) throws -> [[Float]] {
+  /// The scores of every token at the last position, [batch, positions, vocabulary].
+  private func scores(_ inputs: [String: Tensor]) throws -> Tensor {
     let known = inputs.filter { session.model.graph.input(named: $0.key) != nil }
     guard let logits = try session.run(known, outputs: ["logits"])["logits"] else { preconditionFailure("no logits") }
+    return logits
+  }
+
+  private static func withLastScores(
+    of sequence: Int, in logits: Tensor, _ body: (UnsafeBufferPointer<Float>) -> Int
+  ) -> Int {
     let (length, vocabulary) = (logits.shape[1], logits.shape[2])
     return logits.bytes.withUnsafeBytes { raw in
-      let values = raw.bindMemory(to: Float.self)
-      return (0..<logits.shape[0]).map { b in
-        let start = (b * length + length - 1) * vocabulary
-        return Array(values[start..<start + vocabulary])
-      }
+      let start = (sequence * length + length - 1) * vocabulary
+      return body(UnsafeBufferPointer(rebasing: raw.bindMemory(to: Float.self)[start..<start + vocabulary]))
     }
   }
 }

@@ -2,7 +2,7 @@ internal import CSystem
 internal import Glibc
 
 /// Which file it is and in which state: enough to notice that it was replaced, cut, extended or written.
-public struct FileIdentity: Hashable, Sendable {
+public struct FileIdentity: Hashable, Sendable, CustomStringConvertible {
   let device: UInt
   let inode: UInt
   let byteCount: Int
@@ -16,6 +16,8 @@ public struct FileIdentity: Hashable, Sendable {
     seconds = status.st_mtim.tv_sec
     nanoseconds = status.st_mtim.tv_nsec
   }
+
+  public var description: String { "\(device):\(inode) \(byteCount) \(seconds).\(nanoseconds)" }
 
   /// Whether both are the same file, in whatever state.
   func isSameFile(_ other: FileIdentity) -> Bool { device == other.device && inode == other.inode }

@@ -80,12 +80,17 @@ public final class InputFolder: @unchecked Sendable {
     return names
   }
 
-  /// Whether the folder holds regular files alone: no folders, links, devices or hidden files.
-  public func holdsOnlyFiles() throws -> Bool {
+  /// Whether the folder holds regular files alone, no links, devices or hidden files, and folders only of these names
+  /// that do so too.
+  public func holdsOnlyFiles(andFolders folders: Set<String> = []) throws -> Bool {
     try entries(limit: 100_000, includingHidden: true).allSatisfy { name in
       var status = stat()
-      return !name.string.hasPrefix(".") && fstatat(descriptor, name.string, &status, AT_SYMLINK_NOFOLLOW) == 0
-        && status.st_mode & S_IFMT == S_IFREG
+      guard !name.string.hasPrefix("."), fstatat(descriptor, name.string, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
+        return false
+      }
+      if status.st_mode & S_IFMT == S_IFREG { return true }
+      guard status.st_mode & S_IFMT == S_IFDIR, folders.contains(name.string) else { return false }
+      return try InputFolder(path: joined(name.string)).holdsOnlyFiles()
     }
   }
 

@@ -86,7 +86,9 @@ public final class MappedFile: @unchecked Sendable {
     return pointer - UnsafeRawPointer(base)
   }
 
+  /// The addresses of the mapping, which starts at a page.
   var start: UInt { UInt(bitPattern: base) }
+  var end: UInt { start + UInt(byteCount) }
 
   /// The folder that holds the file, and the file itself, without links; nil when they are gone.
   var realPaths: [String] { [realPath(splitPath(absolutePath).folder), realPath(absolutePath)].compactMap { $0 } }
@@ -120,11 +122,12 @@ extension Bytes {
   /// nothing for other bytes. Whoever goes through large files once thus stays small.
   package func releasePages() {
     withUnsafeBytes { raw in
-      guard let base = raw.baseAddress, LiveInputs.containing(base) != nil else { return }
-      // Only whole pages inside the window; the mapping is read-only, so nothing can be lost.
-      let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
-      let start = (UInt(bitPattern: base) + page - 1) / page * page
-      let end = (UInt(bitPattern: base) + UInt(raw.count)) / page * page
+      guard let base = raw.baseAddress, let file = LiveInputs.containing(base) else { return }
+      // The system maps some pages around one that is touched: they go too. The mapping is read-only, so nothing can be
+      // lost, and what others still need is mapped again.
+      let around: UInt = 1 << 16
+      let start = max(UInt(bitPattern: base) / around * around, file.start)
+      let end = min((UInt(bitPattern: base) + UInt(raw.count) + around - 1) / around * around, file.end)
       if start < end { madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED) }
     }
   }

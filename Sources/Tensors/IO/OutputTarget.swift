@@ -12,14 +12,18 @@ final class OutputTarget {
   let temporary: String
   /// Whether something stands at the target that the commit replaces.
   let replaces: Bool
+  /// Whether the temporary stays when the work ends early.
+  let isKept: Bool
   private var slot: Int32
 
-  /// Throws unless an output of this kind may be put at `path`. `mayReplace` decides about an existing folder.
+  /// Throws unless an output of this kind may be put at `path`. `mayReplace` decides about an existing folder. A
+  /// temporary that is kept has the same name every time and stays when the work ends early.
   init(
-    _ kind: Kind, path: String, overwrite: Bool, inputs: [FileIdentity],
+    _ kind: Kind, path: String, overwrite: Bool, inputs: [FileIdentity], isKept: Bool = false,
     mayReplace: (String) throws -> Bool = { _ in false }
   ) throws {
     self.path = path
+    self.isKept = isKept
     name = splitPath(path).name
     guard !name.isEmpty, name != ".", name != "..", !path.utf8.contains(0) else {
       throw BessemerError(.outputFailed, "is not the name of an output", file: path)
@@ -27,13 +31,13 @@ final class OutputTarget {
     folder = sys_open_folder(splitPath(path).folder)
     slot = -1
     let random = String(UInt32.random(in: 0 ... .max), radix: 36)
-    temporary = ".bessemer-\(getpid())-\(random).tmp"
+    temporary = isKept ? ".\(name).bessemer-unfinished" : ".bessemer-\(getpid())-\(random).tmp"
     guard folder >= 0 else {
       replaces = false
       throw outputError(errno, "the folder of the output cannot be opened", path)
     }
     replaces = try OutputTarget.exists(kind, name, folder, path, overwrite, inputs, mayReplace)
-    slot = sys_temporary_add(folder, temporary)
+    if !isKept { slot = sys_temporary_add(folder, temporary) }
   }
 
   deinit {
@@ -66,6 +70,7 @@ final class OutputTarget {
       }
       throw outputError(errno, "cannot be put in place", path)
     }
+    if exchange, slot < 0 { sys_remove_tree(folder, temporary) }
     if !exchange {
       sys_temporary_drop(slot)
       slot = -1

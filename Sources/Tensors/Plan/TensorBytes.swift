@@ -109,6 +109,38 @@ extension TensorStore.Entry {
   }
 }
 
+extension TensorStore.Entry {
+  /// Where a tensor lies that is stored in one piece.
+  public struct Place: Hashable, Sendable {
+    /// The file and its state when it was opened.
+    public let file: FileIdentity
+    /// The first of its bytes in the file.
+    public let offset: Int
+    let byteCount: Int
+  }
+
+  /// Nil for a tensor in several pieces, and for one that is made when it is read.
+  public var place: Place? {
+    get throws {
+      guard let window = try firstWindow, window.count == storedByteCount, let (file, offset) = window.mapping else {
+        return nil
+      }
+      return Place(file: file.identity, offset: offset, byteCount: window.count)
+    }
+  }
+
+  /// The first bytes as they are stored, or as they are made.
+  private var firstWindow: Bytes? {
+    get throws {
+      guard let stream else { return try blocks()?.bytes ?? packed() ?? tensor().bytes }
+      /// Ends a stream at once.
+      struct Found: Error { let window: Bytes }
+      do { try stream { throw Found(window: $0) } } catch let found as Found { return found.window }
+      return nil
+    }
+  }
+}
+
 extension TensorBytes {
   /// Numbers that are decoded when they are read.
   init(_ type: BlockType, _ blocks: Bytes, shape: [Int]) {

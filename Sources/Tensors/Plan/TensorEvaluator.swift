@@ -49,7 +49,9 @@ public final class TensorEvaluator: @unchecked Sendable {
     let most = max(1, memoryByteCount / (TensorEvaluator.piecesPerThread * piece))
     let count = max(1, min(threads, OrderedPipeline<Slot>.maximumThreadCount, most))
     self.threads = count
-    turnedByteCount = max(1, min(10, memoryByteCount / (count * TensorEvaluator.piecesPerThread * piece))) * piece
+    turnedByteCount =
+      max(1, min(TensorEvaluator.mostPieceCount, memoryByteCount / (count * TensorEvaluator.piecesPerThread * piece)))
+      * piece
     self.spoolFolder = spoolFolder
     pipeline = OrderedPipeline(threads: count) { Slot() }
   }
@@ -58,6 +60,10 @@ public final class TensorEvaluator: @unchecked Sendable {
   public var memoryByteCount: Int { threads * TensorEvaluator.piecesPerThread * turnedByteCount }
   /// Bytes that no evaluator can do without.
   public static let leastByteCount = piecesPerThread * pieceByteCount
+  /// Bytes that a thread makes use of.
+  public static let mostByteCountPerThread = mostPieceCount * leastByteCount
+  /// Pieces' sizes in one that is turned.
+  private static let mostPieceCount = 10
 
   /// Gives the bytes in row-major order to `body`: windows of files where elements stay as they are, else pieces that
   /// are valid until it returns. Returns what casts did.

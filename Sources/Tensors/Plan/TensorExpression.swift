@@ -26,6 +26,9 @@ public struct TensorExpression: Sendable {
   /// The tensors that it comes from, each as often as it occurs.
   public var sources: [TensorStore.Entry] { plan.sources }
 
+  /// Whether elements are cast.
+  public var isCast: Bool { plan.isCast }
+
   /// The tensor itself when nothing is done to its elements; its shape may differ.
   public var identity: TensorStore.Entry? {
     guard case .view(let entry, let view) = plan.unshaped, view.isContiguous,

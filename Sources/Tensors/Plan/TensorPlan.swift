@@ -46,6 +46,16 @@ package indirect enum TensorPlan<Source: Sendable>: Sendable {
     return self
   }
 
+  /// Whether elements are cast.
+  var isCast: Bool {
+    switch self {
+    case .view: false
+    case .cast: true
+    case .concat(let parts, _, _, _): parts.contains(where: \.isCast)
+    case .reshaped(let plan, _): plan.isCast
+    }
+  }
+
   /// How many plans are inside each other.
   package var depth: Int {
     switch self {

@@ -3,15 +3,13 @@ import Converter
 import Runtime
 import Tensors
 
-/// The options of commands that run a model.
-struct RunOptionGroup: ParsableArguments {
+/// The options that say how models run.
+struct ComputeOptionGroup: ParsableArguments {
   @Option(help: ArgumentHelp("What matrix products are computed in: float32 or bfloat16.", valueName: "type"))
   var compute: String?
 
   @Flag(help: "Run the elementary operators of a checkpoint without fusing them.")
   var noFuse = false
-
-  @OptionGroup var choice: ComponentOption
 
   func options(_ common: CommonOptions) throws -> RunOptions {
     var compute = RunOptions.Compute.float32
@@ -28,12 +26,19 @@ struct RunOptionGroup: ParsableArguments {
       packLimit: common.maxMemory.map { $0.byteCount / 2 } ?? memory * 2 / 5)
   }
 
+}
+
+/// The options of commands that run one graph.
+struct RunOptionGroup: ParsableArguments {
+  @OptionGroup var computing: ComputeOptionGroup
+  @OptionGroup var choice: ComponentOption
+
   /// Opens a model to run.
   func open(
     _ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false, capacity: Int = 0
   ) throws -> RunnableModel {
     try RunnableModel(
-      path: path, component: choice.component, options: options(common), fuse: !noFuse,
+      path: path, component: choice.component, options: computing.options(common), fuse: !computing.noFuse,
       lastPositionOnly: lastPositionOnly, capacity: capacity)
   }
 }

@@ -48,6 +48,8 @@ extension Ascend {
       try meaning(keyHeads: operands[1].dims.dropFirst().first?.value ?? 0).infer(operands)
     }
 
+    public func cost(_ operands: [TensorType], _ results: [TensorType]) -> OpCost { attentionCost(operands, results) }
+
     public func evaluate(_ operands: [Tensor]) throws -> [Tensor] {
       try meaning(keyHeads: operands[1].shape[1]).evaluate(operands)
     }

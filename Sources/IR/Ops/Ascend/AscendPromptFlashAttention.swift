@@ -50,6 +50,8 @@ extension Ascend {
     }
 
     public func infer(_ operands: [TensorType]) throws(OpError) -> [TensorType] { try meaning.infer(operands) }
+    public func cost(_ operands: [TensorType], _ results: [TensorType]) -> OpCost { attentionCost(operands, results) }
+
     public func evaluate(_ operands: [Tensor]) throws -> [Tensor] { try meaning.evaluate(operands) }
   }
 }

@@ -1,3 +1,4 @@
+public import Images
 public import Tensors
 
 /// Turns pictures into what GLM-Image's vision tower reads.

@@ -36,7 +36,7 @@ public struct TargetGrids: Sendable, Equatable {
   public let preview: VisualGrid?
 
   /// Pixels to a visual token, each way.
-  static let pixels = 32
+  public static let pixels = 32
 
   /// Visual tokens that are generated, those of the preview first.
   public var count: Int { (preview?.count ?? 0) + target.count }

@@ -76,7 +76,7 @@ public final class VisualTokenGenerator {
           return Array(raw.bindMemory(to: Float.self)[start..<start + vocabulary.codeCount])
         }
         for id in hidden { scores[id] = -.infinity }
-        results[k].append(Int64(samplers[k].next(scores, history: [])))
+        results[k].append(Int64(scores.withUnsafeBufferPointer { samplers[k].next($0, history: []) }))
       }
       onToken(step + 1, grids.count)
       inputs = batch.step(results.map { $0[step] }, after: step)

@@ -24,4 +24,16 @@ public struct RGBImage: Sendable, Equatable {
     self.height = height
     self.pixels = pixels
   }
+
+  /// The largest and the mean difference of two pictures' values, of 255; nil when their sizes differ.
+  public func differences(from other: RGBImage) -> (largest: Int, mean: Double)? {
+    guard width == other.width, height == other.height else { return nil }
+    var (largest, sum) = (0, 0)
+    for (a, b) in zip(pixels, other.pixels) {
+      let difference = abs(Int(a) - Int(b))
+      largest = max(largest, difference)
+      sum += difference
+    }
+    return (largest, Double(sum) / Double(pixels.count))
+  }
 }
