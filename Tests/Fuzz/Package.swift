@@ -10,12 +10,22 @@ let package = Package(
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
     + [
+<<<<<<< HEAD
       "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMindSpore", "FuzzNPZ", "FuzzONNX", "FuzzPyTorch",
       "FuzzSafetensors", "FuzzStrategy",
     ].map { name in
+=======
+      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzONNX", "FuzzPNG", "FuzzPyTorch",
+      "FuzzSafetensors",
+    ]
+    .map { name in
+>>>>>>> main
       .executableTarget(
         name: name,
-        dependencies: ["FuzzSupport", .product(name: "Safetensors", package: "bessemer")],
+        dependencies: [
+          "FuzzSupport", .product(name: "Images", package: "bessemer"),
+          .product(name: "Safetensors", package: "bessemer"),
+        ],
         swiftSettings: [.unsafeFlags(["-parse-as-library"])])
     }
 )

@@ -6,8 +6,8 @@ set -eu
 cd "$(dirname "$0")"
 seconds=${1:-180}
 [ $# -gt 0 ] && shift
-all="FuzzGGUF FuzzHDF5 FuzzIndex FuzzJSON FuzzMindSpore FuzzNPZ FuzzONNX FuzzPyTorch FuzzSafetensors FuzzStrategy"
-targets=${*:-$all}
+all="FuzzGGUF FuzzHDF5 FuzzIndex FuzzJSON FuzzMindSpore FuzzNPZ FuzzONNX FuzzPNG"
+targets=${*:-$all FuzzPyTorch FuzzSafetensors FuzzStrategy}
 scratch=${SCRATCH:-.build}
 # A crash must end at once instead of starting a backtracer.
 export SWIFT_BACKTRACE=enable=no
@@ -23,6 +23,7 @@ for target in $targets; do
       -exec cp -t "$work" {} + ;;
     FuzzNPZ) find ../../fixtures/checkpoints -name '*.npz' -exec cp -t "$work" {} + ;;
     FuzzONNX) find ../../fixtures/checkpoints/onnx -name '*.onnx' -exec cp -t "$work" {} + ;;
+    FuzzPNG) find ../../fixtures/pictures -name '*.png' -exec cp -t "$work" {} + ;;
     FuzzPyTorch) find ../../fixtures/checkpoints/pytorch -name '*.pt*' -exec cp -t "$work" {} + ;;
     FuzzStrategy) cp ../../fixtures/mindspore/ranks/source.ckpt ../../fixtures/mindspore/ranks/*.json "$work" ;;
   esac

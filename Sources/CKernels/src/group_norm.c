@@ -18,7 +18,7 @@ typedef struct {
   double *moments;      ///< [chunks][2][channels]: sums and sums of squares from the origin
   const float *origin;  ///< the first pixel
   float *runs;          ///< [chunks][2][channels]
-  const float *factor, *term;
+  const float *center, *factor, *term;
   bool silu;
 } job;
 
@@ -41,12 +41,12 @@ static void sum_body(void *ctx, size_t begin, size_t end) {
 static void apply_body(void *ctx, size_t begin, size_t end) {
   const job *j = ctx;
   for (size_t i = begin; i < end; i++)
-    j->o->affine(j->y + i * j->channels, j->x + i * j->channels, j->factor, j->term, j->silu, j->channels);
+    j->o->affine(j->y + i * j->channels, j->x + i * j->channels, j->center, j->factor, j->term, j->silu, j->channels);
 }
 
-/// The factor and the term of each channel of a group of `size` channels from `first` on.
+/// The center, the factor and the term of each channel of a group of `size` channels from `first` on.
 static void group(const job *j, size_t chunks, size_t first, size_t size, const float *gamma, const float *beta,
-                  float eps, float *factor, float *term) {
+                  float eps, float *center, float *factor, float *term) {
   const double count = (double)j->pixels;
   double mean = 0, squares = 0;
   for (size_t c = first; c < first + size; c++) {
@@ -64,8 +64,10 @@ static void group(const job *j, size_t chunks, size_t first, size_t size, const 
   const double rstd = 1 / sqrt(squares / count / (double)size + (double)eps);
   for (size_t c = first; c < first + size; c++) {
     const double scale = rstd * (gamma ? (double)gamma[c] : 1);
+    // Pixels that are all the same come to exactly beta; what the mean loses by rounding goes into the term.
+    center[c] = (float)mean;
     factor[c] = (float)scale;
-    term[c] = (float)((beta ? (double)beta[c] : 0) - mean * scale);
+    term[c] = (float)((beta ? (double)beta[c] : 0) - (mean - (double)center[c]) * scale);
   }
 }
 
@@ -75,12 +77,14 @@ int bk_group_norm(bk_pool *pool, float *y, const float *x, size_t batch, size_t 
   job j = {.o = bk_ops(), .pixels = pixels, .channels = channels, .silu = silu};
   j.chunk = bk_max(bk_ceil(pixels, CHUNKS), RUN);
   const size_t chunks = bk_ceil(pixels, j.chunk), size = channels / groups;
-  char *scratch = bk_scratch(BK_SCRATCH_CALL, channels * (chunks * 2 * (sizeof(double) + sizeof(float)) + 12));
+  char *scratch = bk_scratch(BK_SCRATCH_CALL, channels * (chunks * 2 * (sizeof(double) + sizeof(float)) + 16));
   if (!scratch) return BK_EMEMORY;
   j.moments = (double *)(void *)scratch;
   j.runs = (float *)(void *)(j.moments + chunks * 2 * channels);
-  float *origin = j.runs + chunks * 2 * channels, *factor = origin + channels, *term = factor + channels;
+  float *origin = j.runs + chunks * 2 * channels, *center = origin + channels, *factor = center + channels;
+  float *term = factor + channels;
   j.origin = origin;
+  j.center = center;
   j.factor = factor;
   j.term = term;
   pool = bk_pool_for(pool, 4.0 * (double)pixels * (double)channels);
@@ -89,7 +93,7 @@ int bk_group_norm(bk_pool *pool, float *y, const float *x, size_t batch, size_t 
     j.y = y + b * pixels * channels;
     memcpy(origin, j.x, channels * sizeof(float));
     bk_pool_run(pool, chunks, bk_grain(pool, chunks, 2.0 * (double)(j.chunk * channels), 1e5), sum_body, &j);
-    for (size_t c = 0; c < channels; c += size) group(&j, chunks, c, size, gamma, beta, eps, factor, term);
+    for (size_t c = 0; c < channels; c += size) group(&j, chunks, c, size, gamma, beta, eps, center, factor, term);
     bk_pool_run(pool, pixels, bk_grain(pool, pixels, 4.0 * (double)channels, 1e5), apply_body, &j);
   }
   return BK_OK;

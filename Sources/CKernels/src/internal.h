@@ -45,8 +45,9 @@ typedef struct {
   void (*rms_norm)(float *y, const float *x, const float *gamma, float eps, size_t n);
   /// Adds x - origin and its square to sums and squares.
   void (*moments)(float *sums, float *squares, const float *x, const float *origin, size_t n);
-  /// y = x * factor + term, and silu of that if asked.
-  void (*affine)(float *y, const float *x, const float *factor, const float *term, bool silu, size_t n);
+  /// y = (x - center) * factor + term, and silu of that if asked.
+  void (*affine)(float *y, const float *x, const float *center, const float *factor, const float *term, bool silu,
+                 size_t n);
   int (*unary)(bk_unary_op op, float *y, const float *x, size_t n);
   void (*binary)(bk_binary_op op, float *out, const float *a, bool a_scalar, const float *b, bool b_scalar, size_t n);
   void (*swiglu)(float *out, const float *gate, const float *up, size_t n);

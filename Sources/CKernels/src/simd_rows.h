@@ -136,15 +136,16 @@ static void moments_row(float *sums, float *squares, const float *x, const float
   });
 }
 
-/// y = x * factor + term, and silu of that if asked.
-static void affine_row(float *y, const float *x, const float *factor, const float *term, bool silu, size_t n) {
+/// y = (x - center) * factor + term, and silu of that if asked.
+static void affine_row(float *y, const float *x, const float *center, const float *factor, const float *term, bool silu,
+                       size_t n) {
   if (silu)
     EACH(x, n, 0.0f, {
-      vf r = fma_v(v, GET(factor), GET(term));
+      vf r = fma_v(v - GET(center), GET(factor), GET(term));
       PUT(y, silu_v(r));
     });
   else
-    EACH(x, n, 0.0f, { PUT(y, fma_v(v, GET(factor), GET(term))); });
+    EACH(x, n, 0.0f, { PUT(y, fma_v(v - GET(center), GET(factor), GET(term))); });
 }
 
 // -------------------------------------------------------------------------------------------------- elementwise
