@@ -10,16 +10,10 @@ let package = Package(
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
     + [
-<<<<<<< HEAD
-      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMindSpore", "FuzzNPZ", "FuzzONNX", "FuzzPyTorch",
-      "FuzzSafetensors", "FuzzStrategy",
-    ].map { name in
-=======
-      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzONNX", "FuzzPNG", "FuzzPyTorch",
-      "FuzzSafetensors",
+      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMindSpore", "FuzzNPZ", "FuzzONNX", "FuzzPNG",
+      "FuzzPyTorch", "FuzzSafetensors", "FuzzStrategy",
     ]
     .map { name in
->>>>>>> main
       .executableTarget(
         name: name,
         dependencies: [
