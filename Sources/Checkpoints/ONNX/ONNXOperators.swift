@@ -28,7 +28,9 @@ struct ONNXOperators {
 
     func sign(_ place: Int) -> UInt8 { signs[min(place, signs.count - 1)] }
 
-    var text: String { isOpen ? "at least \(minimum)" : "\(minimum) to \(signs.count)" }
+    var text: String {
+      isOpen ? "at least \(minimum)" : minimum == signs.count ? "\(minimum)" : "\(minimum) to \(signs.count)"
+    }
   }
 
   /// Domains of operators that ONNX and ONNX Runtime define; what they take is not looked at.
