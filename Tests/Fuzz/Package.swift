@@ -11,14 +11,14 @@ let package = Package(
   ]
     + [
       "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzONNX", "FuzzPNG", "FuzzPyTorch",
-      "FuzzSafetensors",
+      "FuzzSafetensors", "FuzzYAML",
     ]
     .map { name in
       .executableTarget(
         name: name,
         dependencies: [
           "FuzzSupport", .product(name: "Images", package: "bessemer"),
-          .product(name: "Safetensors", package: "bessemer"),
+          .product(name: "Safetensors", package: "bessemer"), .product(name: "YAML", package: "bessemer"),
         ],
         swiftSettings: [.unsafeFlags(["-parse-as-library"])])
     }

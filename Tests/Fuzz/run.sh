@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")"
 seconds=${1:-180}
 [ $# -gt 0 ] && shift
-targets=${*:-FuzzGGUF FuzzHDF5 FuzzIndex FuzzJSON FuzzNPZ FuzzONNX FuzzPNG FuzzPyTorch FuzzSafetensors}
+targets=${*:-FuzzGGUF FuzzHDF5 FuzzIndex FuzzJSON FuzzNPZ FuzzONNX FuzzPNG FuzzPyTorch FuzzSafetensors FuzzYAML}
 scratch=${SCRATCH:-.build}
 # A crash must end at once instead of starting a backtracer.
 export SWIFT_BACKTRACE=enable=no
@@ -22,6 +22,7 @@ for target in $targets; do
     FuzzONNX) find ../../fixtures/checkpoints/onnx -name '*.onnx' -exec cp -t "$work" {} + ;;
     FuzzPNG) find ../../fixtures/pictures -name '*.png' -exec cp -t "$work" {} + ;;
     FuzzPyTorch) find ../../fixtures/checkpoints/pytorch -name '*.pt*' -exec cp -t "$work" {} + ;;
+    FuzzYAML) find ../../fixtures/maps -name '*.yaml' -exec cp -t "$work" {} + ;;
   esac
   if [ -n "${CORPUS:-}" ]; then
     case $target in
