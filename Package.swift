@@ -115,7 +115,8 @@ let package = Package(
       name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),
     .testTarget(
       name: "ConverterTests",
-      dependencies: ["Checkpoints", "Converter", "Digests", "Tensors", "TestSupport", "YAML"], swiftSettings: settings),
+      dependencies: ["Checkpoints", "Converter", "Digests", "Tensors", "TestSupport", "Tokenizers", "YAML"],
+      swiftSettings: settings),
     .testTarget(name: "TidyTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),
   ],

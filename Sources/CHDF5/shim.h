@@ -40,7 +40,8 @@ static inline hid_t h5_access(void) {
 static inline hid_t h5_writing_access(void) {
   hid_t list = H5Pcreate(H5P_FILE_ACCESS);
   if (H5Pset_fapl_stdio(list) < 0) return -1;
-  if (H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V110) < 0 || H5Pset_alignment(list, 1024, 64) < 0) return -1;
+  if (H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V110) < 0 || H5Pset_alignment(list, 1024, 64) < 0)
+    return -1;
   return list;
 }
 

@@ -129,6 +129,9 @@ public struct CheckpointEntry: Sendable {
   /// The bytes that the tensor takes in its encoding.
   public var storedByteCount: Int? { encoding.map { $0.byteCount(shape: shape) } ?? byteCount }
 
+  /// The name of the encoding, or of the element type without one.
+  public var storedWord: String { encoding?.rawValue ?? dtype.rawValue }
+
   /// Blocks of ``encoding`` that exist already; nil when they are to be made from the elements.
   public func blocks() throws -> Bytes? { try storedBlocks?() }
 

@@ -92,6 +92,15 @@ extension Conversion {
     }
   }
 
+  /// Whether a GGUF file becomes a model's folder: safetensors under a name that is none of a file.
+  static func isModelFolder(
+    _ output: String, _ source: any CheckpointFormat, _ format: any WritableCheckpointFormat,
+    _ options: ConversionOptions
+  ) -> Bool {
+    source is GGUF && format is SafetensorsFormat && options.maps.isEmpty && !options.keepsNames
+      && CheckpointFormats.format(named: output) == nil
+  }
+
   /// Whether a folder holds nothing but what a conversion writes: shards, their index, and a model's small files.
   static func mayReplace(_ path: String) throws -> Bool {
     let folder = try InputFolder(path: path)

@@ -70,14 +70,18 @@ extension Conversion {
   }
 
   /// The tensors with the casts and encodings that are asked for. Throws ``ErrorCode/usage`` for a pattern that changes
-  /// nothing.
+  /// nothing. What `isExact` asks for becomes float32 unless a pattern names it.
   static func typed(
-    _ tensors: [MapEngine.Item], _ types: TypeRules, _ input: String
+    _ tensors: [MapEngine.Item], _ types: TypeRules, _ input: String,
+    _ isExact: ((_ name: TensorName, _ shape: [Int]) -> Bool)? = nil
   ) throws -> [Planned] {
     var unused = Set(types.patterns.indices)
     let result = try tensors.map { tensor in
-      let (target, pattern) = try types.target(tensor.name, tensor.expression.type)
+      var (target, pattern) = try types.target(tensor.name, tensor.expression.type)
       if let pattern { unused.remove(pattern) }
+      if pattern == nil, tensor.expression.dtype.isFloat, isExact?(tensor.name, tensor.expression.shape) ?? false {
+        target = .type(.float32)
+      }
       return try Planned(tensor, target)
     }
     let problems = unused.sorted().map { index in

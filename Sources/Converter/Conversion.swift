@@ -35,6 +35,8 @@ public struct Conversion: Sendable {
   public let sourceByteCount: Int
   /// Texts that the target's format does not keep.
   public let droppedMetadataCount: Int
+  /// Tensors of a model that the files it becomes have no place for.
+  public let droppedNames: [TensorName]
   /// The tensors, as far as it is known before they are written.
   public let items: [Item]
   /// Names of the files that are written; a folder's are relative to it.
@@ -57,28 +59,37 @@ public struct Conversion: Sendable {
   public init(_ input: String, to output: String, options: ConversionOptions) throws {
     self.input = input
     self.output = output
-    self.options = options
     let format = try Conversion.target(output, options)
     self.format = format
     targetFormat = format.name
     if case .bundle = try ModelLocation(input) {
       throw BessemerError(.wrongFormat, "is a bundle; convert takes a checkpoint", file: input)
     }
-    try Conversion.checkOutput(output, input, format, options)
     let source = try CheckpointFormats.format(at: input)
     sourceFormat = source.name
-    store = try options.reading.applied(to: source).read(input)
+    var options = options
+    if Conversion.isModelFolder(output, source, format, options) {
+      options.shardByteCount = options.shardByteCount ?? .max
+    }
+    self.options = options
+    try Conversion.checkOutput(output, input, format, options)
+    let store = try options.reading.applied(to: source).read(input)
+    self.store = store
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
-    let mapped = try Conversion.mapped(store, input, options)
-    let planned = try Conversion.typed(mapped, options.types, input)
+    let translation = try GGUFTranslation(store, from: source, input, to: format, options)
+    let mapped = try translation?.tensors ?? Conversion.mapped(store, input, options)
+    let planned = try Conversion.typed(mapped, options.types, input, translation?.isExact)
     self.planned = planned
-    let metadata = Conversion.metadata(store, planned)
-    self.metadata = metadata
+    droppedNames = translation?.droppedNames ?? []
     let entries = planned.map { $0.entry() }
+    let metadata =
+      try translation.map { try $0.metadata(entries.map { ($0.name, $0.shape, $0.storedWord) }) }
+      ?? Conversion.metadata(store, planned)
+    self.metadata = metadata
     try Conversion.checkEncodings(planned, format, options, input)
     try inFile(output) { try format.check(entries, metadata: metadata) }
-    companions = try options.shardByteCount == nil ? [] : Conversion.companions(input)
+    companions = try translation?.files ?? (options.shardByteCount == nil ? [] : Conversion.companions(input))
     let places: [TensorName: String]
     let files: [String]
     (files, places) = try Conversion.layout(entries, metadata, companions, output, options)

@@ -8,6 +8,8 @@ public struct ConversionOptions: Sendable {
   public var types = TypeRules()
   /// Maps to apply one after the other: names of built-in ones, or files.
   public var maps: [String] = []
+  /// Whether names and metadata stay also where a model would be translated, from a folder into a GGUF file or back.
+  public var keepsNames = false
   /// Whether a tensor that no rule of a map names is an error.
   public var isStrict = false
   /// The most bytes of tensors in a file; the output is then a folder.

@@ -19,7 +19,8 @@ public struct LinearWeight: Sendable, Equatable {
     guard LinearWeight.dtypes.contains(dtype), shape.count == 2, shape.allSatisfy({ $0 > 0 }) else {
       throw BessemerError(
         .unsupportedType,
-        "the weight of \(quoted(module)) is \(TensorType(dtype, shape: shape)); weights to quantize are matrices of float32, bfloat16 or float16"
+        "the weight of \(quoted(module)) is \(TensorType(dtype, shape: shape)); "
+          + "weights to quantize are matrices of float32, bfloat16 or float16"
       )
     }
     self.module = module

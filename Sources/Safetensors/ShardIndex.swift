@@ -1,6 +1,7 @@
 public import Tensors
 
-/// An index of shards, `NAME.index.json`: which file beside it holds which tensor. Formats differ in their shards alone.
+/// An index of shards, `NAME.index.json`: which file beside it holds which tensor. Formats differ in their shards
+/// alone.
 public enum ShardIndex {
   /// Bytes of an index that are read.
   public static let maxByteCount = 64 << 20

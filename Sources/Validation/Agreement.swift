@@ -4,7 +4,8 @@ import Tensors
 /// How far a second model is from a first: measures over positions, with 95 % intervals.
 ///
 /// Positions of one text are not independent. So intervals come from a bootstrap over blocks of neighbouring positions
-/// (Künsch 1989, with blocks that do not overlap): as many blocks as there are, drawn with replacement a thousand times,
+/// (Künsch 1989, with blocks that do not overlap): as many blocks as there are, drawn with replacement a thousand
+/// times,
 /// and of what the draws give the 2.5th to the 97.5th percentile. Draws begin from a fixed seed, so the same models and
 /// texts give the same intervals.
 public struct Agreement: Sendable {

@@ -101,6 +101,7 @@ struct Bessemer: ParsableCommand {
   static let commands: [any ParsableCommand.Type] = [
     Compare.self,
     Convert.self,
+    Diff.self,
     Doctor.self,
     Embed.self,
     Eval.self,

@@ -30,6 +30,9 @@ struct Convert: Command {
       "Change names and shapes by a built-in map or the rules of a YAML file; may be repeated.", valueName: "map"))
   var map: [String] = []
 
+  @Flag(help: "Leave names and metadata as they are where a model's folder becomes a GGUF file, or a GGUF file one.")
+  var keepNames = false
+
   @Flag(help: "End with an error if no rule of a map names a tensor.")
   var strict = false
 
@@ -83,6 +86,7 @@ struct Convert: Command {
     for text in dtype { try options.types.add(text) }
     options.maps = map
     options.isStrict = strict
+    options.keepsNames = keepNames
     options.shardByteCount = shardSize?.byteCount
     options.resumes = resume
     options.isLossless = lossless

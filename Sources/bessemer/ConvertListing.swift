@@ -45,6 +45,10 @@ struct ConvertListing {
         "warning: \(conversion.targetFormat) files keep no metadata; "
           + "left out \(counted(conversion.droppedMetadataCount, "text"))")
     }
+    if let name = conversion.droppedNames.first {
+      let others = conversion.droppedNames.count > 1 ? " and \(conversion.droppedNames.count - 1) more" : ""
+      console.note("warning: left out tensor \(quoted(name.string))\(others), which such a file has no place for")
+    }
     if let group = conversion.ties.first {
       let count = conversion.ties.reduce(0) { $0 + $1.count - 1 }
       console.note(

@@ -102,7 +102,8 @@ struct Image: Command {
       try console.out.line("wrote \(escaped(output, limit: 240)): \(result.width) × \(result.height) pixels")
       guard let differences else { return }
       return try console.out.line(
-        "against the reference: off by at most \(differences.largest) of 255, on average \(significant(differences.mean))"
+        "against the reference: off by at most \(differences.largest) of 255, "
+          + "on average \(significant(differences.mean))"
       )
     }
     try console.json("image") { json in

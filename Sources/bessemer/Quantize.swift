@@ -63,7 +63,8 @@ struct Quantize: Command {
     try table.write(to: console.out)
     let quantized = quantizer.items.filter { $0.scheme != nil }.count
     try console.out.line(
-      "\(dry.dryRun ? "would write" : "wrote") \(escaped(output, limit: 240)): \(counted(quantized, "layer")) quantized, "
+      "\(dry.dryRun ? "would write" : "wrote") \(escaped(output, limit: 240)): "
+        + "\(counted(quantized, "layer")) quantized, "
         + "\(counted(quantizer.items.count - quantized, "tensor")) kept")
     try console.out.line(
       "\(ByteSize(quantizer.sourceByteCount).text) in, \(ByteSize(quantizer.byteCount).text) out; "

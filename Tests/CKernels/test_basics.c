@@ -192,7 +192,8 @@ static void check_cast(int from, bk_dtype to, const void *in, size_t n) {
   }
   check(ok, "cast from f64", "to type %d: not the nearest", to);
   check(memcmp(&counts, &want, sizeof counts) == 0 || from == (int)to, "cast",
-        "types %d to %d, %zu elements: %llu changed (%llu), %llu overflowed (%llu), %llu to zero (%llu), %llu nan (%llu), "
+        "types %d to %d, %zu elements: %llu changed (%llu), %llu overflowed (%llu), %llu to zero (%llu), "
+        "%llu nan (%llu), "
         "%llu units (%llu), largest %u (%u)",
         from, to, n, (unsigned long long)counts.changed, (unsigned long long)want.changed,
         (unsigned long long)counts.overflowed, (unsigned long long)want.overflowed,
@@ -219,7 +220,8 @@ void test_cast(void) {
   for (int near = 0; near < 3; near++) {
     for (size_t i = 0; i < n; i++) {
       uint64_t u = random_bits();
-      if (near) u = (u & 0x800fffffffffffffu) | (uint64_t)(near == 1 ? 870 + random_below(290) : 994 + random_below(48)) << 52;
+      if (near)
+        u = (u & 0x800fffffffffffffu) | (uint64_t)(near == 1 ? 870 + random_below(290) : 994 + random_below(48)) << 52;
       if (i % 5 == 0) u &= 0xffffff8000000000u | random_bits() >> 63;  // near halfway cases of short types
       memcpy((char *)words + i * 8, &u, 8);
     }

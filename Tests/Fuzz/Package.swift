@@ -10,8 +10,8 @@ let package = Package(
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
     + [
-      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzNPZ", "FuzzONNX", "FuzzPNG", "FuzzPyTorch",
-      "FuzzSafetensors", "FuzzYAML",
+      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMindSpore", "FuzzNPZ", "FuzzONNX", "FuzzPNG",
+      "FuzzPyTorch", "FuzzSafetensors", "FuzzStrategy", "FuzzYAML",
     ]
     .map { name in
       .executableTarget(

@@ -1,12 +1,14 @@
 #!/bin/sh
 # Builds the fuzz targets and runs each: run.sh [SECONDS] [TARGET...]
-# Seeds come from seeds/TARGET, from fixtures, and, if CORPUS names a folder of hostile files, from there; findings go to
+# Seeds come from seeds/TARGET, from fixtures, and, if CORPUS names a folder of hostile files, from there; findings go
+# to
 # findings/.
 set -eu
 cd "$(dirname "$0")"
 seconds=${1:-180}
 [ $# -gt 0 ] && shift
-targets=${*:-FuzzGGUF FuzzHDF5 FuzzIndex FuzzJSON FuzzNPZ FuzzONNX FuzzPNG FuzzPyTorch FuzzSafetensors FuzzYAML}
+all="FuzzGGUF FuzzHDF5 FuzzIndex FuzzJSON FuzzMindSpore FuzzNPZ FuzzONNX FuzzPNG"
+targets=${*:-$all FuzzPyTorch FuzzSafetensors FuzzStrategy FuzzYAML}
 scratch=${SCRATCH:-.build}
 # A crash must end at once instead of starting a backtracer.
 export SWIFT_BACKTRACE=enable=no
@@ -18,10 +20,13 @@ for target in $targets; do
   case $target in
     FuzzGGUF) find ../../fixtures/checkpoints/gguf -name '*.gguf' -exec cp -t "$work" {} + ;;
     FuzzHDF5) find ../../fixtures/checkpoints/hdf5 -name '*.h5' -exec cp -t "$work" {} + ;;
+    FuzzMindSpore) find ../../fixtures/checkpoints ../../fixtures/mindspore -maxdepth 1 -name '*.ckpt' \
+      -exec cp -t "$work" {} + ;;
     FuzzNPZ) find ../../fixtures/checkpoints -name '*.npz' -exec cp -t "$work" {} + ;;
     FuzzONNX) find ../../fixtures/checkpoints/onnx -name '*.onnx' -exec cp -t "$work" {} + ;;
     FuzzPNG) find ../../fixtures/pictures -name '*.png' -exec cp -t "$work" {} + ;;
     FuzzPyTorch) find ../../fixtures/checkpoints/pytorch -name '*.pt*' -exec cp -t "$work" {} + ;;
+    FuzzStrategy) cp ../../fixtures/mindspore/ranks/source.ckpt ../../fixtures/mindspore/ranks/*.json "$work" ;;
     FuzzYAML) find ../../fixtures/maps -name '*.yaml' -exec cp -t "$work" {} + ;;
   esac
   if [ -n "${CORPUS:-}" ]; then
@@ -29,6 +34,7 @@ for target in $targets; do
       FuzzGGUF) find "$CORPUS/gguf" -type f -size -20k -exec cp -t "$work" {} + ;;
       FuzzHDF5) find "$CORPUS/hdf5" -type f -size -20k -exec cp -t "$work" {} + ;;
       FuzzJSON) find "$CORPUS" -type f -name '*.json' -size -20k -exec cp --backup=numbered -t "$work" {} + ;;
+      FuzzMindSpore) find "$CORPUS/ckpt" -type f -size -20k -exec cp -t "$work" {} + ;;
       FuzzONNX) find "$CORPUS/onnx" -type f -size -20k -exec cp -t "$work" {} + ;;
       FuzzPyTorch) find "$CORPUS/torch" -type f -size -20k -exec cp -t "$work" {} + ;;
       FuzzSafetensors) find "$CORPUS/safetensors" -type f -size -20k -exec cp -t "$work" {} + ;;

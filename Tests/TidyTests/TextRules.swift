@@ -41,7 +41,8 @@ enum TextRules {
   /// Work left undone is written down elsewhere, not in the product.
   static func unfinished(_ file: SourceFile) -> [String] {
     let words = ["TODO", "FIXME", "XXX", "not implemented", "fatalError(\"unimplemented\")"]
-    return lines(of: file, with: words) { _ in true }
+    // Six of them are where a temporary's name gets its random part.
+    return lines(of: file, with: words) { !$0.contains("XXXXXX") }
   }
 
   /// What Swift code of the product may not use.

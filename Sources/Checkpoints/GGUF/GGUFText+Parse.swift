@@ -25,13 +25,6 @@ extension GGUFText {
     }
   }
 
-  /// The number that a text of an integer type holds.
-  static func integer(_ text: String) -> Int? {
-    guard let (word, rest) = split(text[...]), let type = GGUFValueType(word: word), type != .float32, type != .float64
-    else { return nil }
-    return Int(rest)
-  }
-
   private static func array(_ text: Substring) -> [UInt8]? {
     guard let (word, rest) = split(text) else { return nil }
     if word == "string" || word == "bytes" || word == "array" {
@@ -66,7 +59,7 @@ extension GGUFText {
   }
 
   /// The strings of a list in JSON.
-  private static func strings(_ text: Substring) -> [String]? {
+  static func strings(_ text: Substring) -> [String]? {
     guard let list = try? JSON.parse(String(text)), list.kind == .array else { return nil }
     var strings: [String] = []
     for element in list.elements {
@@ -103,7 +96,7 @@ extension GGUFText {
   }
 
   /// The word before the first colon, and what follows it.
-  private static func split(_ text: Substring) -> (word: Substring, rest: Substring)? {
+  static func split(_ text: Substring) -> (word: Substring, rest: Substring)? {
     // No word is longer.
     guard let colon = text.utf8.prefix(8).firstIndex(of: UInt8(ascii: ":")) else { return nil }
     return (text[..<colon], text[text.utf8.index(after: colon)...])

@@ -5,7 +5,7 @@ internal import Tensors
 /// A string is itself. Any other value starts with its type: `u32:32`, `f32:1e-05`, `bool:true`, `array:i32:[1,2]`,
 /// `array:string:["a","b"]`, with an array in another one as a string. Strings that are no UTF-8 are hexadecimal
 /// digits of type `bytes`; a string that could be taken for any of these gets `string:` in front.
-enum GGUFText {
+package enum GGUFText {
   /// Stands for ``GGUFValueType/string`` where the bytes are no UTF-8.
   private static let bytesWord = "bytes"
 
@@ -103,7 +103,7 @@ enum GGUFText {
   }
 
   /// A list of strings in JSON.
-  static func list(_ strings: [String]) -> String {
+  package static func list(_ strings: [String]) -> String {
     var json = JSONWriter(.compact)
     json.array { json in for string in strings { json.value(string) } }
     return json.text

@@ -55,6 +55,15 @@ final class Cipher {
     }
   }
 
+  /// Works on a window of a file, which is read into `target` first, so that none of its pages stay in memory.
+  func update(_ window: Bytes, inPlaceOf target: UnsafeMutableRawBufferPointer) throws {
+    precondition(target.count >= window.count)
+    guard let base = target.baseAddress else { return }
+    try window.read(into: base)
+    let part = UnsafeMutableRawBufferPointer(start: base, count: window.count)
+    try update(UnsafeRawBufferPointer(part), into: part)
+  }
+
   /// The tag of all that was encrypted.
   func tag() throws -> [UInt8] {
     var tag = [UInt8](repeating: 0, count: Cipher.tagByteCount)

@@ -100,28 +100,33 @@ final class EncryptedFile: RecordSource {
       kind == .gcm
       ? try Cipher(.counter, key, vector: counter(block, at: first / size), encrypts: false)
       : try Cipher(kind, key, vector: vector(block, before: first), encrypts: false)
-    let source = file[(block.offset + first)..<(block.offset + end)]
     let bytes = try Bytes(byteCount: end - first) { target in
-      try source.withUnsafeBytes { try cipher.update($0, into: target) }
+      try cipher.update(file[(block.offset + first)..<(block.offset + end)], inPlaceOf: target)
     }
-    source.releasePages()
     return bytes[(range.lowerBound - first)..<(range.upperBound - first)]
   }
 
   /// The vector of a block; beyond its start the 16 bytes of ciphertext before `position`, which a chain goes on from.
-  private func vector(_ block: Block, before position: Int) -> [UInt8] {
-    let end = position > 0 ? block.offset + position : block.offset - 4
-    return file[(end - EncryptedFile.vectorByteCount)..<end].array
+  private func vector(_ block: Block, before position: Int) throws -> [UInt8] {
+    try read(EncryptedFile.vectorByteCount, before: position > 0 ? block.offset + position : block.offset - 4)
   }
 
-  private func nonce(_ block: Block) -> [UInt8] {
-    Array(vector(block, before: 0).prefix(Cipher.nonceByteCount))
+  private func nonce(_ block: Block) throws -> [UInt8] {
+    try Array(vector(block, before: 0).prefix(Cipher.nonceByteCount))
+  }
+
+  /// The `count` bytes of the file before `end`, read by descriptor as all that is read of a large file.
+  private func read(_ count: Int, before end: Int) throws -> [UInt8] {
+    try [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
+      if let base = target.baseAddress { try file[(end - count)..<end].read(into: base) }
+      initialized = count
+    }
   }
 
   /// What AES-GCM encrypts the cipher block `index` of a block with: the nonce and a big-endian number, which starts
   /// at 2 and fits, as a block has less than 2^31 bytes.
-  private func counter(_ block: Block, at index: Int) -> [UInt8] {
-    nonce(block) + (0..<4).map { UInt8(truncatingIfNeeded: (index + 2) >> (24 - 8 * $0)) }
+  private func counter(_ block: Block, at index: Int) throws -> [UInt8] {
+    try nonce(block) + (0..<4).map { UInt8(truncatingIfNeeded: (index + 2) >> (24 - 8 * $0)) }
   }
 
   /// Throws unless the tag of a block fits, which is found out once.
@@ -133,12 +138,12 @@ final class EncryptedFile: RecordSource {
     for start in stride(from: 0, to: block.byteCount, by: scratch.count) {
       try Interrupt.check()
       let end = min(block.byteCount, start + scratch.count)
-      try file[(block.offset + start)..<(block.offset + end)].withUnsafeBytes { source in
-        try scratch.withUnsafeMutableBytes { try cipher.update(source, into: $0) }
+      try scratch.withUnsafeMutableBytes { scratch in
+        try cipher.update(file[(block.offset + start)..<(block.offset + end)], inPlaceOf: scratch)
       }
     }
     let tagEnd = block.offset - 12 - EncryptedFile.vectorByteCount
-    guard cipher.accepts(tag: file[(tagEnd - Cipher.tagByteCount)..<tagEnd].array) else {
+    guard try cipher.accepts(tag: read(Cipher.tagByteCount, before: tagEnd)) else {
       guard index > 0 else { throw EncryptedFile.wrongKey }
       throw BessemerError(.digest, "the encrypted block at byte \(block.offset) is damaged: its tag does not fit")
     }

@@ -10,13 +10,19 @@ final class EncryptingSink: ByteSink {
 
   private let encryption: Encryption
   private let sink: any ByteSink
-  private var block: [UInt8] = []
+  /// The block that is being filled, with room for its padding, and how far it is.
+  private let block: HeapMemory
+  private var filled = 0
   private(set) var position = 0
 
-  init(_ encryption: Encryption, _ sink: any ByteSink) {
+  init(_ encryption: Encryption, _ sink: any ByteSink) throws {
     self.encryption = encryption
     self.sink = sink
-    block.reserveCapacity(EncryptingSink.blockByteCount + Cipher.blockByteCount)
+    let size = EncryptingSink.blockByteCount + Cipher.blockByteCount
+    guard let block = HeapMemory(checkedByteCount: size) else {
+      throw BessemerError(.memory, "cannot allocate \(size) bytes")
+    }
+    self.block = block
   }
 
   /// The bytes that a plaintext takes when it is encrypted; nil when they are too many.
@@ -33,36 +39,46 @@ final class EncryptingSink: ByteSink {
   }
 
   func write(_ bytes: UnsafeRawBufferPointer) throws {
+    // The bytes stay valid during the call.
+    try write(Bytes(owner: nil, base: bytes.baseAddress, count: bytes.count))
+  }
+
+  /// Windows of files are read by descriptor.
+  func write(_ bytes: Bytes) throws {
     var done = 0
     while done < bytes.count {
-      let count = min(EncryptingSink.blockByteCount - block.count, bytes.count - done)
-      block.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[done..<(done + count)]))
+      try Interrupt.check()
+      let count = min(EncryptingSink.blockByteCount - filled, bytes.count - done)
+      try bytes[done..<(done + count)].read(into: block.base + filled)
       done += count
+      filled += count
       position += count
-      if block.count == EncryptingSink.blockByteCount { try flush() }
+      if filled == EncryptingSink.blockByteCount { try flush() }
     }
   }
 
   /// Writes the last block.
-  func finish() throws { if !block.isEmpty { try flush() } }
+  func finish() throws { if filled > 0 { try flush() } }
 
   private func flush() throws {
     let vector = try Cipher.random(EncryptedFile.vectorByteCount)
     let mode = encryption.mode
     let kind = Cipher.Kind(mode)
     if kind != .gcm {
-      let padding = Cipher.blockByteCount - block.count % Cipher.blockByteCount
-      block.append(contentsOf: repeatElement(UInt8(padding), count: padding))
+      let padding = Cipher.blockByteCount - filled % Cipher.blockByteCount
+      (block.base + filled).initializeMemory(as: UInt8.self, repeating: UInt8(padding), count: padding)
+      filled += padding
     }
     let cipher = try Cipher(
       kind, encryption.key, vector: kind == .gcm ? Array(vector.prefix(Cipher.nonceByteCount)) : vector, encrypts: true)
     // In place, which libcrypto allows.
-    try block.withUnsafeMutableBytes { try cipher.update(UnsafeRawBufferPointer($0), into: $0) }
+    let bytes = UnsafeMutableRawBufferPointer(start: block.base, count: filled)
+    try cipher.update(UnsafeRawBufferPointer(bytes), into: bytes)
     func number(_ value: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
     try sink.write(number(mode.mark) + (kind == .gcm ? try cipher.tag() : []))
-    try sink.write(number(UInt32(block.count) + 24) + number(UInt32(vector.count)) + vector)
-    try sink.write(number(UInt32(block.count)))
-    try sink.write(block)
-    block.removeAll(keepingCapacity: true)
+    try sink.write(number(UInt32(filled) + 24) + number(UInt32(vector.count)) + vector)
+    try sink.write(number(UInt32(filled)))
+    try sink.write(UnsafeRawBufferPointer(bytes))
+    filled = 0
   }
 }

@@ -4,7 +4,8 @@ public import Tensors
 /// Safetensors as MindSpore writes them, and as its reader, which is stricter than others, takes them.
 ///
 /// Headers are in the order of the data, without holes, as all that we write are. Metadata says `format: ms`; a key
-/// that is a tensor's name may only mark packed 4-bit numbers. A checksum over names and data may stand in the metadata.
+/// that is a tensor's name may only mark packed 4-bit numbers. A checksum over names and data may stand in the
+/// metadata.
 public struct MindSporeSafetensors: ConfigurableFileFormat {
   /// Whether a checksum is written, as `save_checkpoint(crc_check=True)` does.
   public var writesChecksum = false

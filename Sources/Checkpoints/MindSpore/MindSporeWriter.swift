@@ -67,7 +67,7 @@ extension MindSporeCheckpoint {
     guard let byteCount else { throw BessemerError(.limit, "the checkpoint takes more than 2^63 bytes") }
     return FileLayout(byteCount: byteCount) { file in
       guard let encryption else { return try write(records, to: file) }
-      let sink = EncryptingSink(encryption, file)
+      let sink = try EncryptingSink(encryption, file)
       try write(records, to: sink)
       try sink.finish()
     }

@@ -3,7 +3,8 @@ public import Tensors
 
 /// PyTorch's files, `.pt`, `.pth` and `.bin`: a pickle that describes tensors, and their storages.
 ///
-/// The pickle is read by an unpickler of our own, which builds tensors and plain containers and refuses all else by name;
+/// The pickle is read by an unpickler of our own, which builds tensors and plain containers and refuses all else by
+/// name;
 /// see ``PickleGlobal`` for the whole list. Nested containers give dotted names, plain values are metadata.
 public struct PyTorch: CheckpointFormat {
   public init() {}

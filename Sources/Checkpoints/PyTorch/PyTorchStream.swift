@@ -1,7 +1,8 @@
 internal import Tensors
 
 /// What `torch.save` wrote before version 1.6, and writes on request: five pickles one after the other (a magic number,
-/// a version, facts of the machine, the tensors, the keys of the storages), then for each key the number of elements and
+/// a version, facts of the machine, the tensors, the keys of the storages), then for each key the number of elements
+/// and
 /// the elements, little-endian.
 enum PyTorchStream {
   /// The magic number as pickles have it, behind the opcode.

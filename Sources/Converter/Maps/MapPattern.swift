@@ -4,6 +4,16 @@ internal import Tokenizers
 /// What a rule of a map matches: a name, where `*` stands for any text, `?` for one character and `{field}` for text
 /// without dots, a backslash before any of them for itself; or `/REGEX/` found anywhere, with groups.
 public struct MapPattern: Sendable {
+  /// The text of a pattern that matches this name alone, or of a template that gives it.
+  static func literal(_ name: String) -> String {
+    var text = ""
+    for scalar in name.unicodeScalars {
+      if ["*", "?", "{", "\\"].contains(scalar) { text += "\\" }
+      text.unicodeScalars.append(scalar)
+    }
+    return text
+  }
+
   /// What a pattern left open, filled in by a name.
   public struct Captures: Sendable, Hashable {
     /// By `{field}` or `(?<name>…)`.

@@ -3,7 +3,8 @@ public import Tensors
 /// Four-bit weights with a scale for each output, two rows packed into one; inputs are quantized per token when the
 /// model runs.
 ///
-/// The kernel reads codes without sign, so `scale_bias` holds 8 * the sum of scale * code over a row, or over each of 16
+/// The kernel reads codes without sign, so `scale_bias` holds 8 * the sum of scale * code over a row, or over each of
+/// 16
 /// parts of a row where tensor parallelism cuts the inputs.
 public struct W4A8Dynamic: LinearScheme {
   public init() {}

@@ -3,7 +3,8 @@ internal import Glibc
 
 /// Runs code that may crash, or take what it wants, in a child process: for C libraries that parse files of strangers.
 ///
-/// The child is a copy of this process. It has limits, leaves nothing behind but bytes that it returns, and what becomes
+/// The child is a copy of this process. It has limits, leaves nothing behind but bytes that it returns, and what
+/// becomes
 /// of it touches nobody.
 package enum Contained {
   /// What a child may take.

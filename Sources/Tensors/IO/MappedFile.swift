@@ -110,7 +110,7 @@ extension Bytes {
 
   /// Copies the bytes to `target`, which has room for them; those of a mapped file by descriptor, so that none of its
   /// pages stay in memory.
-  func read(into target: UnsafeMutableRawPointer) throws {
+  package func read(into target: UnsafeMutableRawPointer) throws {
     if let (file, offset) = mapping {
       try file.read(at: offset, into: UnsafeMutableRawBufferPointer(start: target, count: count))
     } else {

@@ -1,5 +1,5 @@
-/// The bytes of a tensor for reading in any order: pieces that follow each other, in memory or in mapped files, or a way
-/// to make any range of them.
+/// The bytes of a tensor for reading in any order: pieces that follow each other, in memory or in mapped files, or a
+/// way to make any range of them.
 package struct TensorBytes: Sendable {
   /// Writes a range of the bytes, of whole elements, to memory that has room for them.
   package typealias Produce = @Sendable (_ range: Range<Int>, _ target: UnsafeMutableRawPointer) throws -> Void

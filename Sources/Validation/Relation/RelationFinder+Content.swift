@@ -34,7 +34,9 @@ extension RelationFinder {
       }.sorted { ($1.2, $0.0, $0.1) < ($0.2, $1.0, $1.1) }
       for isSecond in [false, true] {
         for (index, other, _) in pairs where findings[index] == nil && (isSecond || !used.contains(other)) {
-          if try explain(index, by: other) { used.insert(other) }
+          guard try explain(index, by: other) else { continue }
+          used.insert(other)
+          if pairs.count > 1 { equals[index] = candidates.filter { $0 != other } }
         }
       }
       for index in outputs where findings[index] == nil && !candidates.isEmpty {
@@ -50,6 +52,8 @@ extension RelationFinder {
   private struct Joint {
     var expression: TensorExpression
     var sources: [Int]
+    /// What was done to each source before it was joined.
+    var steps: [[String]]
     /// How the sources were turned before they were joined.
     var turns: Set<String> = []
   }
@@ -61,10 +65,13 @@ extension RelationFinder {
   private mutating func findJoined(_ index: Int, _ sources: ContentIndex) throws {
     let entry = output[index]
     let whole = TensorExpression(entry)
-    var (joint, words) = (try joint(whole, index, sources, chosen: []), "")
+    var (joint, words, recipe): ((Joint, axis: Int)?, String, Recipe?) = (
+      try joint(whole, index, sources, chosen: []), "", nil
+    )
     if let (found, axis) = joint {
       words = "concat along axis \(axis)"
-      joint = (found, axis)
+      let parts = zip(found.sources, found.steps).map { Recipe.Part(source: source[$0].name, steps: $1) }
+      recipe = .joined(parts, axis: axis)
     } else if entry.shape.count > 2, (2...RelationFinder.maximumSliceCount).contains(entry.shape[0]) {
       var all: Joint?
       for k in 0..<entry.shape[0] {
@@ -77,6 +84,7 @@ extension RelationFinder {
         }
         joined.expression = try TensorExpression.concat([joined.expression, part.expression], axis: 0)
         joined.sources += part.sources
+        joined.steps += part.steps
         joined.turns.formUnion(part.turns)
         all = joined
       }
@@ -88,7 +96,8 @@ extension RelationFinder {
     var relation = relation(.concatenated, found.expression, words: words, found.sources, losses)
     if !found.turns.isEmpty { relation.note = "parts: " + found.turns.sorted().joined(separator: "; ") }
     findings[index] = Finding(
-      relation: relation, uses: found.sources.map { Use(source: $0, elementCount: count(source[$0])) })
+      relation: relation, uses: found.sources.map { Use(source: $0, elementCount: count(source[$0])) },
+      recipe: recipe)
   }
 
   /// Sources that follow each other along some axis of a part of an output.
@@ -125,7 +134,7 @@ extension RelationFinder {
   private func join(
     _ tiles: [ContentIndex.Run], _ target: TensorExpression, _ index: Int, _ sources: ContentIndex, _ chosen: [Int]
   ) throws -> Joint? {
-    var (parts, chosen, turns): ([TensorExpression], [Int], Set<String>) = ([], chosen, [])
+    var (parts, chosen, steps, turns): ([TensorExpression], [Int], [[String]], Set<String>) = ([], chosen, [], [])
     let first = chosen.count
     for tile in tiles {
       let wanted = try target.sliced(axis: tile.axis, first: tile.first, count: tile.count)
@@ -138,6 +147,7 @@ extension RelationFinder {
           let layout = try layout(of: expression, as: wanted, { _ in true })
         else { continue }
         parts.append(try layout.expression.reshaped(wanted.shape))
+        steps.append(parts.last?.steps ?? [])
         chosen.append(other)
         if layout.kind != .identical { turns.insert(layout.words ?? layout.expression.steps.joined(separator: ", ")) }
         break
@@ -146,7 +156,7 @@ extension RelationFinder {
     }
     guard parts.count == tiles.count else { return nil }
     let whole = try TensorExpression.concat(parts, axis: tiles[0].axis)
-    return Joint(expression: whole, sources: Array(chosen[first...]), turns: turns)
+    return Joint(expression: whole, sources: Array(chosen[first...]), steps: steps, turns: turns)
   }
 
   private func rank(_ candidate: Int, _ chosen: [Int], _ part: Int) -> Int {
@@ -189,14 +199,16 @@ extension RelationFinder {
 
   private mutating func explain(_ index: Int, part run: ContentIndex.Run, of other: Int) throws {
     let entry = output[index]
-    guard let whole = cast(other, to: entry.dtype),
-      let (layout, losses) = try layout(
-        of: whole.sliced(axis: run.axis, first: run.first, count: run.count), as: entry)
-    else { return }
+    guard let whole = cast(other, to: entry.dtype) else { return }
+    let slice = try whole.sliced(axis: run.axis, first: run.first, count: run.count)
+    guard let (layout, losses) = try layout(of: slice, as: entry) else { return }
     let region = "[\(run.first):\(run.first + run.count)] of axis \(run.axis)"
     var relation = relation(.split, layout.expression, words: "slice \(region)", [other], losses)
     if layout.kind != .identical { relation.note = layout.words ?? layout.expression.steps.last }
     let use = Use(source: other, elementCount: count(entry), region: region, slice: run.first / run.count)
-    findings[index] = Finding(relation: relation, uses: [use])
+    let steps = whole.steps + layout.expression.steps.dropFirst(slice.steps.count)
+    findings[index] = Finding(
+      relation: relation, uses: [use],
+      recipe: .part(source[other].name, axis: run.axis, first: run.first, count: run.count, steps: steps))
   }
 }

@@ -8,6 +8,8 @@ struct RelationFinder {
     var relation: Relation
     /// The sources by number, with the elements that the output has of each and which ones.
     var uses: [Use]
+    /// How the output is made of the sources; nil where that takes more than a recipe says.
+    var recipe: Recipe?
   }
 
   struct Use: Hashable {
@@ -26,6 +28,8 @@ struct RelationFinder {
   private let sourceNumbers: [TensorName: Int]
 
   var findings: [Finding?]
+  /// Sources that explain an output as well as the one that was taken: they hold the same elements.
+  var equals: [Int: [Int]] = [:]
   /// What was learned of outputs that nothing explains.
   var notes: [Int: String] = [:]
 
@@ -74,7 +78,8 @@ struct RelationFinder {
   private func finding(_ layout: Layout, _ sources: [Int], _ losses: CastLosses) -> Finding {
     Finding(
       relation: relation(layout.kind, layout.expression, words: layout.words, sources, losses),
-      uses: sources.map { Use(source: $0, elementCount: count(source[$0])) })
+      uses: sources.map { Use(source: $0, elementCount: count(source[$0])) },
+      recipe: sources.count == 1 ? .turned(source[sources[0]].name, steps: layout.expression.steps) : nil)
   }
 
   func relation(

@@ -56,6 +56,9 @@ package struct TensorScan: Sendable {
     }
   }
 
+  /// Notes that so many bytes were read.
+  func note(_ byteCount: Int) { report(byteCount) }
+
   /// Runs `body` for each number below `count` on the threads, which take the next one when they are free.
   package func forEach(_ count: Int, _ body: (Int) throws -> Void) throws {
     let next = Counter()

@@ -57,10 +57,11 @@ public struct DistributedCheckpoint: ConfigurableCheckpointFormat {
     var others: [TensorStore.Entry] = []
     var names: Set<TensorName> = []
     var merged = TensorStore()
+    let held = Dictionary(grouping: ranks.sorted { $0.key < $1.key }) { $0.key / strategy.deviceCount }
     for (_, store) in ranks.sorted(by: { $0.key < $1.key }) {
       for entry in store.entries where names.insert(entry.name).inserted {
         if let layouts = strategy.layouts[entry.name] {
-          listed.append(try merge(entry.name, layouts, ranks, strategy))
+          listed.append(try merge(entry.name, layouts, held))
         } else {
           others.append(entry)
         }
@@ -74,32 +75,31 @@ public struct DistributedCheckpoint: ConfigurableCheckpointFormat {
     return merged
   }
 
+  /// A parameter of all ranks; `held` has these by stage, in order.
   private static func merge(
-    _ name: TensorName, _ layouts: [Int: ParameterLayout], _ ranks: [Int: TensorStore], _ strategy: Strategy
+    _ name: TensorName, _ layouts: [Int: ParameterLayout], _ held: [Int: [(key: Int, value: TensorStore)]]
   ) throws -> TensorStore.Entry {
     func refuse(_ code: ErrorCode, _ what: String) -> BessemerError {
       BessemerError(code, "parameter \(quoted(name.string)) \(what)")
     }
     // Of a parameter that several stages share, the first one that has it.
-    let stages = layouts.sorted { $0.key < $1.key }.filter { stage, _ in
-      (0..<strategy.deviceCount).contains { ranks[stage * strategy.deviceCount + $0]?[name] != nil }
-    }
-    guard let (stage, layout) = stages.first else {
+    let found = layouts.sorted { $0.key < $1.key }.lazy.map { stage, layout in
+      (stage, layout, (held[stage] ?? []).compactMap { rank, store in store[name].map { (rank, $0) } })
+    }.first { !$0.2.isEmpty }
+    guard let (stage, layout, entries) = found, let first = entries.first?.1 else {
       throw refuse(.strategy, "is held by ranks of other stages than the strategy says")
     }
     var parts: [[Int]: TensorStore.Entry] = [:]
-    for rank in 0..<layout.deviceCount {
-      guard let entry = ranks[stage * layout.deviceCount + rank]?[name] else { continue }
-      let place = layout.parts(of: rank)
+    for (rank, entry) in entries {
+      guard entry.type == first.type else {
+        throw refuse(.tensorLayout, "has the type \(first.type) in \(first.file), and \(entry.type) in \(entry.file)")
+      }
+      let place = layout.parts(of: rank % layout.deviceCount)
       if parts[place] == nil { parts[place] = entry }
     }
-    guard let first = parts.values.first else { throw refuse(.weights, "is held by no rank") }
     guard layout.axes.count == first.shape.count else {
       throw refuse(
         .strategy, "has the type \(first.type) in \(first.file), but \(layout.axes.count) dimensions in the strategy")
-    }
-    for part in parts.values where part.type != first.type {
-      throw refuse(.tensorLayout, "has the type \(first.type) in \(first.file), and \(part.type) in \(part.file)")
     }
     func join(_ dimension: Int, _ place: [Int]) throws -> TensorExpression {
       guard dimension < first.shape.count else {

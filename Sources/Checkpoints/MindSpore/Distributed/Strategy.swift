@@ -67,6 +67,10 @@ struct Strategy: Sendable {
       stages.insert(stage)
     }
     stageCount = stages.count
+    guard stageCount * deviceCount <= RankFolders.maximumRankCount else {
+      throw BessemerError(
+        .limit, "describes \(stageCount * deviceCount) devices, at most \(RankFolders.maximumRankCount) are taken")
+    }
     guard stages == Set(0..<stages.count) else {
       let missing = (0..<stages.count).first { !stages.contains($0) } ?? 0
       throw BessemerError(.strategy, "lacks stage \(missing) of the pipeline")
