@@ -126,7 +126,7 @@ enum MindOne {
       if has(layers.embeddings), part.name == "weight" { return try rename(entry, part.layer + ".embedding_table") }
       let isBatchNorm = has(layers.batchNorms)
       if isBatchNorm || has(layers.norms) {
-        if isBatchNorm, part.name == "num_batches_tracked" { return try MapRule(.drop, [literal(entry.name.string)]) }
+        if isBatchNorm, part.name == "num_batches_tracked" { return try act(.drop, entry) }
         let known = normNames.prefix(isBatchNorm ? 4 : 2).first { $0.0 == part.name }
         return try rename(entry, known.map { part.layer + "." + $0.1 })
       }
@@ -134,7 +134,7 @@ enum MindOne {
       let isNormed = names.contains(TensorName(part.layer + ".weight_g"))
       if part.name == "bias", isNormed { return try rename(entry, part.layer + ".weight_norm_cell.bias") }
       guard part.name.hasPrefix("weight"), entry.shape.count == 3 else { return try rename(entry, nil) }
-      return try reshape(entry, [entry.shape[0], entry.shape[1], 1, entry.shape[2]])
+      return try act(.reshape([entry.shape[0], entry.shape[1], 1, entry.shape[2]]), entry)
     }
   }
 
@@ -145,7 +145,7 @@ enum MindOne {
       let part = Parameter(entry.name.string)
       if part.attribute == "rotary_emb", part.name == "inv_freq" {
         // A parameter in mindone, computed from the configuration elsewhere.
-        return try MapRule(.drop, [literal(entry.name.string)])
+        return try act(.drop, entry)
       }
       if part.name == "embedding_table" { return try rename(entry, part.layer + ".weight") }
       if part.layer.hasSuffix(".weight_norm_cell") {
@@ -159,7 +159,7 @@ enum MindOne {
       guard isConvolution, part.name.hasPrefix("weight"), entry.shape.count == 4, entry.shape[2] == 1 else {
         return try rename(entry, nil)
       }
-      return try reshape(entry, [entry.shape[0], entry.shape[1], entry.shape[3]])
+      return try act(.reshape([entry.shape[0], entry.shape[1], entry.shape[3]]), entry)
     }
   }
 
@@ -181,20 +181,12 @@ enum MindOne {
 
   /// A rule for one tensor; without a name it stays as it is.
   private static func rename(_ entry: TensorStore.Entry, _ name: String?) throws -> MapRule {
-    try MapRule(.rename, [literal(entry.name.string)], to: name.map { [literal($0)] } ?? [])
+    try act(.rename, entry, to: name.map { [MapPattern.literal($0)] } ?? [])
   }
 
-  private static func reshape(_ entry: TensorStore.Entry, _ shape: [Int]) throws -> MapRule {
-    try MapRule(.reshape(shape), [literal(entry.name.string)])
-  }
-
-  /// A pattern that matches this name alone.
-  private static func literal(_ name: String) -> String {
-    var text = ""
-    for scalar in name.unicodeScalars {
-      if ["*", "?", "{", "\\", "/"].contains(scalar) { text += "\\" }
-      text.unicodeScalars.append(scalar)
-    }
-    return text
+  private static func act(_ action: MapRule.Action, _ entry: TensorStore.Entry, to names: [String] = []) throws
+    -> MapRule
+  {
+    try MapRule(action, [MapPattern.literal(entry.name.string)], to: names)
   }
 }
