@@ -11,14 +11,14 @@ let package = Package(
   ]
     + [
       "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMindSpore", "FuzzNPZ", "FuzzONNX", "FuzzPNG",
-      "FuzzPyTorch", "FuzzSafetensors", "FuzzStrategy",
+      "FuzzPyTorch", "FuzzSafetensors", "FuzzStrategy", "FuzzYAML",
     ]
     .map { name in
       .executableTarget(
         name: name,
         dependencies: [
           "FuzzSupport", .product(name: "Images", package: "bessemer"),
-          .product(name: "Safetensors", package: "bessemer"),
+          .product(name: "Safetensors", package: "bessemer"), .product(name: "YAML", package: "bessemer"),
         ],
         swiftSettings: [.unsafeFlags(["-parse-as-library"])])
     }

@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 seconds=${1:-180}
 [ $# -gt 0 ] && shift
 all="FuzzGGUF FuzzHDF5 FuzzIndex FuzzJSON FuzzMindSpore FuzzNPZ FuzzONNX FuzzPNG"
-targets=${*:-$all FuzzPyTorch FuzzSafetensors FuzzStrategy}
+targets=${*:-$all FuzzPyTorch FuzzSafetensors FuzzStrategy FuzzYAML}
 scratch=${SCRATCH:-.build}
 # A crash must end at once instead of starting a backtracer.
 export SWIFT_BACKTRACE=enable=no
@@ -27,6 +27,7 @@ for target in $targets; do
     FuzzPNG) find ../../fixtures/pictures -name '*.png' -exec cp -t "$work" {} + ;;
     FuzzPyTorch) find ../../fixtures/checkpoints/pytorch -name '*.pt*' -exec cp -t "$work" {} + ;;
     FuzzStrategy) cp ../../fixtures/mindspore/ranks/source.ckpt ../../fixtures/mindspore/ranks/*.json "$work" ;;
+    FuzzYAML) find ../../fixtures/maps -name '*.yaml' -exec cp -t "$work" {} + ;;
   esac
   if [ -n "${CORPUS:-}" ]; then
     case $target in
