@@ -35,7 +35,8 @@ struct WeightCodes {
       return codes.withMemoryRebound(to: Int8.self) { codes in
         known.withUnsafeBufferPointer { known in
           guard let offsets else {
-            return bk_quant_int_with(nil, weight, Int32(low), Int32(-low - 1), known.baseAddress, nil, codes.baseAddress)
+            let last = Int32(-low - 1)
+            return bk_quant_int_with(nil, weight, Int32(low), last, known.baseAddress, nil, codes.baseAddress)
           }
           return offsets.withUnsafeBufferPointer {
             bk_quant_int_with(
