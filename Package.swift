@@ -33,6 +33,7 @@ let package = Package(
     .library(name: "Passes", targets: ["Passes"]),
     .library(name: "Safetensors", targets: ["Safetensors"]),
     .library(name: "Tensors", targets: ["Tensors"]),
+    .library(name: "YAML", targets: ["YAML"]),
     .executable(name: "bessemer", targets: ["bessemer"]),
   ],
   dependencies: [

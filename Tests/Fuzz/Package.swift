@@ -12,7 +12,7 @@ let package = Package(
     + [
       "FuzzGGUF", "FuzzGraph", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMap", "FuzzMindSpore", "FuzzModelGGUF",
       "FuzzNPY", "FuzzNPZ", "FuzzONNX", "FuzzPNG", "FuzzPyTorch", "FuzzSafetensors", "FuzzStrategy", "FuzzTemplate",
-      "FuzzTokenizer", "FuzzVocabulary",
+      "FuzzTokenizer", "FuzzVocabulary", "FuzzYAML",
     ]
     .map { name in
       .executableTarget(

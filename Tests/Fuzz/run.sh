@@ -21,7 +21,7 @@ for target in $targets; do
     FuzzGGUF | FuzzModelGGUF) find ../../fixtures/checkpoints/gguf -name '*.gguf' -exec cp -t "$work" {} + ;;
     FuzzGraph) cp ../../fixtures/graphs/*.txt "$work" ;;
     FuzzHDF5) find ../../fixtures/checkpoints/hdf5 -name '*.h5' -exec cp -t "$work" {} + ;;
-    FuzzMap) cp ../../fixtures/maps/*.yaml "$work" ;;
+    FuzzMap | FuzzYAML) cp ../../fixtures/maps/*.yaml "$work" ;;
     FuzzMindSpore) find ../../fixtures/checkpoints ../../fixtures/mindspore -maxdepth 1 -name '*.ckpt' \
       -exec cp -t "$work" {} + ;;
     FuzzNPY) find ../../fixtures/checkpoints/npy -name '*.npy' -exec cp -t "$work" {} + ;;
