@@ -8,10 +8,7 @@ import Testing
 
 /// What two formats both hold goes from one into the other and back without a changed bit.
 @Suite struct RoundTripTests {
-  static let formats = CheckpointFormats.all.compactMap { $0 as? any WritableCheckpointFormat }.filter {
-    // Ranks hold what the files of each hold.
-    !($0 is DistributedCheckpoint)
-  }
+  static let formats = CheckpointFormats.all.compactMap { $0 as? any WritableCheckpointFormat }
   static let shapes = [[], [2], [3, 4], [2, 1, 3, 2], [0, 4]]
 
   struct Pair: CustomTestStringConvertible, Sendable {
@@ -85,9 +82,11 @@ import Testing
         rows.append((["`\(dtype)`"], held))
       }
     }
-    for row in rows {
-      let line = "| " + row.types.joined(separator: ", ") + " | " + row.held.joined(separator: " | ") + " |"
-      #expect(document.contains(line.replacing("|  |", with: "| |").replacing("|  |", with: "| |")), "\(line)")
+    for row in rows where row.held.contains("yes") {
+      let cells = [row.types.joined(separator: ", ")] + row.held
+      let line = "|" + cells.map { $0.isEmpty ? " |" : " \($0) |" }.joined()
+      let isThere = document.contains(line + "\n")
+      #expect(isThere, "docs/FORMATS.md lacks \(line)")
     }
   }
 }
