@@ -49,7 +49,8 @@ struct RunOptionGroup: ParsableArguments {
     get throws {
       guard let known = QuantizedArithmetic(named: soc) else {
         throw BessemerError(
-          .unsupportedTarget, "--soc \(quoted(soc)) multiplies nothing quantized that is known; expected a2, a3, a5, "
+          .unsupportedTarget,
+          "--soc \(quoted(soc)) multiplies nothing quantized that is known; expected a2, a3, a5, "
             + "310p or the name of such a chip")
       }
       guard dequantize else { return known }

@@ -27,10 +27,8 @@ extension Ascend {
       try require(
         dtype == .float8e4m3fn || dtype == .float4e2m1 && width % 2 == 0, "ascend.DynamicMxQuant_c2",
         "\(x) is not quantized to \(dtype)")
-      return [
-        TensorType(dtype, x.dims),
-        TensorType(.float8e8m0, x.dims.dropLast() + [.known((width + DynamicMxQuant.block - 1) / DynamicMxQuant.block)]),
-      ]
+      let blocks = (width + DynamicMxQuant.block - 1) / DynamicMxQuant.block
+      return [TensorType(dtype, x.dims), TensorType(.float8e8m0, x.dims.dropLast() + [.known(blocks)])]
     }
 
     public func evaluate(_ operands: [Tensor]) throws -> [Tensor] {
