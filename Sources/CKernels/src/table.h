@@ -41,6 +41,7 @@ const bk_table BK_TABLE = {
     .quant_e4m3 = quant_e4m3,
     .quant_fit = quant_fit,
     .quant_mx = quant_mx,
+    .quant_mx_error = quant_mx_error,
     .magnitude_row = magnitude_row,
     .codes_row = codes_row,
     .widen_i8 = widen_i8,
@@ -48,7 +49,6 @@ const bk_table BK_TABLE = {
     .widen_e2m1 = widen_e2m1,
     .dots_i8 = dots_i8,
     .dots_i4 = dots_i4,
-    .quant_mx_error = quant_mx_error,
     .probe_read = probe_read,
     .probe_fma = probe_fma,
 };
