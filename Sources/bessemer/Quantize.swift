@@ -28,6 +28,12 @@ struct Quantize: Command {
   @Option(help: ArgumentHelp("Layers that keep their values; may be repeated.", valueName: "pattern"))
   var keep: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "How scales and codes are found: minmax, percentile:SHARE, ssz, ceil-x, ceil-x-search, four-over-six, mse-round.",
+      valueName: "name"))
+  var method = "minmax"
+
   @OptionGroup var dry: DryRunOption
   @OptionGroup var common: CommonOptions
 
@@ -40,6 +46,7 @@ struct Quantize: Command {
       return (try NamePattern(String(text[..<mark])), String(text[text.index(after: mark)...]))
     }
     options.keep = try keep.map { try NamePattern($0) }
+    options.method = method
     options.threads = common.resources.threads
     options.overwrite = common.overwrite
     let quantizer = try Quantizer(model, to: output, options: options)

@@ -11,6 +11,8 @@ public struct QuantizationOptions: Sendable {
   public var overrides: [(pattern: NamePattern, scheme: String)] = []
   /// Layers that keep their values.
   public var keep: [NamePattern] = []
+  /// How codes are found, see ``WeightMethod``.
+  public var method = "minmax"
   /// The most bytes of tensors in a file.
   public var partByteCount = 4 << 30
   public var threads = 1

@@ -5,10 +5,16 @@ import Tensors
 struct SchemeChoice {
   private var chosen: [TensorName: (layer: LinearLayer, scheme: any LinearScheme)] = [:]
   private var biases: Set<TensorName> = []
+  private let method: WeightMethod
 
   /// Throws ``ErrorCode/usage`` for an unknown scheme and for a pattern that matches no layer, and
   /// ``ErrorCode/unsupportedFeature`` with all layers that their scheme cannot store.
   init(_ options: QuantizationOptions, layers: [LinearLayer], weights: TensorStore) throws {
+    guard let method = WeightMethod(options.method) else {
+      let names = WeightMethod.names.joined(separator: ", ")
+      throw BessemerError(.usage, "no method \(quoted(options.method)); expected one of \(names)")
+    }
+    self.method = method
     let general = try SchemeChoice.scheme(options.scheme)
     let overrides = try options.overrides.map { ($0.pattern, try SchemeChoice.scheme($0.scheme)) }
     for pattern in overrides.map(\.0) + options.keep
@@ -27,6 +33,8 @@ struct SchemeChoice {
       let weight = try LinearWeight(module: layer.module, entry.dtype, shape: entry.shape)
       if let problem = scheme.problem(weight) {
         problems.append("\(quoted(layer.module)): \(scheme.name) cannot store \(problem)")
+      } else if !method.suits(scheme.grid) {
+        problems.append("\(quoted(layer.module)): codes of \(scheme.name) are not found by \(options.method)")
       } else if scheme.needsInputGrid {
         problems.append("\(quoted(layer.module)): \(scheme.name) needs calibration data")
       }
@@ -46,7 +54,7 @@ struct SchemeChoice {
   func part(_ entry: TensorStore.Entry, of weights: TensorStore) throws -> QuantizedPart {
     guard let (layer, scheme) = chosen[entry.name] else { return QuantizedPart(entry) }
     let weight = try LinearWeight(module: layer.module, entry.dtype, shape: entry.shape)
-    return QuantizedPart(entry, weight, scheme, bias: weights[TensorName(layer.module + ".bias")])
+    return QuantizedPart(entry, weight, scheme, bias: weights[TensorName(layer.module + ".bias")], method: method)
   }
 
   private static func scheme(_ word: String) throws -> any LinearScheme {
