@@ -56,7 +56,8 @@ struct ImageTests {
     let graphs = try Tool.run("inspect", ImageTests.path("model"), "--graph", "--json").json
     let tensors = try Tool.run("inspect", ImageTests.path("model"), "--json").json
     let checkpoints = try #require(graphs["checkpoints"]?.elements)
-    #expect(checkpoints.map { $0["name"]?.string } == ["text_encoder", "transformer", "vae", "vision_language_encoder"])
+    let names = ["text_encoder", "transformer", "vae", "vision_language_encoder"]
+    #expect(checkpoints.map { $0["name"]?.string } == names)
     for key in ["tensors", "parameters", "bytes"] {
       #expect(checkpoints.reduce(0) { $0 + ($1[key]?.int ?? 0) } == tensors["total"]?[key]?.int)
     }
