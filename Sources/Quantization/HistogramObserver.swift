@@ -47,6 +47,13 @@ struct HistogramObserver: InputObserver {
     clip.map { InputGrid(least: $0.least, greatest: $0.greatest, isSymmetric: isSymmetric, dtype: dtype) }
   }
 
+  func roundTrip(_ input: Tensor) throws -> Tensor {
+    guard let grid, let clip else { return input }
+    let values = try grid.roundTrip(input).floats
+    return try Tensor(values.map { min(max($0, clip.least), clip.greatest) }, shape: input.shape)
+      .cast(to: input.dtype)
+  }
+
   /// How many values fall into each bin.
   private static func count(_ values: [Float], _ range: (least: Float, greatest: Float)) -> [Float] {
     var counts = [Float](repeating: 0, count: binCount)

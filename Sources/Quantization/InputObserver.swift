@@ -6,6 +6,12 @@ public protocol InputObserver: Sendable {
   mutating func observe(_ input: Tensor) throws
   /// What follows from all that was observed; nil before the first element.
   var grid: InputGrid? { get }
+  /// What is left of a tensor on the grid.
+  func roundTrip(_ input: Tensor) throws -> Tensor
+}
+
+extension InputObserver {
+  public func roundTrip(_ input: Tensor) throws -> Tensor { try grid?.roundTrip(input) ?? input }
 }
 
 /// How an ``InputObserver`` finds a range.

@@ -60,12 +60,25 @@ public struct Matrix: Sendable, Equatable {
     return result
   }
 
-  /// Each row divided by (or multiplied with) a factor for each column.
-  func scalingColumns(_ factors: [Float]) -> Matrix {
+  /// Each column multiplied by a factor.
+  public func scalingColumns(_ factors: [Float]) -> Matrix {
     var result = self
     result.values.withUnsafeMutableBufferPointer { values in
       for row in 0..<rows {
         for column in 0..<columns { values[row * columns + column] *= factors[column] }
+      }
+    }
+    return result
+  }
+}
+
+extension Matrix {
+  /// Each column divided by a number.
+  public func dividingColumns(by divisors: [Float]) -> Matrix {
+    var result = self
+    result.values.withUnsafeMutableBufferPointer { values in
+      for row in 0..<rows {
+        for column in 0..<columns { values[row * columns + column] /= divisors[column] }
       }
     }
     return result

@@ -10,6 +10,8 @@ struct CalibrationGraph {
   let order: [NodeID]
   /// The decoder layers and what stands before, between and after them: all of the order.
   let sections: [Range<Int>]
+  /// What the model would keep for later tokens, in the order of its states.
+  let cached: [ValueID]
   /// By ``ValueID/ordinal``: values that depend on weights alone.
   private let isParameter: [Bool]
   /// By ``ValueID/ordinal``: where a value is made; -1 for inputs.
@@ -19,7 +21,7 @@ struct CalibrationGraph {
 
   /// Throws ``ErrorCode/unsupportedFeature`` for a model whose states are not caches that grow.
   init(_ model: Graph) throws {
-    graph = try CalibrationGraph.withoutStates(model)
+    (graph, cached) = try CalibrationGraph.withoutStates(model)
     order = graph.nodeIDs
     var isParameter = [Bool](repeating: false, count: graph.valueCount)
     var makers = [Int](repeating: -1, count: graph.valueCount)
@@ -39,7 +41,7 @@ struct CalibrationGraph {
   }
 
   /// The same graph where every cache is empty before a run and forgotten after it.
-  private static func withoutStates(_ model: Graph) throws -> Graph {
+  private static func withoutStates(_ model: Graph) throws -> (Graph, cached: [ValueID]) {
     let symbols = Set(
       model.states.compactMap { state in
         if case .symbol(let name) = model.type(of: state.value).dims[state.axis] { name } else { nil }
@@ -49,6 +51,7 @@ struct CalibrationGraph {
       let type = symbols.reduce(model.type(of: input.value)) { $0.withoutSymbol($1) }
       return (value: input.value, input: input.name, type: type, initial: input.initial)
     }
+    var cached: [ValueID: ValueID] = [:]
     var graph = try model.extracted(
       name: model.name, inputs: inputs, outputs: model.outputs.map { ($0.value, $0.name) }
     ) { _, node, operands in
@@ -57,10 +60,11 @@ struct CalibrationGraph {
         throw BessemerError(
           .unsupportedFeature, "the model keeps a state that is no cache; calibration runs sequences without one")
       }
+      for state in node.operands where states.contains(state) { cached[state] = operands[0] }
       return operands
     }
     graph.sortTopologically()
-    return graph
+    return (graph, model.states.compactMap { cached[$0.value] })
   }
 
   /// The layer that a weight belongs to: its name as far as the first number, `model.layers.3`; empty for none.
@@ -99,8 +103,11 @@ struct CalibrationGraph {
     return zip(cuts, cuts.dropFirst() + [order.count]).map { $0..<$1 }.filter { !$0.isEmpty }
   }
 
-  /// Where a value is first read by one of these nodes.
+  /// Where a node stands.
   func place(of node: NodeID) -> Int { makers[graph[node].results[0].ordinal] }
+
+  /// The place after the node that makes a value; 0 for inputs.
+  func start(of value: ValueID) -> Int { makers[value.ordinal] + 1 }
 
   /// A part of the order as a graph. Inputs and outputs are named after their values, see ``name(of:)``.
   struct Part {
