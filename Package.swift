@@ -27,11 +27,13 @@ let package = Package(
   name: "bessemer",
   products: [
     .library(name: "Checkpoints", targets: ["Checkpoints"]),
+    .library(name: "Converter", targets: ["Converter"]),
     .library(name: "IR", targets: ["IR"]),
     .library(name: "Images", targets: ["Images"]),
     .library(name: "Passes", targets: ["Passes"]),
     .library(name: "Safetensors", targets: ["Safetensors"]),
     .library(name: "Tensors", targets: ["Tensors"]),
+    .library(name: "YAML", targets: ["YAML"]),
     .executable(name: "bessemer", targets: ["bessemer"]),
   ],
   dependencies: [

@@ -90,6 +90,10 @@ int sys_reserve(int fd, int64_t size) {
   return result < 0 && (errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS) ? 0 : result;
 }
 
+void sys_start_writing(int fd, int64_t offset, int64_t count) {
+  sync_file_range(fd, offset, count, SYNC_FILE_RANGE_WRITE);
+}
+
 long sys_copy_range(int in, int64_t in_offset, int out, int64_t out_offset, int64_t count) {
   off64_t from = in_offset, to = out_offset;
   return copy_file_range(in, &from, out, &to, (size_t)count, 0);

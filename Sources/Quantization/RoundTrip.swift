@@ -22,3 +22,41 @@ public enum RoundTrip {
     return try InputGrid(least: least, greatest: greatest, isSymmetric: true, dtype: input.dtype).roundTrip(input)
   }
 }
+
+extension RoundTrip {
+  /// A weight as a scheme of whole numbers stores it. Throws ``ErrorCode/unsupportedFeature`` for any other scheme.
+  static func weight(
+    _ weight: Matrix, _ dtype: DType, _ scheme: any LinearScheme, _ method: WeightMethod
+  ) throws -> Matrix {
+    guard case .whole(let bits, let isSymmetric) = scheme.grid else {
+      throw BessemerError(.unsupportedFeature, "\(scheme.name) stores no whole numbers, which the search needs")
+    }
+    let shape = [weight.rows, weight.columns]
+    let linear = try LinearWeight(module: "", dtype, shape: shape)
+    let rows = WeightRows(
+      linear, 0..<weight.rows, bytes: try weight.tensor(dtype, shape: shape).bytes, method: method)
+    let group = scheme.groupSize
+    let result = try WeightCodes.whole(rows, bits: bits, group: group, symmetric: isSymmetric)
+    let size = group == 0 ? weight.columns : group
+    var values = weight
+    for index in values.values.indices {
+      let offset = isSymmetric ? 0 : result.offsets[index / size]
+      values.values[index] = (Float(Int8(bitPattern: result.codes[index])) - offset) * result.scales[index / size]
+    }
+    return values
+  }
+
+  /// Tokens as a scheme's inputs are rounded in msModelSlim's own forward pass: with a scale for each channel where
+  /// weights have one for a row, else with one for each token.
+  static func inputs(_ tokens: Matrix, _ scheme: any LinearScheme, _ dtype: DType) throws -> Matrix {
+    guard scheme.quantizesInputs else { return tokens }
+    if scheme.groupSize > 0 { return tokens.roundedRows() }
+    let steps = tokens.columnMagnitudes.map { max($0 / 127, .ulpOfOne) }
+    var result = tokens
+    for index in result.values.indices {
+      let step = steps[index % tokens.columns]
+      result.values[index] = min(max((result.values[index] / step).rounded(.toNearestOrEven), -128), 127) * step
+    }
+    return result
+  }
+}

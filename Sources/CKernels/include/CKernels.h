@@ -438,10 +438,28 @@ int bk_quant_int_with(bk_pool *pool, const bk_weight *w, int low, int high, cons
                       int8_t *codes);
 /// float8 e4m3fn codes, scales so that the largest of a group becomes 448; ties to even. BK_ENUMBER as above.
 int bk_quant_e4m3(bk_pool *pool, const bk_weight *w, float *scales, uint8_t *codes);
+/// How well codes between low and high with these scales stand for each group: sums[3 * group] has the sums of
+/// w * code, code * code and (w - scale * code)^2; products are rounded to the type, the squares of errors are not.
+int bk_quant_fit(bk_pool *pool, const bk_weight *w, int low, int high, const float *scales, double *sums);
+
+/// How the exponent of a microscaling block follows from its largest magnitude.
+typedef enum {
+  BK_MX_FLOOR,       ///< e4m3: floor(log2(largest)) - 8; e2m1: floor(log2(largest * 8 / 7 + 9.6e-7)) - 2
+  BK_MX_CEIL,        ///< e2m1: ceil(log2(largest / divisor + 9.6e-7))
+  BK_MX_NEAREST,     ///< e2m1: log2 of largest / 6 or of largest / 4 to the nearest, by the squares of errors
+  BK_MX_LEAST_ERROR  ///< e4m3: the floor or the ceiling, by the squares of errors
+} bk_mx_rule;
+typedef struct {
+  bool is_e2m1;  ///< else e4m3
+  bk_mx_rule rule;
+  float divisor;  ///< of BK_MX_CEIL
+} bk_mx;
+
 /// OCP microscaling: blocks share an exponent, stored + 127. e4m3 elements take a byte; two e2m1 elements take one, the
-/// left in the low half (columns must be even, BK_EARGUMENT otherwise). Ties go away from zero. The exponent of e4m3 is
-/// floor(log2(largest)) - 8, that of e2m1 floor(log2(largest * 8 / 7 + 9.6e-7)) - 2. BK_ENUMBER as above.
-int bk_quant_mx(bk_pool *pool, const bk_weight *w, bool is_e2m1, uint8_t *exponents, uint8_t *codes);
+/// left in the low half (columns must be even, BK_EARGUMENT otherwise). Ties go away from zero. BK_ENUMBER as above.
+int bk_quant_mx(bk_pool *pool, const bk_weight *w, bk_mx format, uint8_t *exponents, uint8_t *codes);
+/// The sum of squares of what each block gets wrong; differences and squares are rounded to the type.
+int bk_quant_mx_error(bk_pool *pool, const bk_weight *w, bk_mx format, double *sums);
 
 // --------------------------------------------------------------------------------------------------------- probes
 

@@ -69,7 +69,9 @@ typedef struct {
   void (*quant_int)(bk_dtype type, int8_t *codes, const void *x, size_t n, float scale, float offset, float low,
                     float high);
   void (*quant_e4m3)(bk_dtype type, uint8_t *codes, const void *x, size_t n, float scale);
+  void (*quant_fit)(bk_dtype type, const void *x, size_t n, float scale, float low, float high, double sums[3]);
   void (*quant_mx)(bk_dtype type, uint8_t *codes, const void *x, size_t n, int exponent, bool is_e2m1);
+  void (*quant_mx_error)(bk_dtype type, const void *x, size_t n, int exponent, bool is_e2m1, double *sum);
   float (*probe_read)(const void *data, size_t bytes);
   double (*probe_fma)(size_t iterations);
 } bk_table;

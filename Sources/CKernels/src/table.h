@@ -39,7 +39,9 @@ const bk_table BK_TABLE = {
     .quant_range = quant_range,
     .quant_int = quant_int,
     .quant_e4m3 = quant_e4m3,
+    .quant_fit = quant_fit,
     .quant_mx = quant_mx,
+    .quant_mx_error = quant_mx_error,
     .probe_read = probe_read,
     .probe_fma = probe_fma,
 };

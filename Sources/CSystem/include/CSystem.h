@@ -14,6 +14,8 @@ int sys_open_temporary(const char *folder);
 
 // Reserves disk space for `size` bytes; a file system that cannot is no error. The end of the file moves there.
 int sys_reserve(int fd, int64_t size);
+// Starts writing these bytes of a file to its disk, without waiting.
+void sys_start_writing(int fd, int64_t offset, int64_t count);
 // copy_file_range from explicit offsets; the number of bytes copied, 0 at the end of the input.
 long sys_copy_range(int in, int64_t in_offset, int out, int64_t out_offset, int64_t count);
 

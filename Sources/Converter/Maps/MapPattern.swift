@@ -8,7 +8,7 @@ public struct MapPattern: Sendable {
   static func literal(_ name: String) -> String {
     var text = ""
     for scalar in name.unicodeScalars {
-      if ["*", "?", "{", "\\"].contains(scalar) { text += "\\" }
+      if ["*", "?", "{", "\\"].contains(scalar) || text.isEmpty && scalar == "/" { text += "\\" }
       text.unicodeScalars.append(scalar)
     }
     return text

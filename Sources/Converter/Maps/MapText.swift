@@ -158,13 +158,8 @@ struct MapText {
 
   /// A name as a pattern that matches it alone, between quotes.
   private static func pattern(_ name: String) -> String {
-    var text = ""
-    for character in name.unicodeScalars {
-      if "*?{}\\".unicodeScalars.contains(character) || text.isEmpty && character == "/" { text += "\\" }
-      text.unicodeScalars.append(character)
-    }
     var json = JSONWriter(.compact)
-    json.value(text)
+    json.value(MapPattern.literal(name))
     return String(decoding: json.utf8, as: UTF8.self)
   }
 }

@@ -34,7 +34,7 @@ public struct WeightMap: Sendable {
   public func rules(for subject: Subject) throws -> [MapRule] { try makeRules(subject) }
 
   /// All built-in maps, by alphabet.
-  public static let all: [WeightMap] = []
+  public static let all: [WeightMap] = (MindFormers.maps + MindOne.maps).sorted { $0.name < $1.name }
 
   /// The map that a person means: a built-in one by its name, or a file of rules.
   static func named(_ word: String) throws -> WeightMap {

@@ -12,7 +12,7 @@ struct PreparedWeights: Sendable {
   /// For each channel, by the module that makes keys or values.
   var cacheGrids: [String: [InputGrid]] = [:]
   /// By module, for layers whose codes GPTQ finds.
-  var moments: [String: (gptq: GPTQ, moments: SecondMoments)] = [:]
+  var moments: [String: SecondMoments] = [:]
 
   init(_ base: TensorStore) { self.base = base }
 

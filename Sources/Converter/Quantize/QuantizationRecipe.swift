@@ -19,13 +19,15 @@ struct QuantizationRecipe: Sendable {
   struct Linear: Sendable {
     var selection = Selection()
     var scheme: any LinearScheme
-    var gptq: GPTQ?
+    var method = WeightMethod.minmax
+    /// Whether heads and routers are taken too.
+    var takesAll = false
     /// How the range of inputs is found, for schemes that store it.
     var input = InputRange.minmax
     var isInputSymmetric = false
 
     /// Whether it looks at inputs of layers.
-    var needsData: Bool { scheme.needsInputGrid || gptq != nil }
+    var needsData: Bool { scheme.needsInputGrid || method.needsData }
   }
 
   /// How channels are scaled between weights.

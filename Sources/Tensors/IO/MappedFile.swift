@@ -141,7 +141,7 @@ func realPath(_ path: String) -> String? {
 }
 
 /// The few mapped files that were last read by descriptor, so that thousands of shards need no thousand descriptors.
-private enum OpenInputs {
+enum OpenInputs {
   private static let files = Mutex<[(owner: ObjectIdentifier, start: UInt, file: InputFile)]>([])
   private static let limit = 16
 

@@ -12,6 +12,10 @@ final class OutputFile: ByteSink {
   /// Bytes that stand in the file; the rest up to `position` is in the buffer.
   private var flushed = 0
 
+  /// Bytes that the disk was told to begin with.
+  private var started = 0
+  private static let startedSize = 16 << 20
+
   private static let bufferSize = 256 << 10
   private static let pieceSize = 1 << 20
 
@@ -44,10 +48,15 @@ final class OutputFile: ByteSink {
   }
 
   func write(_ bytes: Bytes) throws {
-    if bytes.count > OutputFile.bufferSize, let (file, offset) = bytes.mapping {
-      try flush()
-      try copy(file, offset..<(offset + bytes.count), at: flushed)
-      flushed += bytes.count
+    if let (file, offset) = bytes.mapping {
+      if bytes.count > OutputFile.bufferSize {
+        try flush()
+        try copy(file, offset..<(offset + bytes.count), at: flushed)
+        flushed += bytes.count
+        startWriting()
+      } else {
+        try buffer(file, offset, bytes.count)
+      }
       position += bytes.count
       return
     }
@@ -93,6 +102,24 @@ final class OutputFile: ByteSink {
     try finish()
   }
 
+  /// Reads a small window of an input by descriptor, so that none of its pages stay in memory.
+  private func buffer(_ input: MappedFile, _ offset: Int, _ count: Int) throws {
+    if buffer.count + count > OutputFile.bufferSize { try flush() }
+    if buffer.capacity == 0 { buffer.reserveCapacity(OutputFile.bufferSize) }
+    let start = buffer.count
+    buffer.append(contentsOf: repeatElement(0, count: count))
+    try buffer.withUnsafeMutableBytes {
+      try input.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: $0[start...]))
+    }
+  }
+
+  /// Lets the disk begin with what was written, so that the sync at the end has little left to wait for.
+  private func startWriting() {
+    guard flushed - started >= OutputFile.startedSize else { return }
+    sys_start_writing(descriptor, Int64(started), Int64(flushed - started))
+    started = flushed
+  }
+
   private func flush() throws {
     guard !buffer.isEmpty else { return }
     try buffer.withUnsafeBytes { try put($0) }
@@ -103,6 +130,7 @@ final class OutputFile: ByteSink {
   private func put(_ bytes: UnsafeRawBufferPointer) throws {
     try put(bytes, at: flushed)
     flushed += bytes.count
+    startWriting()
   }
 
   private func put(_ bytes: UnsafeRawBufferPointer, at start: Int) throws {
@@ -121,7 +149,7 @@ final class OutputFile: ByteSink {
 
   /// Lets the system copy a window of an input; where it cannot, the rest goes through memory.
   private func copy(_ input: MappedFile, _ range: Range<Int>, at start: Int) throws {
-    let source = try input.reopened()
+    let source = try OpenInputs.file(of: input)
     var offset = range.lowerBound
     var place: Int { start + offset - range.lowerBound }
     while offset < range.upperBound {

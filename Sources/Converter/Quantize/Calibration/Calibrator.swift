@@ -31,22 +31,22 @@ struct Calibrator {
     self.recipe = recipe
     self.choice = choice
     self.threads = KernelThreads(threads)
-    graph = try CalibrationGraph(model.graph)
+    let graph = try CalibrationGraph(model.graph)
+    self.graph = graph
     subgraphs = SubgraphFinder(graph.graph).subgraphs()
     sites = LinearFinder(graph.graph).sites()
     caches = AttentionCacheFinder(graph.graph).caches(graph.cached)
     weights = PreparedWeights(model.weights)
     run = try sequences.map { try CalibrationRun(graph, $0, threads: threads) }
-    rotation = try recipe.steps.lazy.compactMap { step -> Rotation? in
-      if case .rotate(let rotation) = step { rotation } else { nil }
-    }.first.map { try RotationPlan($0, graph.graph, subgraphs, model.weights) }
+    var plan: RotationPlan?
+    for case .rotate(let rotation) in recipe.steps {
+      plan = try RotationPlan(rotation, graph.graph, subgraphs, model.weights)
+    }
+    rotation = plan
   }
 
   /// Calls `write` after each section with the names of the weights that will not change any more.
-  mutating func prepare(
-    progress: (_ done: Int, _ total: Int) -> Void,
-    write: (_ weights: PreparedWeights, _ names: [TensorName]) throws -> Void
-  ) throws {
+  mutating func prepare(_ write: (_ weights: PreparedWeights, _ names: [TensorName]) throws -> Void) throws {
     // A weight may serve several sections, as a tied one does; it is done with the last.
     var last: [TensorName: Int] = [:]
     for (index, section) in graph.sections.enumerated() {
@@ -57,7 +57,6 @@ struct Calibrator {
       let done = names(in: section).filter { last[$0] == index }
       try write(weights, done)
       weights.forget()
-      progress(index + 1, graph.sections.count)
     }
   }
 
@@ -226,7 +225,7 @@ struct Calibrator {
           + "every token goes to")
     }
     var replacing: [TensorName: Tensor] = [:]
-    if step.gptq == nil {
+    if !step.method.needsData {
       for layer in chosen.map(\.layer) {
         let weight = try weights[layer.weight]?.tensor()
         replacing[layer.weight] = try weight.map { try RoundTrip.weight($0, module: layer.module, bits: 8) }
@@ -237,7 +236,7 @@ struct Calibrator {
     watch.roundedReaders = Set(chosen.map(\.node))
     watch.round = { value, tensor in
       let rounded = try found.round(value, tensor, step)
-      guard step.gptq != nil else { return rounded }
+      guard step.method.needsData else { return rounded }
       let rows = try Matrix(rounded)
       try found.moments[value, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
       return rounded
@@ -246,9 +245,7 @@ struct Calibrator {
     try run?.run(section, weights: { try current.store(for: $0, replacing: replacing) }, watch)
     for site in chosen {
       if let grid = found.observers[site.input]?.grid { weights.grids[site.layer.module] = grid }
-      if let gptq = step.gptq, let moments = found.moments[site.input] {
-        weights.moments[site.layer.module] = (gptq, moments)
-      }
+      if let moments = found.moments[site.input] { weights.moments[site.layer.module] = moments }
     }
     return true
   }
