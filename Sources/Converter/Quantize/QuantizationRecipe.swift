@@ -39,6 +39,8 @@ struct QuantizationRecipe: Sendable {
     }
 
     var selection = Selection()
+    /// Whether norms get a bias of zeros, as msModelSlim leaves them after SmoothQuant.
+    var addsBias = false
     var kinds = Set(Subgraph.Kind.allCases)
     var algorithm: Algorithm
   }
@@ -59,6 +61,13 @@ struct QuantizationRecipe: Sendable {
   }
 
   var steps: [Step]
+
+  var rotation: Rotation? {
+    for case .rotate(let rotation) in steps { return rotation }
+    return nil
+  }
+
+  var rotates: Bool { rotation != nil }
 
   /// Whether calibration data is needed.
   var needsData: Bool {

@@ -26,6 +26,12 @@ struct QuantizedWork: Sendable {
     (self.places, self.threads, self.total, self.progress) = (places, threads, total, progress)
   }
 
+  /// Writes a whole tensor.
+  func write(_ bytes: Bytes, _ name: TensorName) throws {
+    guard let (sink, start) = places[name] else { preconditionFailure("\(name) is in no file") }
+    try sink.write(bytes, at: start)
+  }
+
   /// Writes parts, piece by piece, on all threads.
   func write(_ parts: [QuantizedPart], of weights: PreparedWeights) throws {
     let pieces = parts.flatMap { part in part.pieces.map { (part, $0) } }

@@ -31,6 +31,7 @@ public struct Quantizer: Sendable {
   /// Nil for one file.
   private let partByteCount: Int?
   private let calibrationPath: String?
+  private let extras: [QuantizedExtra]
 
   /// Opens the model and plans every tensor; nothing of the weights is read. Throws ``ErrorCode/usage`` for an unknown
   /// scheme or a pattern that matches nothing, ``ErrorCode/unsupportedFeature`` with all layers that a scheme cannot
@@ -73,6 +74,9 @@ public struct Quantizer: Sendable {
       items.append(Item(name: entry.name, from: entry.type, scheme: part.scheme?.name, byteCount: byteCount))
       parts.append(part)
     }
+    extras = try QuantizedExtra.all(recipe, model, isCompatible: options.isCompatible)
+    for extra in extras { package.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
+    package.isRotated = recipe.rotates
     (self.items, self.parts, self.package) = (items, parts, package)
   }
 
@@ -103,6 +107,7 @@ public struct Quantizer: Sendable {
           recipe, model, choice: choice.steps, sequences: sequences, isCompatible: options.isCompatible,
           threads: options.threads)
         try calibrator.prepare { weights, names in
+          for extra in extras { if let bytes = try extra.bytes(weights) { try work.write(bytes, extra.name) } }
           try work.write(names.compactMap { rest.removeValue(forKey: $0) }, of: weights)
         }
         // What the graph does not use stays as it is.
@@ -111,6 +116,13 @@ public struct Quantizer: Sendable {
       try folder.write(AscendV1.descriptionName) { try $0.write(package.description) }
       if let index = index(files) {
         try folder.write(AscendV1.stem + ".safetensors.index.json") { try $0.write(index) }
+      }
+      if let rotation = recipe.rotation {
+        let matrix = try RotationPlan.residual(rotation, model.graph).matrix
+        let entry = SafetensorsWriter.Entry("global_rotation", .float32, shape: [matrix.rows, matrix.columns]) {
+          try $0.write(matrix.values.withUnsafeBytes { Bytes($0) })
+        }
+        try folder.write(AscendV1.rotationName) { try SafetensorsWriter([entry]).write(to: $0) }
       }
       for file in model.files.files { try folder.write(file.name) { try $0.write(file.bytes) } }
     }
@@ -158,6 +170,9 @@ public struct Quantizer: Sendable {
     return try groups.enumerated().map { index, group in
       var package = AscendV1()
       for part in group { part.add(to: &package) }
+      if index == groups.count - 1 {
+        for extra in extras { package.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
+      }
       // Laid out only: the tensors are written by place.
       let entries = package.items.map { SafetensorsWriter.Entry($0.name, $0.dtype, shape: $0.shape) { _ in } }
       let number = partByteCount.map { _ in "-\(fiveDigits(index + 1))-of-\(fiveDigits(groups.count))" } ?? ""

@@ -67,6 +67,7 @@ struct RecipeFile {
       let algorithm = IterativeSmoothing(alpha: try fields.number("alpha") ?? 0.5)
       var smoothing = try fields.smoothing(.scales(algorithm))
       smoothing.kinds = [.normLinear]
+      smoothing.addsBias = true
       steps.append(.smooth(smoothing))
     case "iter_smooth":
       try fields.expect(["alpha", "scale_min", "symmetric", "enable_subgraph_type", "include", "exclude"])

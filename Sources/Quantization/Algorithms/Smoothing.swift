@@ -62,9 +62,9 @@ public protocol SmoothingAlgorithm: Sendable {
 }
 
 /// Scales of query heads that share a head of keys and values, one for all.
-enum SharedHeads {
+public enum SharedHeads {
   /// The mean over the heads of a group.
-  static func mean(_ scales: [Float], _ heads: Subgraph.Heads, _ dtype: DType) throws -> SmoothingScales {
+  public static func mean(_ scales: [Float], _ heads: Subgraph.Heads, _ dtype: DType) throws -> SmoothingScales {
     try reduce(scales, heads) { group in
       let sum = group.reduce(0, +)
       return sum / Float(group.count)

@@ -12,10 +12,12 @@ struct AWQTrial {
   private let range: Range<Int>
   private let output: ValueID
 
-  /// - Parameter begin: the sequences at the start of the section.
+  /// - Parameters:
+  ///   - before: the weights that what the block reads is computed with.
+  ///   - begin: the sequences at the start of the section.
   init(
     _ graph: CalibrationGraph, _ subgraph: Subgraph, _ sites: [LinearSite], _ weights: PreparedWeights,
-    _ begin: CalibrationRun?, _ section: Range<Int>
+    before: PreparedWeights, _ begin: CalibrationRun?, _ section: Range<Int>
   ) throws {
     guard var run = begin else { throw BessemerError(.usage, "AWQ needs calibration data") }
     self.graph = graph
@@ -35,16 +37,16 @@ struct AWQTrial {
     let start = max(section.lowerBound, graph.start(of: first.input))
     range = start..<(graph.place(of: maker) + 1)
     if start > section.lowerBound {
-      try run.run(section.lowerBound..<start, weights: { try weights.store(for: $0) })
+      try run.run(section.lowerBound..<start, weights: { try before.store(for: $0) })
     }
     self.run = run
   }
 
-  func search(_ awq: AWQ, mean: [Float], bits: Int) throws -> SmoothingScales {
+  func search(_ awq: AWQ, mean: [Float], bits: Int) throws -> [Float] {
     let exact = try outputs([:])
     let originals = try readers.map { (layer: $0, matrix: try weights.matrix($0.weight)) }
     let dtype = try weights.dtype(of: readers[0].weight)
-    let scales = try awq.search(mean: mean, dtype: dtype) { scales in
+    return try awq.search(mean: mean, dtype: dtype) { scales in
       var replacing: [TensorName: Tensor] = [:]
       for (layer, matrix) in originals {
         let scaled = matrix.scalingColumns(scales)
@@ -55,7 +57,6 @@ struct AWQTrial {
       }
       return try meanSquare(outputs(replacing), exact)
     }
-    return SmoothingScales(read: scales, source: scales)
   }
 
   private func outputs(_ replacing: [TensorName: Tensor]) throws -> [[Float]] {

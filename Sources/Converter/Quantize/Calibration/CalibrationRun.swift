@@ -1,4 +1,5 @@
 import IR
+import Passes
 import Runtime
 import Tensors
 
@@ -52,7 +53,10 @@ struct CalibrationRun {
     var rounded = [[ValueID: Tensor]](repeating: [:], count: values.count)
     for end in places.filter({ $0 > range.lowerBound }) + [range.upperBound] {
       let part = try graph.part(start..<end, wanted: watch.observed, roundedReaders: watch.roundedReaders)
-      let session = Session(Model(part.graph, weights: try weights(part.graph), options: options))
+      // Attention is computed at once, as frameworks do; it rounds less than its single steps would.
+      var fused = part.graph
+      _ = try PassRunner(cleanupPasses() + [FuseAttention()]).run(on: &fused)
+      let session = Session(Model(fused, weights: try weights(fused), options: options))
       for index in values.indices {
         try Interrupt.check()
         var inputs: [String: Tensor] = [:]

@@ -103,7 +103,8 @@ struct Calibrator {
     let here = Set(sites(in: section).map(\.layer.weight))
     let chosen = try subgraphs.filter { subgraph in
       try step.kinds.contains(subgraph.kind) && !subgraph.isInExpert
-        && subgraph.readers.allSatisfy { here.contains($0.weight) } && step.selection.contains(subgraph.source)
+        && subgraph.readers.allSatisfy { here.contains($0.weight) && $0.role != .head }
+        && step.selection.contains(subgraph.source)
     }.sorted { $0.kind < $1.kind }
     guard !chosen.isEmpty else { return false }
     let begin = run
@@ -127,7 +128,17 @@ struct Calibrator {
           tokens: size.tokens)
         scales = try algorithm.scales(input, threads)
       case .awq(let awq, let bits):
-        scales = try AWQTrial(graph, subgraph, sites, weights, begin, section).search(awq, mean: size.mean, bits: bits)
+        let trial = try AWQTrial(graph, subgraph, sites, weights, before: current, begin, section)
+        let found = try trial.search(awq, mean: size.mean, bits: bits)
+        if let heads = subgraph.heads, heads.query != heads.keyValue {
+          // msModelSlim scales the readers and then fails at the source, which has fewer rows.
+          scales =
+            isCompatible
+            ? SmoothingScales(read: found, source: [])
+            : try SharedHeads.mean(found, heads, weights.dtype(of: subgraph.sourceWeight))
+        } else {
+          scales = SmoothingScales(read: found, source: found)
+        }
       }
       if let scales { try apply(scales, to: subgraph) }
     }
@@ -136,6 +147,7 @@ struct Calibrator {
 
   private mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph) throws {
     for reader in subgraph.readers { try weights.scaleColumns(of: reader.weight, by: scales.read) }
+    guard !scales.source.isEmpty else { return }
     try weights.divideRows(of: subgraph.sourceWeight, by: scales.source)
     if let bias = subgraph.sourceBias { try weights.divideRows(of: bias, by: scales.source) }
   }

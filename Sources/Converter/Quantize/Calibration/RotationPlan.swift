@@ -23,19 +23,11 @@ struct RotationPlan {
   }
 
   private var edits: [TensorName: [Edit]] = [:]
-  /// The rotation of the residual stream.
-  let residual: HadamardRotation
 
   /// Throws ``ErrorCode/unsupportedFeature`` for a model whose residual stream cannot be rotated.
   init(_ rotation: Rotation, _ graph: Graph, _ subgraphs: [Subgraph], _ weights: TensorStore) throws {
     let stream = try ResidualStream(graph)
-    guard let residual = HadamardRotation(size: rotation.blockSize ?? stream.width),
-      stream.width % residual.size == 0
-    else {
-      throw BessemerError(
-        .unsupportedFeature, "\(rotation.blockSize ?? stream.width) channels are not rotated: no power of two")
-    }
-    self.residual = residual
+    let residual = try RotationPlan.residual(rotation, width: stream.width)
     let norms = Dictionary(
       subgraphs.filter { $0.kind == .normLinear }.map { ($0.value, $0) }, uniquingKeysWith: { first, _ in first })
     for value in stream.reads {
@@ -61,6 +53,20 @@ struct RotationPlan {
         .unsupportedFeature,
         "\(quoted(tied.string)) is the table of embeddings and the head at once, which need other rotations")
     }
+  }
+
+  /// The rotation of the residual stream of a model.
+  static func residual(_ rotation: Rotation, _ graph: Graph) throws -> HadamardRotation {
+    try residual(rotation, width: ResidualStream(graph).width)
+  }
+
+  private static func residual(_ rotation: Rotation, width: Int) throws -> HadamardRotation {
+    let size = rotation.blockSize ?? width
+    guard let found = HadamardRotation(size: size), width % size == 0 else {
+      throw BessemerError(
+        .unsupportedFeature, "\(width) channels cannot be rotated by \(size): no power of two that divides them")
+    }
+    return found
   }
 
   /// Each edit is computed in float32 and rounded to the weight's type.
