@@ -24,17 +24,27 @@ public enum RoundTrip {
 }
 
 extension RoundTrip {
-  /// A weight as a scheme of whole numbers stores it. Throws ``ErrorCode/unsupportedFeature`` for any other scheme.
+  /// A weight as a scheme of whole numbers stores it; as it is for any other scheme.
+  public static func weight(
+    _ weight: Tensor, module: String, _ scheme: any LinearScheme, _ method: WeightMethod, moments: SecondMoments? = nil
+  ) throws -> Tensor {
+    guard case .whole = scheme.grid else { return weight }
+    let rounded = try self.weight(Matrix(weight), module: module, weight.dtype, scheme, method, moments: moments)
+    return try rounded.tensor(weight.dtype, shape: weight.shape)
+  }
+
+  /// Throws ``ErrorCode/unsupportedFeature`` for a scheme that stores no whole numbers.
   static func weight(
-    _ weight: Matrix, _ dtype: DType, _ scheme: any LinearScheme, _ method: WeightMethod
+    _ weight: Matrix, module: String = "", _ dtype: DType, _ scheme: any LinearScheme, _ method: WeightMethod,
+    moments: SecondMoments? = nil
   ) throws -> Matrix {
     guard case .whole(let bits, let isSymmetric) = scheme.grid else {
       throw BessemerError(.unsupportedFeature, "\(scheme.name) stores no whole numbers, which the search needs")
     }
     let shape = [weight.rows, weight.columns]
-    let linear = try LinearWeight(module: "", dtype, shape: shape)
+    let linear = try LinearWeight(module: module, dtype, shape: shape)
     let rows = WeightRows(
-      linear, 0..<weight.rows, bytes: try weight.tensor(dtype, shape: shape).bytes, method: method)
+      linear, 0..<weight.rows, bytes: try weight.tensor(dtype, shape: shape).bytes, method: method, moments: moments)
     let group = scheme.groupSize
     let result = try WeightCodes.whole(rows, bits: bits, group: group, symmetric: isSymmetric)
     let size = group == 0 ? weight.columns : group
@@ -48,7 +58,7 @@ extension RoundTrip {
 
   /// Tokens as a scheme's inputs are rounded in msModelSlim's own forward pass: with a scale for each channel where
   /// weights have one for a row, else with one for each token.
-  static func inputs(_ tokens: Matrix, _ scheme: any LinearScheme, _ dtype: DType) throws -> Matrix {
+  public static func inputs(_ tokens: Matrix, _ scheme: any LinearScheme) -> Matrix {
     guard scheme.quantizesInputs else { return tokens }
     if scheme.groupSize > 0 { return tokens.roundedRows() }
     let steps = tokens.columnMagnitudes.map { max($0 / 127, .ulpOfOne) }

@@ -103,11 +103,16 @@ public struct Quantizer: Sendable {
           return try work.write(parts, of: PreparedWeights(model.weights))
         }
         var rest = Dictionary(uniqueKeysWithValues: parts.map { ($0.entry.name, $0) })
+        var written: Set<TensorName> = []
         var calibrator = try Calibrator(
           recipe, model, choice: choice.steps, sequences: sequences, isCompatible: options.isCompatible,
           threads: options.threads)
         try calibrator.prepare { weights, names in
-          for extra in extras { if let bytes = try extra.bytes(weights) { try work.write(bytes, extra.name) } }
+          for extra in extras where !written.contains(extra.name) {
+            guard let bytes = try extra.bytes(weights) else { continue }
+            written.insert(extra.name)
+            try work.write(bytes, extra.name)
+          }
           try work.write(names.compactMap { rest.removeValue(forKey: $0) }, of: weights)
         }
         // What the graph does not use stays as it is.

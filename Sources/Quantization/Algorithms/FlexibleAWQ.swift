@@ -37,7 +37,7 @@ public struct FlexibleAWQ: SmoothingAlgorithm {
       let scales = largest.map { powf($0, Float(step)) }
       let scaled = weight.scalingColumns(scales)
       let rounded = try RoundTrip.weight(scaled, input.dtype, scheme, method)
-      let tokens = try RoundTrip.inputs(input.tokens.dividingColumns(by: scales), scheme, input.dtype)
+      let tokens = RoundTrip.inputs(input.tokens.dividingColumns(by: scales), scheme)
       let error = try tokens.times(transposed: rounded, threads).relativeError(to: exact)
       if error <= best.error { best = (Float(step), error) }
     }

@@ -8,9 +8,13 @@ public struct FlexibleSmoothing: SmoothingAlgorithm {
   public let alpha: Float?
   public let beta: Float?
 
-  public init(alpha: Float? = nil, beta: Float? = nil) {
+  /// Whether query heads that share values take the mean of their scales, else the greatest sizes count.
+  public let sharesMean: Bool
+
+  public init(alpha: Float? = nil, beta: Float? = nil, sharesMean: Bool = false) {
     self.alpha = alpha
     self.beta = beta
+    self.sharesMean = sharesMean
   }
 
   public var needsTokens: Bool { alpha == nil || beta == nil }
@@ -22,8 +26,13 @@ public struct FlexibleSmoothing: SmoothingAlgorithm {
       return SmoothingScales(
         try zip(input.largest, weights).map { max(powf($0, alpha) / powf($1, beta), 1e-5) }.rounded(to: input.dtype))
     }
-    let scales = zip(input.largest, weights).map { max(powf($0, alpha) / powf($1, beta), 1e-5) }
-    return try SharedHeads.mean(scales, heads, input.dtype)
+    func combine(_ a: Float, _ w: Float) -> Float { max(powf(a, alpha) / powf(w, beta), 1e-5) }
+    if sharesMean { return try SharedHeads.mean(zip(input.largest, weights).map(combine), heads, input.dtype) }
+    let largest = SharedHeads.reduce(input.largest, heads) { $0.max() ?? 0 }
+    let greatest = SharedHeads.reduce(weights, heads) { $0.max() ?? 0 }
+    return try SmoothingScales(
+      read: zip(largest.read, greatest.read).map(combine), source: zip(largest.source, greatest.source).map(combine)
+    ).rounded(to: input.dtype)
   }
 
   private func exponents(_ input: SmoothingInput, _ threads: KernelThreads) throws -> (Float, Float) {

@@ -11,14 +11,17 @@ struct AWQTrial {
   private let run: CalibrationRun
   private let range: Range<Int>
   private let output: ValueID
+  /// How layers that are quantized already are run.
+  private let watch: CalibrationRun.Watch
 
   /// - Parameters:
   ///   - before: the weights that what the block reads is computed with.
   ///   - begin: the sequences at the start of the section.
   init(
     _ graph: CalibrationGraph, _ subgraph: Subgraph, _ sites: [LinearSite], _ weights: PreparedWeights,
-    before: PreparedWeights, _ begin: CalibrationRun?, _ section: Range<Int>
+    before: PreparedWeights, _ begin: CalibrationRun?, _ section: Range<Int>, _ watch: CalibrationRun.Watch
   ) throws {
+    self.watch = watch
     guard var run = begin else { throw BessemerError(.usage, "AWQ needs calibration data") }
     self.graph = graph
     self.weights = weights
@@ -37,7 +40,7 @@ struct AWQTrial {
     let start = max(section.lowerBound, graph.start(of: first.input))
     range = start..<(graph.place(of: maker) + 1)
     if start > section.lowerBound {
-      try run.run(section.lowerBound..<start, weights: { try before.store(for: $0) })
+      try run.run(section.lowerBound..<start, before, watch)
     }
     self.run = run
   }
@@ -62,10 +65,11 @@ struct AWQTrial {
   private func outputs(_ replacing: [TensorName: Tensor]) throws -> [[Float]] {
     var run = run
     let found = Collected<[Float]>()
-    var watch = CalibrationRun.Watch()
+    var watch = watch
     watch.observed = [output]
     watch.observe = { found.all.append($1.floats) }
-    try run.run(range, weights: { try weights.store(for: $0, replacing: replacing) }, watch)
+    watch.replacing.merge(replacing) { $1 }
+    try run.run(range, weights, watch)
     return found.all
   }
 

@@ -1,6 +1,12 @@
 import IR
 import Tensors
 
+/// A value as some of its readers see it: rounded in one of several ways.
+struct RoundedValue: Hashable {
+  let value: ValueID
+  let rounding: Int
+}
+
 /// A language model's graph as calibration runs it: whole sequences, no cache, in parts of any length.
 ///
 /// Nodes are addressed by their place in the order; every part of the order is a graph of its own, between the values
@@ -114,18 +120,18 @@ struct CalibrationGraph {
     let graph: Graph
     let inputs: [ValueID]
     let outputs: [ValueID]
-    /// Values whose place another tensor takes for some readers, see ``rounded(_:)``.
-    let rounded: [ValueID]
+    /// Values whose place another tensor takes for some readers, see ``rounded(_:_:)``.
+    let rounded: [RoundedValue]
   }
 
   static func name(of value: ValueID) -> String { "v\(value.ordinal)" }
   /// The input that stands for a value after quantization.
-  static func rounded(_ value: ValueID) -> String { "q\(value.ordinal)" }
+  static func name(of rounded: RoundedValue) -> String { "q\(rounded.value.ordinal).\(rounded.rounding)" }
 
   /// - Parameters:
   ///   - wanted: values to return beside those that are read later.
-  ///   - roundedReaders: nodes that read their first operand quantized.
-  func part(_ range: Range<Int>, wanted: Set<ValueID> = [], roundedReaders: Set<NodeID> = []) throws -> Part {
+  ///   - roundings: nodes that read their first operand quantized, and which way.
+  func part(_ range: Range<Int>, wanted: Set<ValueID> = [], roundings: [NodeID: Int] = [:]) throws -> Part {
     var inputs: Set<ValueID> = []
     var outputs = wanted
     for place in range {
@@ -139,18 +145,18 @@ struct CalibrationGraph {
     }
     outputs = outputs.filter { range.contains(makers[$0.ordinal]) }
     let (ins, outs) = (inputs.sorted(), outputs.sorted())
-    var rounded: [ValueID: ValueID] = [:]
+    var rounded: [RoundedValue: ValueID] = [:]
     let part = try graph.extracted(
       name: graph.name, inputs: ins.map { ($0, CalibrationGraph.name(of: $0), graph.type(of: $0), nil) },
       outputs: outs.map { ($0, CalibrationGraph.name(of: $0)) }
     ) { part, node, operands in
-      guard let maker = graph.producer(of: node.results[0]), roundedReaders.contains(maker) else { return nil }
-      let value = node.operands[0]
-      let place = rounded[value] ?? part.addInput(CalibrationGraph.rounded(value), graph.type(of: value))
+      guard let maker = graph.producer(of: node.results[0]), let rounding = roundings[maker] else { return nil }
+      let value = RoundedValue(value: node.operands[0], rounding: rounding)
+      let place = rounded[value] ?? part.addInput(CalibrationGraph.name(of: value), graph.type(of: value.value))
       rounded[value] = place
       return try part.add(node.op, [place] + operands.dropFirst(), name: node.name)
     }
-    return Part(graph: part, inputs: ins, outputs: outs, rounded: rounded.keys.sorted())
+    return Part(graph: part, inputs: ins, outputs: outs, rounded: rounded.keys.sorted { ($0.value, $0.rounding) < ($1.value, $1.rounding) })
   }
 
   /// Whether anything at or after a place reads the value.

@@ -37,26 +37,30 @@ struct CalibrationRun {
   struct Watch {
     /// Values that ``observe`` gets for every sequence, in order.
     var observed: Set<ValueID> = []
-    /// Nodes that read their first operand as ``round`` returns it.
-    var roundedReaders: Set<NodeID> = []
+    /// Nodes that read their first operand as ``round`` returns it, and in which of its ways.
+    var roundings: [NodeID: Int] = [:]
     var observe: (_ value: ValueID, _ tensor: Tensor) throws -> Void = { _, _ in }
-    var round: (_ value: ValueID, _ tensor: Tensor) throws -> Tensor = { $1 }
+    var round: (_ value: RoundedValue, _ tensor: Tensor) throws -> Tensor = { $1 }
+    /// Weights for this run only.
+    var replacing: [TensorName: Tensor] = [:]
   }
 
   /// Runs all sequences through a part of the order.
   ///
   /// Where values are rounded the part is cut, so that each sequence's values are known before they are rounded.
-  mutating func run(_ range: Range<Int>, weights: (Graph) throws -> TensorStore, _ watch: Watch = Watch()) throws {
-    let places = Set(watch.roundedReaders.map { graph.place(of: $0) }).filter(range.contains).sorted()
+  mutating func run(_ range: Range<Int>, _ weights: PreparedWeights, _ watch: Watch = Watch()) throws {
+    let places = Set(watch.roundings.keys.map { graph.place(of: $0) }).filter(range.contains).sorted()
     var start = range.lowerBound
     // Values that were rounded on the way, for each sequence.
-    var rounded = [[ValueID: Tensor]](repeating: [:], count: values.count)
+    var rounded = [[RoundedValue: Tensor]](repeating: [:], count: values.count)
     for end in places.filter({ $0 > range.lowerBound }) + [range.upperBound] {
-      let part = try graph.part(start..<end, wanted: watch.observed, roundedReaders: watch.roundedReaders)
+      let part = try graph.part(start..<end, wanted: watch.observed, roundings: watch.roundings)
       // Attention is computed at once, as frameworks do; it rounds less than its single steps would.
       var fused = part.graph
-      _ = try PassRunner(cleanupPasses() + [FuseAttention()]).run(on: &fused)
-      let session = Session(Model(fused, weights: try weights(fused), options: options))
+      _ = try PassRunner(cleanupPasses() + [FuseAttention(keepsCausalMask: true)]).run(on: &fused)
+      try ExpandAttention.run(on: &fused)
+      let session = Session(
+        Model(fused, weights: try weights.store(for: fused, replacing: watch.replacing), options: options))
       for index in values.indices {
         try Interrupt.check()
         var inputs: [String: Tensor] = [:]
@@ -64,10 +68,10 @@ struct CalibrationRun {
           inputs[CalibrationGraph.name(of: value)] = values[index][value]
         }
         for value in part.rounded {
-          if rounded[index][value] == nil, let tensor = values[index][value] {
+          if rounded[index][value] == nil, let tensor = values[index][value.value] {
             rounded[index][value] = try watch.round(value, tensor)
           }
-          inputs[CalibrationGraph.rounded(value)] = rounded[index][value]
+          inputs[CalibrationGraph.name(of: value)] = rounded[index][value]
         }
         let results = try session.run(inputs)
         for value in part.outputs {
@@ -78,7 +82,7 @@ struct CalibrationRun {
       }
       for index in values.indices {
         values[index] = values[index].filter { graph.isRead($0.key, from: end) }
-        rounded[index] = rounded[index].filter { graph.isRead($0.key, from: end) }
+        rounded[index] = rounded[index].filter { graph.isRead($0.key.value, from: end) }
       }
       start = end
     }

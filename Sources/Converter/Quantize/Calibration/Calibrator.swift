@@ -19,6 +19,8 @@ struct Calibrator {
   private var weights: PreparedWeights
   private let rotation: RotationPlan?
   private let caches: [AttentionCache]
+  /// By module, how the layers of the section are quantized that steps so far have dealt with.
+  private var deployed: [String: QuantizationRecipe.Linear] = [:]
   /// Whether what msModelSlim does wrong is done so too.
   private var isCompatible: Bool
 
@@ -69,6 +71,7 @@ struct Calibrator {
     if let rotation { for name in names(in: section) { try rotation.apply(to: name, in: &weights) } }
     let start = run
     var hasRun = false
+    deployed = [:]
     for (number, step) in recipe.steps.enumerated() {
       var next = start
       switch step {
@@ -76,7 +79,10 @@ struct Calibrator {
       case .smooth(let smoothing):
         guard try smooth(smoothing, section, &next) else { continue }
       case .quantize(let linear):
-        guard linear.needsData, try observe(linear, number, section, &next) else { continue }
+        let layers = sites(in: section).filter { choice[$0.layer.module] == number }
+        let isObserved = try linear.needsData && observe(linear, layers, section, &next)
+        for site in layers { deployed[site.layer.module] = linear }
+        guard isObserved else { continue }
       case .smoothKeys(let selection, let power):
         guard try smoothKeys(selection, power: power, section, &next) else { continue }
       case .quantizeCache(let cache):
@@ -85,9 +91,30 @@ struct Calibrator {
       run = next
       hasRun = true
     }
-    guard !hasRun, section.upperBound < graph.order.count else { return }
-    let weights = weights
-    try run?.run(section, weights: { try weights.store(for: $0) })
+    guard !hasRun, run != nil, section.upperBound < graph.order.count else { return }
+    let watch = try watch(section)
+    try run?.run(section, weights, watch)
+  }
+
+  /// How a section runs with the layers quantized that earlier steps have quantized.
+  private func watch(_ section: Range<Int>) throws -> CalibrationRun.Watch {
+    var watch = CalibrationRun.Watch()
+    guard run != nil else { return watch }
+    var ways: [LinearRounding] = []
+    for site in sites(in: section) where site.expertPart == nil {
+      guard let step = deployed[site.layer.module], let weight = try weights[site.layer.weight]?.tensor() else {
+        continue
+      }
+      watch.replacing[site.layer.weight] = try RoundTrip.weight(
+        weight, module: site.layer.module, step.scheme, step.method, moments: weights.moments[site.layer.module])
+      guard step.scheme.quantizesInputs else { continue }
+      let way = LinearRounding(scheme: step.scheme, grid: weights.grids[site.layer.module])
+      let place = ways.firstIndex(of: way) ?? ways.count
+      if place == ways.count { ways.append(way) }
+      watch.roundings[site.node] = place
+    }
+    watch.round = { try ways[$0.rounding].round($1) }
+    return watch
   }
 
   private func sites(in section: Range<Int>) -> [LinearSite] {
@@ -110,13 +137,14 @@ struct Calibrator {
     let begin = run
     let found = Observations()
     let keepsRows = if case .scales(let algorithm) = step.algorithm { algorithm.needsTokens } else { false }
-    var watch = CalibrationRun.Watch()
+    let deployed = try watch(section)
+    var watch = deployed
     watch.observed = Set(chosen.map(\.value))
     watch.observe = { value, tensor in
       try found.sizes[value, default: ChannelSizes(keepsRows: keepsRows)].observe(tensor)
     }
     let current = weights
-    try run?.run(section, weights: { try current.store(for: $0) }, watch)
+    try run?.run(section, current, watch)
     for subgraph in chosen {
       guard let size = found.sizes[subgraph.value], !size.isEmpty else { continue }
       let scales: SmoothingScales?
@@ -128,7 +156,7 @@ struct Calibrator {
           tokens: size.tokens)
         scales = try algorithm.scales(input, threads)
       case .awq(let awq, let bits):
-        let trial = try AWQTrial(graph, subgraph, sites, weights, before: current, begin, section)
+        let trial = try AWQTrial(graph, subgraph, sites, weights, before: current, begin, section, deployed)
         let found = try trial.search(awq, mean: size.mean, bits: bits)
         if let heads = subgraph.heads, heads.query != heads.keyValue {
           // msModelSlim scales the readers and then fails at the source, which has fewer rows.
@@ -163,11 +191,11 @@ struct Calibrator {
   private func ranges(
     _ chosen: [AttentionCache], _ section: Range<Int>, _ run: inout CalibrationRun?
   ) throws -> [ValueID: CacheRanges] {
-    let (found, forgets, weights) = (Observations(), isCompatible, weights)
-    var watch = CalibrationRun.Watch()
+    let (found, forgets) = (Observations(), isCompatible)
+    var watch = try watch(section)
     watch.observed = Set(chosen.flatMap { [$0.keys, $0.values] })
     watch.observe = { try found.ranges[$0, default: CacheRanges()].observe($1, forgets: forgets) }
-    try run?.run(section, weights: { try weights.store(for: $0) }, watch)
+    try run?.run(section, weights, watch)
     return found.ranges
   }
 
@@ -226,9 +254,8 @@ struct Calibrator {
 
   /// Finds the grids of inputs and how alike their channels are.
   private mutating func observe(
-    _ step: QuantizationRecipe.Linear, _ number: Int, _ section: Range<Int>, _ run: inout CalibrationRun?
+    _ step: QuantizationRecipe.Linear, _ chosen: [LinearSite], _ section: Range<Int>, _ run: inout CalibrationRun?
   ) throws -> Bool {
-    let chosen = sites(in: section).filter { choice[$0.layer.module] == number }
     guard !chosen.isEmpty else { return false }
     if let expert = chosen.first(where: { $0.expertPart != nil }) {
       throw BessemerError(
@@ -236,25 +263,26 @@ struct Calibrator {
         "\(quoted(expert.layer.module)) is one of many experts; \(step.scheme.name) with calibration takes layers that "
           + "every token goes to")
     }
-    var replacing: [TensorName: Tensor] = [:]
+    let (found, threads) = (Observations(), threads)
+    var watch = try watch(section)
     if !step.method.needsData {
       for layer in chosen.map(\.layer) {
         let weight = try weights[layer.weight]?.tensor()
-        replacing[layer.weight] = try weight.map { try RoundTrip.weight($0, module: layer.module, bits: 8) }
+        watch.replacing[layer.weight] = try weight.map { try RoundTrip.weight($0, module: layer.module, bits: 8) }
       }
     }
-    let (found, threads) = (Observations(), threads)
-    var watch = CalibrationRun.Watch()
-    watch.roundedReaders = Set(chosen.map(\.node))
-    watch.round = { value, tensor in
+    let (round, own) = (watch.round, -1)
+    for site in chosen { watch.roundings[site.node] = own }
+    watch.round = { place, tensor in
+      guard place.rounding == own else { return try round(place, tensor) }
+      let value = place.value
       let rounded = try found.round(value, tensor, step)
       guard step.method.needsData else { return rounded }
       let rows = try Matrix(rounded)
       try found.moments[value, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
       return rounded
     }
-    let current = weights
-    try run?.run(section, weights: { try current.store(for: $0, replacing: replacing) }, watch)
+    try run?.run(section, weights, watch)
     for site in chosen {
       if let grid = found.observers[site.input]?.grid { weights.grids[site.layer.module] = grid }
       if let moments = found.moments[site.input] { weights.moments[site.layer.module] = moments }
@@ -279,5 +307,21 @@ private final class Observations {
     try observer.observe(tensor)
     observers[value] = observer
     return step.scheme is W8A8Mix ? try RoundTrip.input(tensor) : try observer.roundTrip(tensor)
+  }
+}
+
+/// How the input of a quantized layer is rounded when it runs in calibration.
+private struct LinearRounding: Equatable {
+  let scheme: any LinearScheme
+  let grid: InputGrid?
+
+  static func == (a: LinearRounding, b: LinearRounding) -> Bool {
+    a.scheme.name == b.scheme.name && a.scheme.groupSize == b.scheme.groupSize && a.grid == b.grid
+  }
+
+  func round(_ tensor: Tensor) throws -> Tensor {
+    if let grid { return try grid.roundTrip(tensor) }
+    guard case .whole = scheme.grid else { return tensor }
+    return try RoundTrip.inputs(Matrix(tensor), scheme).tensor(tensor.dtype, shape: tensor.shape)
   }
 }
