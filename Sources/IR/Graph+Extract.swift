@@ -31,7 +31,8 @@ extension Graph {
       var results = try rewrite(&result, node, known)
       if results == nil {
         guard known.count == operands.count else {
-          throw BessemerError(.graph, "\(Swift.type(of: node.op).schema.name) \(quoted(node.name)) needs more than the part")
+          throw BessemerError(
+            .graph, "\(Swift.type(of: node.op).schema.name) \(quoted(node.name)) needs more than the part")
         }
         results = try result.add(node.op, known, name: node.name)
       }

@@ -16,7 +16,8 @@ public struct ResidualStream {
     let sites = finder.sites()
     let outputs = Dictionary(sites.compactMap { s in s.output.map { ($0, s) } }, uniquingKeysWith: { a, _ in a })
     let experts = Dictionary(grouping: sites.filter { $0.expertPart == 2 }, by: \.node)
-    guard let table = graph.nodeIDs.first(where: { graph[$0].op is Gather && finder.weight(graph[$0].operands[0]) != nil }),
+    guard
+      let table = graph.nodeIDs.first(where: { graph[$0].op is Gather && finder.weight(graph[$0].operands[0]) != nil }),
       let weight = finder.weight(graph[table].operands[0]), weight.shape.count == 2
     else { throw ResidualStream.refusal("it does not begin with a table") }
     width = weight.shape[1]

@@ -41,7 +41,8 @@ public enum WeightMethod: Sendable, Equatable {
 
   /// The names that ``init(_:)`` knows.
   public static let names = [
-    "ceil-x[:DIVISOR]", "ceil-x-search", "four-over-six", "gptq[:DAMPING]", "minmax", "mse-round", "percentile:SHARE", "ssz[:STEPS]",
+    "ceil-x[:DIVISOR]", "ceil-x-search", "four-over-six", "gptq[:DAMPING]", "minmax", "mse-round", "percentile:SHARE",
+    "ssz[:STEPS]",
   ]
 
   /// Whether codes of a row depend on the other rows, so that all rows of a weight have to be quantized together.

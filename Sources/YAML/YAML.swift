@@ -86,7 +86,8 @@ public struct YAML: Sendable {
   /// `true` or `false`, also with a capital.
   public func asBool() throws -> Bool {
     guard case .scalar(let text, true) = content,
-      let value = ["true": true, "True": true, "false": false, "False": false][text] else { throw mismatch("true or false") }
+      let value = ["true": true, "True": true, "false": false, "False": false][text]
+    else { throw mismatch("true or false") }
     return value
   }
 }

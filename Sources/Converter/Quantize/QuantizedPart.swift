@@ -68,7 +68,8 @@ struct QuantizedPart: Sendable {
     defer { window.releasePages() }
     let biases = try bias.map { try (prepared[$0.name] ?? $0).tensor().cast(to: .float32) }
     let source = WeightRows(
-      weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } }, input: prepared.grids[weight.module],
+      weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } },
+      input: prepared.grids[weight.module],
       method: method, moments: prepared.moments[weight.module])
     let made = try inFile(entry.file) { try scheme.quantize(source) }
     var parts: [(name: TensorName, offset: Int, bytes: Bytes)] = []

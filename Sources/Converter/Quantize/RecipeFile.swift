@@ -30,7 +30,8 @@ struct RecipeFile {
     for member in try spec.asMapping() {
       switch member.key {
       case "process": for step in try member.value.asSequence() { try add(step) }
-      case "prior": for stage in try member.value.asSequence() {
+      case "prior":
+        for stage in try member.value.asSequence() {
           guard let steps = Fields(try stage.asMapping())["process"] else { throw stage.mismatch("\"process\"") }
           for step in try steps.asSequence() { try add(step) }
         }

@@ -129,7 +129,8 @@ public struct GPTQ: Sendable, Equatable {
         try factor.values.withUnsafeBufferPointer { factor in
           let a = bk_matrix(data: errors.baseAddress, batch: 0, row: range.count, column: 1)
           let b = bk_matrix(
-            data: factor.baseAddress! + range.lowerBound * columns + range.upperBound, batch: 0, row: columns, column: 1)
+            data: factor.baseAddress! + range.lowerBound * columns + range.upperBound, batch: 0, row: columns, column: 1
+          )
           try check(
             bk_matmul_f32(
               threads.pool, 1, rest.rows, after, range.count, a, b, change.baseAddress, 0, after))

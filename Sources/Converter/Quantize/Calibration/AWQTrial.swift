@@ -86,7 +86,9 @@ struct AWQTrial {
     let parts = names.map { $0.split(separator: ".") }
     let shortest = parts.map(\.count).min() ?? 0
     var common: [Substring] = []
-    for k in 0..<shortest where common.count == k && parts.allSatisfy({ $0[k] == parts[0][k] }) { common.append(parts[0][k]) }
+    for k in 0..<shortest where common.count == k && parts.allSatisfy({ $0[k] == parts[0][k] }) {
+      common.append(parts[0][k])
+    }
     return common.joined(separator: ".")
   }
 }

@@ -18,7 +18,8 @@ struct CalibrationData {
     let reader = SequenceReader(model)
     let items: [(place: String, item: SequenceReader.Item)]
     if path.hasSuffix(".jsonl") {
-      items = try TextFile.lines(path).enumerated().filter { !$0.element.allSatisfy(\.isWhitespace) }.prefix(limit).map {
+      items = try TextFile.lines(path).enumerated().filter { !$0.element.allSatisfy(\.isWhitespace) }.prefix(limit).map
+      {
         let bytes = Bytes($0.element.utf8)
         return ("line \($0.offset + 1)", .json(try inFile(path) { try JSON.parse(bytes) }))
       }

@@ -156,7 +156,9 @@ struct CalibrationGraph {
       rounded[value] = place
       return try part.add(node.op, [place] + operands.dropFirst(), name: node.name)
     }
-    return Part(graph: part, inputs: ins, outputs: outs, rounded: rounded.keys.sorted { ($0.value, $0.rounding) < ($1.value, $1.rounding) })
+    return Part(
+      graph: part, inputs: ins, outputs: outs,
+      rounded: rounded.keys.sorted { ($0.value, $0.rounding) < ($1.value, $1.rounding) })
   }
 
   /// Whether anything at or after a place reads the value.

@@ -55,9 +55,9 @@ struct CalibrationRun {
     var rounded = [[RoundedValue: Tensor]](repeating: [:], count: values.count)
     for end in places.filter({ $0 > range.lowerBound }) + [range.upperBound] {
       let part = try graph.part(start..<end, wanted: watch.observed, roundings: watch.roundings)
-      // Attention is computed at once, as frameworks do; it rounds less than its single steps would.
+      // Attention and linear layers with a bias are computed at once, as frameworks do, which rounds less.
       var fused = part.graph
-      _ = try PassRunner(cleanupPasses() + [FuseAttention(keepsCausalMask: true)]).run(on: &fused)
+      _ = try PassRunner(cleanupPasses() + [FuseAttention(keepsCausalMask: true), FuseLinear()]).run(on: &fused)
       try ExpandAttention.run(on: &fused)
       let session = Session(
         Model(fused, weights: try weights.store(for: fused, replacing: watch.replacing), options: options))

@@ -26,7 +26,8 @@ struct Calibrator {
 
   /// - Parameter sequences: nil when no step needs data.
   init(
-    _ recipe: QuantizationRecipe, _ model: LoadedModel, choice: [String: Int], sequences: [[Int32]]?, isCompatible: Bool,
+    _ recipe: QuantizationRecipe, _ model: LoadedModel, choice: [String: Int], sequences: [[Int32]]?,
+    isCompatible: Bool,
     threads: Int
   ) throws {
     self.isCompatible = isCompatible

@@ -7,7 +7,9 @@ enum ExpandAttention {
   static func run(on graph: inout Graph) throws {
     for id in graph.nodeIDs {
       let node = graph[id]
-      guard let op = node.op as? Attention, graph.type(of: node.results[0]).dtype.bits == 16, !op.causal else { continue }
+      guard let op = node.op as? Attention, graph.type(of: node.results[0]).dtype.bits == 16, !op.causal else {
+        continue
+      }
       try expand(node, op, in: &graph)
     }
     graph.eraseDeadNodes()

@@ -36,7 +36,9 @@ struct RotationPlan {
           .unsupportedFeature,
           "the residual stream is read by more than norms without bias before linear layers; it cannot be rotated")
       }
-      for reader in norm.readers { edits[reader.weight, default: []] += [.takeGain(norm.sourceWeight), .columns(residual)] }
+      for reader in norm.readers {
+        edits[reader.weight, default: []] += [.takeGain(norm.sourceWeight), .columns(residual)]
+      }
       edits[norm.sourceWeight, default: []].append(.clearGain)
     }
     for table in stream.tables { edits[table, default: []].append(.columns(residual)) }
