@@ -11,12 +11,17 @@ public protocol LinearScheme: Sendable {
   var name: String { get }
   /// What quant_model_description.json says of its tensors: `W8A8_DYNAMIC`.
   var descriptionType: String { get }
+  /// The numbers that its codes stand for.
+  var grid: WeightGrid { get }
   /// Columns that share a scale; 0 when all of a row do.
   var groupSize: Int { get }
   /// Rows that go together; pieces are multiples of it.
   var rowMultiple: Int { get }
   /// Whether ``WeightRows/input`` is needed.
   var needsInputGrid: Bool { get }
+
+  /// Whether inputs are quantized when the model runs.
+  var quantizesInputs: Bool { get }
 
   /// What keeps the scheme from storing this weight, in a few words; nil when nothing does.
   func problem(_ weight: LinearWeight) -> String?
@@ -32,6 +37,7 @@ extension LinearScheme {
   public var groupSize: Int { 0 }
   public var rowMultiple: Int { 1 }
   public var needsInputGrid: Bool { false }
+  public var quantizesInputs: Bool { true }
 
   public func problem(_ weight: LinearWeight) -> String? {
     guard weight.rows % rowMultiple == 0 else { return "\(weight.rows) rows are no multiple of \(rowMultiple)" }
@@ -40,6 +46,16 @@ extension LinearScheme {
     }
     return nil
   }
+}
+
+/// The kinds of numbers that a scheme's codes stand for.
+public enum WeightGrid: Sendable, Equatable {
+  /// Whole numbers times a scale, of so many bits, with a whole offset if they are not symmetric.
+  case whole(bits: Int, isSymmetric: Bool)
+  /// float8 e4m3 times a scale.
+  case float8
+  /// Float8 or float4 times a power of two, in blocks of 32.
+  case mxfp8, mxfp4
 }
 
 /// A tensor of a scheme: its name after the layer's, its type and shape.

@@ -41,9 +41,15 @@ public struct WeightRows: Sendable {
   public let bias: [Float]?
   /// How the layer's input is quantized; nil where that is found out when the model runs.
   public let input: InputGrid?
+  /// How scales and codes are found.
+  public let method: WeightMethod
+  /// How alike the layer's inputs are; nil where the method does not ask.
+  public let moments: SecondMoments?
 
   public init(
-    _ weight: LinearWeight, _ range: Range<Int>, bytes: Bytes, bias: [Float]? = nil, input: InputGrid? = nil
+    _ weight: LinearWeight, _ range: Range<Int>, bytes: Bytes, bias: [Float]? = nil, input: InputGrid? = nil,
+    method: WeightMethod = .minmax,
+    moments: SecondMoments? = nil
   ) {
     precondition(bytes.count == range.count * weight.columns * weight.dtype.bits / 8, "rows of another size")
     self.weight = weight
@@ -51,6 +57,19 @@ public struct WeightRows: Sendable {
     self.bytes = bytes
     self.bias = bias
     self.input = input
+    self.method = method
+    self.moments = moments
+  }
+
+  var elementCount: Int { range.count * weight.columns }
+
+  /// The elements of a row. Throws ``ErrorCode/weights`` for NaN and infinity.
+  func values(_ row: Int) throws -> [Float] {
+    let size = weight.columns * weight.dtype.bits / 8
+    let part = try Tensor(weight.dtype, shape: [weight.columns], bytes: bytes[(row * size)..<((row + 1) * size)])
+    let values = part.doubles.map { Float($0) }
+    guard values.allSatisfy(\.isFinite) else { throw WeightCodes.notFinite(weight) }
+    return values
   }
 }
 

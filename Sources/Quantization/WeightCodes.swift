@@ -10,40 +10,88 @@ struct WeightCodes {
   var offsets: [Float] = []
   var exponents: [UInt8] = []
 
-  /// Whole numbers of some bits by the range of each group, see `bk_quant_int`.
+  /// Whole numbers of some bits by the rows' method, which is the range of each group (see `bk_quant_int`) if nothing
+  /// else is said.
   static func whole(_ rows: WeightRows, bits: Int, group: Int = 0, symmetric: Bool = true) throws -> WeightCodes {
-    try make(rows, group: group, codes: rows.range.count * rows.weight.columns) { weight, scales, offsets, codes in
+    switch rows.method {
+    case .ssz(let steps) where symmetric: return try fitted(rows, bits: bits, group: group, steps: steps)
+    case .gptq(let gptq): return try solved(rows, gptq, bits: bits, group: group, symmetric: symmetric)
+    case .percentile(let share): return try clipped(rows, bits: bits, group: group, symmetric: symmetric, share: share)
+    default: break
+    }
+    return try make(rows, group: group, codes: rows.elementCount) { weight, scales, offsets, codes in
       codes.withMemoryRebound(to: Int8.self) {
         bk_quant_int(nil, weight, Int32(bits), scales, symmetric ? nil : offsets, $0.baseAddress)
       }
     }
   }
 
+  private static func solved(
+    _ rows: WeightRows, _ gptq: GPTQ, bits: Int, group: Int, symmetric: Bool
+  ) throws -> WeightCodes {
+    let (weight, threads) = (rows.weight, KernelThreads(1))
+    guard let moments = rows.moments, rows.range.count == weight.rows else {
+      throw BessemerError(.weights, "nothing is known of the input of \(quoted(weight.module)); it needs calibration")
+    }
+    let matrix = try Matrix(Tensor(weight.dtype, shape: [weight.rows, weight.columns], bytes: rows.bytes))
+    let found = try gptq.solve(
+      matrix, weight.dtype, second: moments, bits: bits, group: group, isSymmetric: symmetric, module: weight.module,
+      threads)
+    return WeightCodes(
+      codes: found.codes.map { UInt8(bitPattern: $0) }, scales: found.scales, offsets: found.offsets)
+  }
+
+  /// Whole numbers of some bits for scales that are known; `like` has as many groups.
+  static func whole(
+    _ rows: WeightRows, bits: Int, group: Int, scales known: [Float], offsets: [Float]? = nil
+  ) throws -> WeightCodes {
+    let low = -(1 << (bits - 1))
+    var made = try make(rows, group: group, codes: rows.elementCount) { weight, scales, _, codes in
+      precondition(known.count == bk_weight_groups(weight) * weight.pointee.rows, "a scale for each group")
+      return codes.withMemoryRebound(to: Int8.self) { codes in
+        known.withUnsafeBufferPointer { known in
+          guard let offsets else {
+            let last = Int32(-low - 1)
+            return bk_quant_int_with(nil, weight, Int32(low), last, known.baseAddress, nil, codes.baseAddress)
+          }
+          return offsets.withUnsafeBufferPointer {
+            bk_quant_int_with(
+              nil, weight, Int32(low), Int32(-low - 1), known.baseAddress, $0.baseAddress, codes.baseAddress)
+          }
+        }
+      }
+    }
+    made.scales = known
+    if let offsets { made.offsets = offsets }
+    return made
+  }
+
   /// float8 e4m3fn by the largest of each row, see `bk_quant_e4m3`.
   static func e4m3(_ rows: WeightRows) throws -> WeightCodes {
-    try make(rows, group: 0, codes: rows.range.count * rows.weight.columns) { weight, scales, _, codes in
+    try make(rows, group: 0, codes: rows.elementCount) { weight, scales, _, codes in
       bk_quant_e4m3(nil, weight, scales, codes.baseAddress)
     }
   }
 
-  /// OCP microscaling blocks of 32, see `bk_quant_mx`.
+  /// OCP microscaling blocks of 32 by the rows' method, see `bk_quant_mx`.
   static func microscaling(_ rows: WeightRows, isE2M1: Bool) throws -> WeightCodes {
-    let elements = rows.range.count * rows.weight.columns
+    let format = try mxFormat(rows, isE2M1: isE2M1)
     var exponents = [UInt8](repeating: 0, count: rows.range.count * ((rows.weight.columns + 31) / 32))
     let codes = try exponents.withUnsafeMutableBufferPointer { exponents in
-      try make(rows, group: 32, codes: isE2M1 ? elements / 2 : elements) { weight, _, _, codes in
-        bk_quant_mx(nil, weight, isE2M1, exponents.baseAddress, codes.baseAddress)
+      try make(rows, group: 32, codes: isE2M1 ? rows.elementCount / 2 : rows.elementCount) { weight, _, _, codes in
+        bk_quant_mx(nil, weight, format, exponents.baseAddress, codes.baseAddress)
       }.codes
     }
     return WeightCodes(codes: codes, exponents: exponents)
   }
 
-  private typealias Kernel = (
+  typealias Kernel = (
     UnsafePointer<bk_weight>, UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?,
     UnsafeMutableBufferPointer<UInt8>
   ) -> Int32
 
-  private static func make(_ rows: WeightRows, group: Int, codes: Int, _ kernel: Kernel) throws -> WeightCodes {
+  /// Runs a kernel over the rows, in groups of columns (0: whole rows), with room for a scale and an offset each.
+  static func make(_ rows: WeightRows, group: Int, codes: Int, _ kernel: Kernel) throws -> WeightCodes {
     let (count, columns) = (rows.range.count, rows.weight.columns)
     let size = group == 0 ? columns : group
     var scales = [Float](repeating: 0, count: count * ((columns + size - 1) / size))
@@ -68,11 +116,12 @@ struct WeightCodes {
         }
       }
     }
-    guard status == BK_OK else {
-      throw BessemerError(
-        .weights, "the weight of \(quoted(rows.weight.module)) holds NaN or infinity; there is no scale for it")
-    }
+    guard status == BK_OK else { throw notFinite(rows.weight) }
     return WeightCodes(codes: bytes, scales: scales, offsets: offsets)
+  }
+
+  static func notFinite(_ weight: LinearWeight) -> BessemerError {
+    BessemerError(.weights, "the weight of \(quoted(weight.module)) holds NaN or infinity; there is no scale for it")
   }
 
   /// The bytes of 32-bit floats.

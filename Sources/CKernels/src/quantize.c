@@ -5,7 +5,7 @@
 
 #include "internal.h"
 
-typedef enum { INT, INT_WITH, E4M3, MX } kind;
+typedef enum { INT, INT_WITH, FIT, E4M3, MX, MX_ERROR } kind;
 
 typedef struct {
   const bk_table *o;
@@ -13,8 +13,9 @@ typedef struct {
   const bk_weight *w;
   float *scales, *offsets;
   uint8_t *codes, *exponents;
+  double *sums;
   float low, high;
-  bool is_e2m1;
+  bk_mx format;
   atomic_bool *odd;
 } job;
 
@@ -40,15 +41,48 @@ static float int_scale(const job *j, float low, float high, float *offset) {
   return scale;
 }
 
-static int mx_exponent(const job *j, float largest) {
-  if (!j->is_e2m1) {
-    if (largest == 0) return -127;
-    const int exponent = (int)floorf(to_type(j, (float)log2((double)largest))) - 8;
-    return exponent < -127 ? -127 : exponent;
+static float to_log2(const job *j, float x) { return to_type(j, (float)log2((double)x)); }
+static int within(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
+
+/// log2(x) to the nearest; in the middle to the odd one.
+static int nearest_exponent(const job *j, float x) {
+  if (x <= 0) return 0;
+  const float log = to_log2(j, x), whole = floorf(log), rest = to_type(j, log - whole), width = 1e-6f;
+  const bool up = rest > to_type(j, 0.5f + width) || (rest >= to_type(j, 0.5f - width) && fmodf(whole, 2) == 0);
+  return (int)whole + up;
+}
+
+static double mx_error(const job *j, const void *x, size_t n, int exponent) {
+  double sum;
+  j->o->quant_mx_error(j->w->type, x, n, exponent, j->format.is_e2m1, &sum);
+  return sum;
+}
+/// Their mean in the weight's type.
+static float mx_mean(const job *j, const void *x, size_t n, int exponent) {
+  return to_type(j, (float)mx_error(j, x, n, exponent) / (float)j->w->group);
+}
+
+static int mx_exponent(const job *j, const void *x, size_t n, float largest) {
+  const float tiny = 9.6e-7f;
+  switch (j->format.rule) {
+    case BK_MX_CEIL: {
+      const float most = to_type(j, largest / j->format.divisor);
+      return within((int)ceilf(to_log2(j, to_type(j, most + tiny))), -127, 125);
+    }
+    case BK_MX_NEAREST: {
+      const int six = nearest_exponent(j, to_type(j, largest / 6)), four = nearest_exponent(j, to_type(j, largest / 4));
+      return mx_mean(j, x, n, six) <= mx_mean(j, x, n, four) ? six : four;
+    }
+    case BK_MX_LEAST_ERROR: {
+      if (largest == 0) return -127;
+      const float log = to_log2(j, largest);
+      const int up = within((int)ceilf(log) - 8, -127, 127), down = within((int)floorf(log) - 8, -127, 127);
+      return mx_mean(j, x, n, up) < mx_mean(j, x, n, down) ? up : down;
+    }
+    default: break;
   }
-  const float raised = to_type(j, to_type(j, largest / 0.875f) + 9.6e-7f);
-  const int exponent = (int)floorf(to_type(j, (float)log2((double)raised))) - 2;
-  return exponent > 125 ? 125 : exponent;
+  if (!j->format.is_e2m1) return largest == 0 ? -127 : within((int)floorf(to_log2(j, largest)) - 8, -127, 127);
+  return within((int)floorf(to_log2(j, to_type(j, to_type(j, largest / 0.875f) + tiny))) - 2, -127, 125);
 }
 
 /// Two codes a byte, the first in the low half; `out` may be `codes`.
@@ -61,10 +95,11 @@ static void group(const job *j, size_t row, size_t g, size_t groups) {
   const bk_weight *w = j->w;
   const size_t first = g * w->group, n = bk_min(w->group, w->columns - first), at = row * groups + g;
   const char *x = (const char *)w->data + (row * w->columns + first) * bk_dtype_size(w->type);
-  uint8_t *codes = j->codes + row * w->columns + first;
+  uint8_t *codes = j->codes ? j->codes + row * w->columns + first : NULL;
   if (j->what == INT_WITH)
     return j->o->quant_int(w->type, (int8_t *)codes, x, n, j->scales[at], j->offsets ? j->offsets[at] : 0, j->low,
                            j->high);
+  if (j->what == FIT) return j->o->quant_fit(w->type, x, n, j->scales[at], j->low, j->high, j->sums + 3 * at);
   float low, high;
   j->o->quant_range(w->type, x, n, &low, &high);
   if (isnan(high)) return atomic_store_explicit(j->odd, true, memory_order_relaxed);
@@ -83,9 +118,13 @@ static void group(const job *j, size_t row, size_t g, size_t groups) {
       return j->o->quant_e4m3(w->type, codes, x, n, j->scales[at] > 0 ? j->scales[at] : 1.0f);
     }
     default: {
-      const int exponent = mx_exponent(j, largest);
+      const int exponent = mx_exponent(j, x, n, largest);
+      if (j->what == MX_ERROR) {
+        j->sums[at] = mx_error(j, x, n, exponent);
+        return;
+      }
       j->exponents[at] = (uint8_t)(exponent + 127);
-      if (!j->is_e2m1) return j->o->quant_mx(w->type, codes, x, n, exponent, false);
+      if (!j->format.is_e2m1) return j->o->quant_mx(w->type, codes, x, n, exponent, false);
       uint8_t piece[PIECE];
       for (size_t i = 0; i < n; i += PIECE) {
         const size_t count = bk_min(PIECE, n - i);
@@ -141,7 +180,20 @@ int bk_quant_e4m3(bk_pool *pool, const bk_weight *w, float *scales, uint8_t *cod
   return run(pool, (job){.what = E4M3, .w = w, .scales = scales, .codes = codes});
 }
 
-int bk_quant_mx(bk_pool *pool, const bk_weight *w, bool is_e2m1, uint8_t *exponents, uint8_t *codes) {
-  if (is_e2m1 && (w->columns % 2 != 0 || w->group % 2 != 0)) return BK_EARGUMENT;
-  return run(pool, (job){.what = MX, .w = w, .is_e2m1 = is_e2m1, .exponents = exponents, .codes = codes});
+int bk_quant_fit(bk_pool *pool, const bk_weight *w, int low, int high, const float *scales, double *sums) {
+  return run(pool, (job){.what = FIT,
+                         .w = w,
+                         .scales = (float *)scales,
+                         .sums = sums,
+                         .low = (float)low,
+                         .high = (float)high});
+}
+
+int bk_quant_mx(bk_pool *pool, const bk_weight *w, bk_mx format, uint8_t *exponents, uint8_t *codes) {
+  if (format.is_e2m1 && (w->columns % 2 != 0 || w->group % 2 != 0)) return BK_EARGUMENT;
+  return run(pool, (job){.what = MX, .w = w, .format = format, .exponents = exponents, .codes = codes});
+}
+
+int bk_quant_mx_error(bk_pool *pool, const bk_weight *w, bk_mx format, double *sums) {
+  return run(pool, (job){.what = MX_ERROR, .w = w, .format = format, .sums = sums});
 }

@@ -80,24 +80,66 @@ BY_TYPE(quant_int,
         (bk_dtype type, int8_t *codes, const void *x, size_t n, float scale, float offset, float low, float high),
         codes, x, n, scale, offset, low, high)
 
-/// The codes of |x|, at most `limit`, in a small float format: `bits` fraction bits, the least normal exponent `least`;
-/// ties go to even or away from zero.
-FN vi small_float(vf magnitude, int bits, int least, float limit, bool away) {
-  magnitude = min_v(magnitude, splat(limit));
-  vi exponent = (vi)(as_u(magnitude) >> 23) - 127;
-  exponent = exponent > (vi)least ? exponent : (vi)least;
+/// A small float format: fraction bits, the least normal exponent, the greatest value.
+typedef struct {
+  int bits, least;
+  float limit;
+} small_format;
+FN small_format small_e4m3(void) { return (small_format){3, -6, 448.0f}; }
+FN small_format small_e2m1(void) { return (small_format){1, 0, 6.0f}; }
+
+/// |x| as a whole number of steps of its exponent, of a format; ties go to even or away from zero.
+FN vf small_steps(vf magnitude, small_format f, bool away, vi *exponent) {
+  magnitude = min_v(magnitude, splat(f.limit));
+  vi e = (vi)(as_u(magnitude) >> 23) - 127;
+  *exponent = e > (vi)f.least ? e : (vi)f.least;
   // Scaled so that one step is 1; both factors are normal.
-  vf steps = magnitude * as_f((vu)(((vi)(127 + bits) - exponent) << 23));
-  vf whole = away ? __builtin_elementwise_floor(steps + splat(0.5f)) : nearest_even(steps);
-  return ((exponent - least) << bits) + __builtin_convertvector(whole, vi);
+  vf steps = magnitude * as_f((vu)(((vi)(127 + f.bits) - *exponent) << 23));
+  return away ? __builtin_elementwise_floor(steps + splat(0.5f)) : nearest_even(steps);
+}
+/// The codes of |x|.
+FN vi small_float(vf magnitude, small_format f, bool away) {
+  vi exponent;
+  vf steps = small_steps(magnitude, f, away, &exponent);
+  return ((exponent - f.least) << f.bits) + __builtin_convertvector(steps, vi);
 }
 FN vi sign_bit(vf x, int place) { return (vi)(as_u(x) >> 31) << place; }
+
+/// Lanes to doubles in order, so that sums are the same on every instruction set.
+FN void add_lanes(double sums[16], vf v, size_t i) {
+  float lanes[VW];
+  store(lanes, v);
+  for (int k = 0; k < VW; k++) sums[(i + (size_t)k) % 16] += (double)lanes[k];
+}
+FN double sum_lanes(const double sums[16]) {
+  double sum = 0;
+  for (int k = 0; k < 16; k++) sum += sums[k];
+  return sum;
+}
+
+/// How well codes of this scale stand for a row: sums of x * code, code * code and (x - code * scale)^2. Products are
+/// rounded to the type, the error is not.
+FN void quant_fit_as(bk_dtype type, const void *x, size_t n, float scale, float low, float high, double sums[3]) {
+  double products[16] = {0}, squares[16] = {0}, errors[16] = {0};
+  EACH_AS(type, x, n, {
+    vf q = nearest_even(min_v(max_v(round_to(type, v / splat(scale)), splat(low)), splat(high)));
+    vf error = v - round_to(type, q * splat(scale));
+    add_lanes(products, round_to(type, v * q), i);
+    add_lanes(squares, round_to(type, q * q), i);
+    add_lanes(errors, error * error, i);
+  });
+  sums[0] = sum_lanes(products);
+  sums[1] = sum_lanes(squares);
+  sums[2] = sum_lanes(errors);
+}
+BY_TYPE(quant_fit, (bk_dtype type, const void *x, size_t n, float scale, float low, float high, double sums[3]), x, n,
+        scale, low, high, sums)
 
 /// float8 e4m3fn of x / scale, ties to even, saturated.
 FN void quant_e4m3_as(bk_dtype type, uint8_t *codes, const void *x, size_t n, float scale) {
   EACH_AS(type, x, n, {
     vf q = round_to(type, v / splat(scale));
-    store_bytes(codes + i, small_float(abs_v(q), 3, -6, 448.0f, false) | sign_bit(q, 7), left);
+    store_bytes(codes + i, small_float(abs_v(q), small_e4m3(), false) | sign_bit(q, 7), left);
   });
 }
 BY_TYPE(quant_e4m3, (bk_dtype type, uint8_t *codes, const void *x, size_t n, float scale), codes, x, n, scale)
@@ -108,10 +150,28 @@ FN void quant_mx_as(bk_dtype type, uint8_t *codes, const void *x, size_t n, int 
   const vf factor = splat(ldexpf(1.0f, -exponent / 2)), rest = splat(ldexpf(1.0f, -(exponent - exponent / 2)));
   EACH_AS(type, x, n, {
     vf q = v * factor * rest;
-    vi magnitude = is_e2m1 ? small_float(abs_v(q), 1, 0, 6.0f, true) : small_float(abs_v(q), 3, -6, 448.0f, true);
+    vi magnitude = small_float(abs_v(q), is_e2m1 ? small_e2m1() : small_e4m3(), true);
     vi sign = sign_bit(q, is_e2m1 ? 3 : 7);
     store_bytes(codes + i, magnitude | ((v == splat(0.0f)) ? (vi)0 : sign), left);
   });
 }
 BY_TYPE(quant_mx, (bk_dtype type, uint8_t *codes, const void *x, size_t n, int exponent, bool is_e2m1), codes, x, n,
         exponent, is_e2m1)
+
+/// The sum of squares of what such a block gets wrong, differences and squares rounded to the type.
+FN void quant_mx_error_as(bk_dtype type, const void *x, size_t n, int exponent, bool is_e2m1, double *sum) {
+  const vf factor = splat(ldexpf(1.0f, -exponent / 2)), rest = splat(ldexpf(1.0f, -(exponent - exponent / 2)));
+  const vf back = splat(ldexpf(1.0f, exponent / 2)), forth = splat(ldexpf(1.0f, exponent - exponent / 2));
+  const small_format f = is_e2m1 ? small_e2m1() : small_e4m3();
+  double sums[16] = {0};
+  EACH_AS(type, x, n, {
+    vi power;
+    vf steps = small_steps(abs_v(v * factor * rest), f, true, &power);
+    vf value = steps * as_f((vu)((power + (127 - f.bits)) << 23)) * back * forth;
+    vf error = round_to(type, v - round_to(type, sign_of(value, v)));
+    add_lanes(sums, round_to(type, error * error), i);
+  });
+  *sum = sum_lanes(sums);
+}
+BY_TYPE(quant_mx_error, (bk_dtype type, const void *x, size_t n, int exponent, bool is_e2m1, double *sum), x, n,
+        exponent, is_e2m1, sum)

@@ -7,18 +7,23 @@ struct QuantizedPart: Sendable {
   let scheme: (any LinearScheme)?
   private let weight: LinearWeight?
   private let bias: TensorStore.Entry?
+  private let method: WeightMethod
 
   /// A tensor that keeps its values.
   init(_ entry: TensorStore.Entry) {
     self.entry = entry
-    (scheme, weight, bias) = (nil, nil, nil)
+    (scheme, weight, bias, method) = (nil, nil, nil, .minmax)
   }
 
-  init(_ entry: TensorStore.Entry, _ weight: LinearWeight, _ scheme: any LinearScheme, bias: TensorStore.Entry?) {
+  init(
+    _ entry: TensorStore.Entry, _ weight: LinearWeight, _ scheme: any LinearScheme, bias: TensorStore.Entry?,
+    method: WeightMethod
+  ) {
     self.entry = entry
     self.scheme = scheme
     self.weight = weight
     self.bias = bias
+    self.method = method
   }
 
   /// Bytes of the source that are quantized at a time, unless a row has more.
@@ -32,6 +37,7 @@ struct QuantizedPart: Sendable {
   /// Rows that are made together; one empty range stands for a tensor that is copied whole.
   var pieces: [Range<Int>] {
     guard let weight, let scheme else { return [0..<0] }
+    if method.needsWholeWeight { return [0..<weight.rows] }
     let row = weight.columns * weight.dtype.bits / 8
     let step = max(1, QuantizedPart.pieceByteCount / row / scheme.rowMultiple) * scheme.rowMultiple
     return stride(from: 0, to: weight.rows, by: step).map { $0..<min($0 + step, weight.rows) }
@@ -44,7 +50,10 @@ struct QuantizedPart: Sendable {
   }
 
   /// The bytes of a piece, and where in their tensors they stand.
-  func make(_ rows: Range<Int>) throws -> [(name: TensorName, offset: Int, bytes: Bytes)] {
+  func make(
+    _ rows: Range<Int>, of prepared: PreparedWeights
+  ) throws -> [(name: TensorName, offset: Int, bytes: Bytes)] {
+    let entry = prepared[entry.name] ?? entry
     guard let weight, let scheme else {
       var offset = 0
       var made: [(name: TensorName, offset: Int, bytes: Bytes)] = []
@@ -57,9 +66,11 @@ struct QuantizedPart: Sendable {
     let row = weight.columns * weight.dtype.bits / 8
     let window = try entry.tensor().bytes[(rows.lowerBound * row)..<(rows.upperBound * row)]
     defer { window.releasePages() }
-    let biases = try bias.map { try $0.tensor().cast(to: .float32) }
+    let biases = try bias.map { try (prepared[$0.name] ?? $0).tensor().cast(to: .float32) }
     let source = WeightRows(
-      weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } })
+      weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } },
+      input: prepared.grids[weight.module],
+      method: method, moments: prepared.moments[weight.module])
     let made = try inFile(entry.file) { try scheme.quantize(source) }
     var parts: [(name: TensorName, offset: Int, bytes: Bytes)] = []
     for (tensor, bytes) in zip(scheme.tensors(weight), made) where bytes.count > 0 {

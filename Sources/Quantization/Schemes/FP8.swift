@@ -7,6 +7,7 @@ public struct FP8: LinearScheme {
 
   public var name: String { "fp8" }
   public var descriptionType: String { "WFP8AFP8_DYNAMIC" }
+  public var grid: WeightGrid { .float8 }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
     [

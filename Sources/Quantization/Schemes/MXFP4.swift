@@ -7,6 +7,7 @@ public struct MXFP4: LinearScheme {
   public var name: String { "mxfp4" }
   public var groupSize: Int { 32 }
   public var descriptionType: String { "W4A4_MXFP4" }
+  public var grid: WeightGrid { .mxfp4 }
 
   public func problem(_ weight: LinearWeight) -> String? {
     weight.columns % 2 == 0 ? nil : "\(weight.columns) columns, and two are packed into one byte"

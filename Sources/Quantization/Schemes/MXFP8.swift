@@ -7,6 +7,7 @@ public struct MXFP8: LinearScheme {
   public var name: String { "mxfp8" }
   public var groupSize: Int { 32 }
   public var descriptionType: String { "W8A8_MXFP8" }
+  public var grid: WeightGrid { .mxfp8 }
 
   /// A row's last block may be shorter.
   public func problem(_: LinearWeight) -> String? { nil }

@@ -9,6 +9,7 @@ public struct W4A4Dynamic: LinearScheme {
 
   public var name: String { "w4a4-dynamic" }
   public var descriptionType: String { "W4A4_DYNAMIC" }
+  public var grid: WeightGrid { .whole(bits: 4, isSymmetric: true) }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
     W8A8Dynamic(groupSize: groupSize).tensors(weight)

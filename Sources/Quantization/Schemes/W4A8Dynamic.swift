@@ -11,6 +11,7 @@ public struct W4A8Dynamic: LinearScheme {
 
   public var name: String { "w4a8-dynamic" }
   public var descriptionType: String { "W4A8_DYNAMIC" }
+  public var grid: WeightGrid { .whole(bits: 4, isSymmetric: true) }
   public var rowMultiple: Int { 2 }
 
   /// The parts of a row that have a sum each, or nil where every element is kept. msModelSlim decides by the name.

@@ -7,6 +7,7 @@ public struct W4A8MX: LinearScheme {
   public var name: String { "w4a8-mx" }
   public var groupSize: Int { 32 }
   public var descriptionType: String { "W4A8_MXFP" }
+  public var grid: WeightGrid { .mxfp4 }
 
   public func problem(_ weight: LinearWeight) -> String? { MXFP4().problem(weight) }
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] { MXFP4().tensors(weight) }

@@ -9,6 +9,7 @@ public struct W8A8: LinearScheme {
 
   public var name: String { "w8a8" }
   public var descriptionType: String { "W8A8" }
+  public var grid: WeightGrid { .whole(bits: 8, isSymmetric: true) }
   public var needsInputGrid: Bool { true }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {

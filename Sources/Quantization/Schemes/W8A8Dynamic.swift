@@ -9,6 +9,7 @@ public struct W8A8Dynamic: LinearScheme {
 
   public var name: String { "w8a8-dynamic" }
   public var descriptionType: String { "W8A8_DYNAMIC" }
+  public var grid: WeightGrid { .whole(bits: 8, isSymmetric: true) }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
     let scale = [weight.rows, groupSize == 0 ? 1 : weight.columns / groupSize]

@@ -6,6 +6,7 @@ public struct W8A8Mix: LinearScheme {
 
   public var name: String { "w8a8-mix" }
   public var descriptionType: String { "W8A8_MIX" }
+  public var grid: WeightGrid { .whole(bits: 8, isSymmetric: true) }
   public var needsInputGrid: Bool { true }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
