@@ -1,6 +1,7 @@
 internal import Architectures
 public import IR
 public import Passes
+internal import Quantization
 public import Tensors
 
 /// A model made ready for work: one graph with its weights and the files beside them, from a checkpoint's folder or a
@@ -67,10 +68,10 @@ public struct LoadedModel: Sendable {
     let config = try config(files, at: location.modelFolder)
     let configPath = files["config.json"]?.path ?? location.path
     let modelType = try inFile(configPath) { try config.modelType }
-    let weights = try opened ?? CheckpointFormats.read(location.path)
-    let built = try inFile(configPath) {
-      try buildComponents(config: config, weights: weights, options: BuildOptions(activation: options.activation))
-    }
+    var weights = try opened ?? CheckpointFormats.read(location.path)
+    var build = BuildOptions(activation: options.activation)
+    try quantization(location.modelFolder, config, &weights).map { build.quantization = $0 }
+    let built = try inFile(configPath) { try buildComponents(config: config, weights: weights, options: build) }
     return try built.map { part in
       let name =
         switch component {
@@ -102,6 +103,30 @@ public struct LoadedModel: Sendable {
 
   /// What the model is for, by its outputs and states.
   public var kind: ModelKind { ModelKind(graph) }
+
+  /// Which weights the folder's description says to be quantized, if it has one; `weights` get the types that their
+  /// bytes stand for.
+  private static func quantization(
+    _ path: String, _ config: JSON, _ weights: inout TensorStore
+  ) throws -> QuantizedWeights? {
+    let folder = try InputFolder(path: path)
+    guard let name = try folder.names().filter(AscendV1Reader.isDescription).min() else { return nil }
+    let file = try folder.open(name, links: .followed)
+    return try inFile(file.path) {
+      let reader = try AscendV1Reader(description: JSON.parse(file.readAll(limit: ModelFiles.maximumByteCount)))
+      let schemes = try reader.schemes(weights)
+      weights = try reader.retyped(weights, schemes)
+      let named = (config["dtype"] ?? config["torch_dtype"])?.string.flatMap { DType(spelling: $0) }
+      let stored = weights.entries.first { $0.dtype.isFloat && schemes[$0.name] == nil }?.dtype
+      return QuantizedWeights(schemes, checkpoint: named ?? stored ?? .float32)
+    }
+  }
+
+  /// The weights that the graph reads, which may be a part of its checkpoint's.
+  public var usedWeights: [TensorStore.Entry] {
+    let names = Set(graph.nodeIDs.compactMap { (graph[$0].op as? Weight)?.name })
+    return weights.entries.filter { names.contains($0.name) }
+  }
 
   private static func files(_ location: ModelLocation) throws -> ModelFiles {
     let folder = try InputFolder(path: location.modelFolder)

@@ -20,6 +20,9 @@ public protocol LinearScheme: Sendable {
   /// Whether ``WeightRows/input`` is needed.
   var needsInputGrid: Bool { get }
 
+  /// Whether inputs are quantized when the model runs.
+  var quantizesInputs: Bool { get }
+
   /// What keeps the scheme from storing this weight, in a few words; nil when nothing does.
   func problem(_ weight: LinearWeight) -> String?
   /// The tensors that stand for the weight, `weight` first.
@@ -34,6 +37,7 @@ extension LinearScheme {
   public var groupSize: Int { 0 }
   public var rowMultiple: Int { 1 }
   public var needsInputGrid: Bool { false }
+  public var quantizesInputs: Bool { true }
 
   public func problem(_ weight: LinearWeight) -> String? {
     guard weight.rows % rowMultiple == 0 else { return "\(weight.rows) rows are no multiple of \(rowMultiple)" }

@@ -43,10 +43,13 @@ public struct WeightRows: Sendable {
   public let input: InputGrid?
   /// How scales and codes are found.
   public let method: WeightMethod
+  /// How alike the layer's inputs are; nil where the method does not ask.
+  public let moments: SecondMoments?
 
   public init(
     _ weight: LinearWeight, _ range: Range<Int>, bytes: Bytes, bias: [Float]? = nil, input: InputGrid? = nil,
-    method: WeightMethod = .minmax
+    method: WeightMethod = .minmax,
+    moments: SecondMoments? = nil
   ) {
     precondition(bytes.count == range.count * weight.columns * weight.dtype.bits / 8, "rows of another size")
     self.weight = weight
@@ -55,6 +58,7 @@ public struct WeightRows: Sendable {
     self.bias = bias
     self.input = input
     self.method = method
+    self.moments = moments
   }
 
   var elementCount: Int { range.count * weight.columns }

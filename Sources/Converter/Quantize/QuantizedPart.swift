@@ -50,7 +50,10 @@ struct QuantizedPart: Sendable {
   }
 
   /// The bytes of a piece, and where in their tensors they stand.
-  func make(_ rows: Range<Int>) throws -> [(name: TensorName, offset: Int, bytes: Bytes)] {
+  func make(
+    _ rows: Range<Int>, of prepared: PreparedWeights
+  ) throws -> [(name: TensorName, offset: Int, bytes: Bytes)] {
+    let entry = prepared[entry.name] ?? entry
     guard let weight, let scheme else {
       var offset = 0
       var made: [(name: TensorName, offset: Int, bytes: Bytes)] = []
@@ -63,9 +66,11 @@ struct QuantizedPart: Sendable {
     let row = weight.columns * weight.dtype.bits / 8
     let window = try entry.tensor().bytes[(rows.lowerBound * row)..<(rows.upperBound * row)]
     defer { window.releasePages() }
-    let biases = try bias.map { try $0.tensor().cast(to: .float32) }
+    let biases = try bias.map { try (prepared[$0.name] ?? $0).tensor().cast(to: .float32) }
     let source = WeightRows(
-      weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } }, method: method)
+      weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } },
+      input: prepared.grids[weight.module],
+      method: method, moments: prepared.moments[weight.module])
     let made = try inFile(entry.file) { try scheme.quantize(source) }
     var parts: [(name: TensorName, offset: Int, bytes: Bytes)] = []
     for (tensor, bytes) in zip(scheme.tensors(weight), made) where bytes.count > 0 {

@@ -13,6 +13,7 @@ public struct W8A16: LinearScheme {
 
   public var name: String { "w8a16" }
   public var descriptionType: String { "W8A16" }
+  public var quantizesInputs: Bool { false }
   public var grid: WeightGrid { .whole(bits: 8, isSymmetric: isSymmetric) }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
