@@ -1,6 +1,8 @@
 internal import Architectures
+internal import Checkpoints
 public import IR
 public import Passes
+internal import Quantization
 public import Tensors
 
 /// A model made ready for work: one graph with its weights and the files beside them, from a checkpoint's folder or a
@@ -63,13 +65,28 @@ public struct LoadedModel: Sendable {
     _ location: ModelLocation, in component: String?, _ options: ModelOptions, weights opened: TensorStore? = nil
   ) throws -> [LoadedModel] {
     // A configuration that cannot be is said before any weight is looked at.
+    if case .weights(let path) = location, let opened = try LoadedGGUF(path) {
+      return try opened.models(options)
+    }
     let files = try files(location)
     let config = try config(files, at: location.modelFolder)
     let configPath = files["config.json"]?.path ?? location.path
-    let modelType = try inFile(configPath) { try config.modelType }
-    let weights = try opened ?? CheckpointFormats.read(location.path)
-    let built = try inFile(configPath) {
-      try buildComponents(config: config, weights: weights, options: BuildOptions(activation: options.activation))
+    _ = try inFile(configPath) { try config.modelType }
+    let stored = try opened ?? CheckpointFormats.read(location.path)
+    let weights = try inFile(configPath) { try ForeignCheckpoint.decoded(stored, config) }
+    return try models(location.path, in: component, options, files: files, config: config, weights)
+  }
+
+  /// The graphs of a checkpoint whose weights are numbers.
+  static func models(
+    _ path: String, in component: String?, _ options: ModelOptions, files: ModelFiles, config: JSON,
+    _ weights: TensorStore
+  ) throws -> [LoadedModel] {
+    let modelType = try config.modelType
+    let weights = try options.separatesExperts ? weights.withSeparateExperts() : weights
+    let built = try inFile(files["config.json"]?.path ?? path) {
+      try buildComponents(
+        config: config, weights: weights, options: BuildOptions(activation: options.activation, isDecoded: true))
     }
     return try built.map { part in
       let name =
@@ -83,7 +100,7 @@ public struct LoadedModel: Sendable {
       if built.count > 1 || component != nil { passes?.dumpFolder? += "-" + ModelFiles.plainName(name) }
       let report = try passes.map { try $0.run(on: &graph) }
       return LoadedModel(
-        path: location.path, origin: .checkpoint, name: name, modelType: modelType, graph: graph,
+        path: path, origin: .checkpoint, name: name, modelType: modelType, graph: graph,
         sourceOperators: operators, weights: weights, config: config, files: files, report: report, folder: component)
     }
   }
@@ -153,8 +170,14 @@ public struct ModelOptions: Sendable {
 
   /// What unpacking a compressed bundle may take.
   public var resources: Resources
+  /// Whether stacked matrices of experts are taken as one for each.
+  public var separatesExperts: Bool
 
-  public init(activation: DType = .float32, passes: PassOptions? = nil, resources: Resources = Resources()) {
+  public init(
+    activation: DType = .float32, passes: PassOptions? = nil, resources: Resources = Resources(),
+    separatesExperts: Bool = false
+  ) {
+    self.separatesExperts = separatesExperts
     self.activation = activation
     self.passes = passes
     self.resources = resources

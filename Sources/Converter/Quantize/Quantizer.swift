@@ -33,6 +33,8 @@ public struct Quantizer: Sendable {
     public let scheme: String?
     /// Bytes of all tensors that stand for it.
     public let byteCount: Int
+    /// Whether codes of the model are taken over as they are.
+    public let keepsCodes: Bool
   }
 
   public let input: String
@@ -58,7 +60,7 @@ public struct Quantizer: Sendable {
     input = path
     self.output = output
     self.options = options
-    let model = try LoadedModel(path: path)
+    let model = try LoadedModel(path: path, options: ModelOptions(separatesExperts: true))
     self.model = model
     sourceByteCount = model.weights.byteCount
     let choice = try SchemeChoice(options, layers: LinearFinder(model.graph).layers(), weights: model.weights)
@@ -70,7 +72,10 @@ public struct Quantizer: Sendable {
       let before = package.items.count
       part.add(to: &package)
       let byteCount = package.items[before...].reduce(0) { $0 + (Tensor.byteCount($1.dtype, shape: $1.shape) ?? 0) }
-      items.append(Item(name: entry.name, from: entry.type, scheme: part.scheme?.name, byteCount: byteCount))
+      items.append(
+        Item(
+          name: entry.name, from: entry.type, scheme: part.scheme?.name, byteCount: byteCount,
+          keepsCodes: part.keepsCodes))
       parts.append(part)
     }
     (self.items, self.parts, self.package) = (items, parts, package)
@@ -107,7 +112,7 @@ public struct Quantizer: Sendable {
       if let index = index(files) {
         try folder.write(AscendV1.stem + ".safetensors.index.json") { try $0.write(index) }
       }
-      for file in model.files.files { try folder.write(file.name) { try $0.write(file.bytes) } }
+      for file in model.files.files { try folder.write(file.name) { try $0.write(PackageFiles.bytes(file)) } }
     }
   }
 

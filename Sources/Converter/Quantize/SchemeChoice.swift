@@ -54,7 +54,7 @@ struct SchemeChoice {
   func part(_ entry: TensorStore.Entry, of weights: TensorStore) throws -> QuantizedPart {
     guard let (layer, scheme) = chosen[entry.name] else { return QuantizedPart(entry) }
     let weight = try LinearWeight(module: layer.module, entry.dtype, shape: entry.shape)
-    return QuantizedPart(entry, weight, scheme, bias: weights[TensorName(layer.module + ".bias")], method: method)
+    return try QuantizedPart(entry, weight, scheme, bias: weights[TensorName(layer.module + ".bias")], method: method)
   }
 
   private static func scheme(_ word: String) throws -> any LinearScheme {
