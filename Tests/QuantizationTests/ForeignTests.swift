@@ -76,8 +76,9 @@ import Testing
 
   @Test(arguments: names) func refusesOtherShapes(_ name: String) throws {
     let (store, config, _) = try checkpoint(name)
-    // Each tensor in turn with a row less, or missing.
-    for odd in store.entries where odd.shape.count == 2 && odd.shape[0] > 1 {
+    // Each tensor that goes with the codes in turn with a row less.
+    for odd in store.entries
+    where odd.shape.count == 2 && odd.shape[0] > 1 && !["layer.weight", "layer.qweight"].contains(odd.name.string) {
       var broken = TensorStore()
       for entry in store.entries {
         guard entry.name == odd.name else {

@@ -1,6 +1,6 @@
 public import Tensors
 
-/// Eight-bit weights; inputs stay as they are. vLLM-Ascend's operator takes w = scale * (code + offset), so that offsets
+/// Eight-bit weights; inputs stay as they are. vLLM-Ascend's operator takes w = scale * (code + offset), and offsets
 /// are stored with this sign; msModelSlim stores the other one, w = scale * (code - offset).
 public struct W8A16: LinearScheme {
   public let groupSize: Int
