@@ -27,6 +27,7 @@ let package = Package(
   name: "bessemer",
   products: [
     .library(name: "Checkpoints", targets: ["Checkpoints"]),
+    .library(name: "Converter", targets: ["Converter"]),
     .library(name: "IR", targets: ["IR"]),
     .library(name: "Images", targets: ["Images"]),
     .library(name: "Passes", targets: ["Passes"]),

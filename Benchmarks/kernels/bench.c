@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,7 +50,8 @@ static void measure_limits(size_t bytes) {
     if (rate > best) best = rate;
   }
   peak = best;
-  char *data = aligned_alloc(4096, bytes);
+  char *data = aligned_alloc(2 << 20, bytes);
+  madvise(data, bytes, MADV_HUGEPAGE);  // as the runtime does for weights
   memset(data, 0, bytes);
   bandwidth = (double)bytes / FASTEST(1.0, bk_probe_read(pool, data, bytes));
   free(data);

@@ -92,13 +92,14 @@ extension Conversion {
     }
   }
 
-  /// Whether a GGUF file becomes a model's folder: safetensors under a name that is none of a file.
+  /// Whether a GGUF file becomes a model's folder: safetensors under a name that is none of a file. A file with none of
+  /// a known family's names holds no model.
   static func isModelFolder(
-    _ output: String, _ source: any CheckpointFormat, _ format: any WritableCheckpointFormat,
+    _ output: String, _ store: TensorStore, _ source: any CheckpointFormat, _ format: any WritableCheckpointFormat,
     _ options: ConversionOptions
   ) -> Bool {
     source is GGUF && format is SafetensorsFormat && options.maps.isEmpty && !options.keepsNames
-      && CheckpointFormats.format(named: output) == nil
+      && CheckpointFormats.format(named: output) == nil && GGUFImport(store)?.knowsNoName != true
   }
 
   /// Whether a folder holds nothing but what a conversion writes: shards, their index, and a model's small files.

@@ -67,14 +67,14 @@ public struct Conversion: Sendable {
     }
     let source = try CheckpointFormats.format(at: input)
     sourceFormat = source.name
+    let store = try options.reading.applied(to: source).read(input)
+    self.store = store
     var options = options
-    if Conversion.isModelFolder(output, source, format, options) {
+    if Conversion.isModelFolder(output, store, source, format, options) {
       options.shardByteCount = options.shardByteCount ?? .max
     }
     self.options = options
     try Conversion.checkOutput(output, input, format, options)
-    let store = try options.reading.applied(to: source).read(input)
-    self.store = store
     sourceByteCount = store.byteCount
     droppedMetadataCount = format.keepsMetadata ? 0 : store.metadata.count
     let translation = try GGUFTranslation(store, from: source, input, to: format, options)

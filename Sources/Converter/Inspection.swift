@@ -10,6 +10,16 @@ public struct Inspection: Sendable {
     public var elementCount = 0
     public var byteCount = 0
 
+    public init(_ entries: [TensorStore.Entry] = []) {
+      for entry in entries { add(entry) }
+    }
+
+    public mutating func add(_ other: Sum) {
+      tensorCount += other.tensorCount
+      elementCount += other.elementCount
+      byteCount += other.byteCount
+    }
+
     mutating func add(_ entry: TensorStore.Entry) {
       tensorCount += 1
       elementCount += Tensor.elementCount(of: entry.shape) ?? 0

@@ -120,6 +120,12 @@ public struct LoadedModel: Sendable {
   /// What the model is for, by its outputs and states.
   public var kind: ModelKind { ModelKind(graph) }
 
+  /// The weights that the graph reads, which may be a part of its checkpoint's.
+  public var usedWeights: [TensorStore.Entry] {
+    let names = Set(graph.nodeIDs.compactMap { (graph[$0].op as? Weight)?.name })
+    return weights.entries.filter { names.contains($0.name) }
+  }
+
   private static func files(_ location: ModelLocation) throws -> ModelFiles {
     let folder = try InputFolder(path: location.modelFolder)
     guard folder.contains("config.json") else {

@@ -53,13 +53,14 @@ public struct GraphCost: Sendable {
 
   public var total: OpCost { byOperator.values.reduce(OpCost(), +) }
 
-  /// The sizes of a graph that nothing is said about: 1 for `batch`, 0 for lengths of states, else 512.
+  /// The sizes of a graph that nothing is said about: 1 for `batch` and `images`, 0 for lengths of states, 64 for the
+  /// height and width of pictures, which count patches or latents, else 512.
   public static func defaultSizes(of graph: Graph) -> [String: Int] {
     var symbols: [String: Int] = [:]
     for value in graph.states.map(\.value) + graph.inputs.map(\.value) {
       for case .symbol(let name) in graph.type(of: value).dims {
         for part in name.split(whereSeparator: { $0 == "+" || $0 == "*" }).map(String.init) where Int(part) == nil {
-          symbols[part] = part == "batch" ? 1 : 512
+          symbols[part] = commonSizes[part] ?? 512
         }
       }
     }
@@ -68,6 +69,8 @@ public struct GraphCost: Sendable {
     }
     return symbols
   }
+
+  private static let commonSizes = ["batch": 1, "images": 1, "height": 64, "width": 64]
 
   /// - Parameter symbols: every size of the graph, see ``defaultSizes(of:)``.
   public init(_ graph: Graph, sizes symbols: [String: Int]) throws {

@@ -20,9 +20,14 @@ public protocol LinearScheme: Sendable {
   /// Whether ``WeightRows/input`` is needed.
   var needsInputGrid: Bool { get }
 
+  /// Whether inputs are quantized when the model runs.
+  var quantizesInputs: Bool { get }
+
   /// The scheme with scales for groups of so many columns, or with offsets; nil where there is none.
   func grouped(_ size: Int) -> (any LinearScheme)?
   func asymmetric() -> (any LinearScheme)?
+  /// The scheme as msModelSlim writes it, where that is no good.
+  func original() -> any LinearScheme
 
   /// What keeps the scheme from storing this weight, in a few words; nil when nothing does.
   func problem(_ weight: LinearWeight) -> String?
@@ -38,9 +43,11 @@ extension LinearScheme {
   public var groupSize: Int { 0 }
   public var rowMultiple: Int { 1 }
   public var needsInputGrid: Bool { false }
+  public var quantizesInputs: Bool { true }
 
   public func grouped(_: Int) -> (any LinearScheme)? { nil }
   public func asymmetric() -> (any LinearScheme)? { nil }
+  public func original() -> any LinearScheme { self }
 
   /// What is added to a name for groups and offsets: `-g128`, `-asym`.
   func marks(_ isSymmetric: Bool = true) -> String {

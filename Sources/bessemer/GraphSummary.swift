@@ -29,7 +29,7 @@ struct GraphSummary {
         if k > 0 { try console.out.line() }
         try write(model, cost, console)
       }
-      return
+      return try writeCheckpoints(console)
     }
     try console.json("graph") { json in
       json.member("path", set.path)
@@ -44,7 +44,45 @@ struct GraphSummary {
           }
         }
       }
+      json.array("checkpoints") { json in
+        for (name, sum) in checkpoints {
+          json.object { json in
+            json.member("name", name)
+            json.member("tensors", sum.tensorCount)
+            json.member("parameters", sum.elementCount)
+            json.member("bytes", sum.byteCount)
+          }
+        }
+      }
     }
+  }
+
+  /// What the graphs were built from, each whole, whichever graph reads a tensor; the parts of a bundle.
+  private var checkpoints: [(name: String, sum: Inspection.Sum)] {
+    let all =
+      set.origin == .bundle
+      ? chosen.map { ($0.model.name, $0.model.weights) }
+      : set.checkpoints.map { (String($0.prefix.dropLast()), $0.weights) }
+    return all.filter { name, _ in
+      name.isEmpty || chosen.contains { $0.model.name == name || $0.model.name.hasPrefix(name + "/") }
+    }.map { ($0.0.isEmpty ? set.modelType : $0.0, Inspection.Sum($0.1.entries)) }
+  }
+
+  /// A table of the checkpoints, where there are several graphs.
+  private func writeCheckpoints(_ console: Console) throws {
+    guard chosen.count > 1 else { return }
+    try console.out.line()
+    var table = Table([("checkpoint", .left), ("tensors", .right), ("parameters", .right), ("bytes", .right)])
+    var all = Inspection.Sum()
+    func add(_ name: String, _ sum: Inspection.Sum) {
+      table.row(name, grouped(sum.tensorCount), grouped(sum.elementCount), ByteSize(sum.byteCount).text)
+    }
+    for (name, sum) in checkpoints {
+      add(escaped(name, limit: 80), sum)
+      all.add(sum)
+    }
+    if checkpoints.count > 1 { add("all", all) }
+    try table.write(to: console.out)
   }
 
   private func write(_ model: LoadedModel, _ cost: GraphCost, _ console: Console) throws {
@@ -78,11 +116,11 @@ struct GraphSummary {
     let sizes = cost.symbols.sorted { $0.key < $1.key }.map { "\(escaped($0.key, limit: 40)) \($0.value)" }
     try console.out.line("operations and bytes of one run with " + sizes.joined(separator: ", "))
     try console.out.line()
+    let used = Inspection.Sum(model.usedWeights)
     try console.out.line(
       "\(escaped(graph.name, limit: 60)) for \(model.kind.rawValue): \(counted(graph.nodeCount, "node")), "
-        + "\(counted(model.weights.entries.count, "tensor")), \(counted(cost.parameterCount, "parameter")), "
-        + ByteSize(model.weights.byteCount).text
-    )
+        + "\(counted(used.tensorCount, "tensor")), \(counted(used.elementCount, "parameter")), "
+        + ByteSize(used.byteCount).text)
   }
 
   private func write(_ model: LoadedModel, _ cost: GraphCost, _ json: inout JSONWriter) {

@@ -52,6 +52,21 @@ struct ImageTests {
     #expect(inspection["components"]?.count == 6)
   }
 
+  @Test func countsTheWeightsOfEachGraphAndOfEachCheckpoint() throws {
+    let graphs = try Tool.run("inspect", ImageTests.path("model"), "--graph", "--json").json
+    let tensors = try Tool.run("inspect", ImageTests.path("model"), "--json").json
+    let checkpoints = try #require(graphs["checkpoints"]?.elements)
+    let names = ["text_encoder", "transformer", "vae", "vision_language_encoder"]
+    #expect(checkpoints.map { $0["name"]?.string } == names)
+    for key in ["tensors", "parameters", "bytes"] {
+      #expect(checkpoints.reduce(0) { $0 + ($1[key]?.int ?? 0) } == tensors["total"]?[key]?.int)
+    }
+    // Both graphs of the autoencoder together read all of it.
+    let vae = graphs["components"]?.elements.filter { $0["name"]?.string?.hasPrefix("vae/") == true } ?? []
+    let parameters = vae.reduce(0) { $0 + ($1["cost"]?["parameters"]?.int ?? 0) }
+    #expect(vae.count == 2 && parameters == checkpoints[2]["parameters"]?.int)
+  }
+
   @Test func theSeedDecides() throws {
     func bytes(_ seed: String) throws -> Data? {
       let out = folder["\(seed).png"]

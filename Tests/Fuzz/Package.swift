@@ -10,15 +10,15 @@ let package = Package(
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
     + [
-      "FuzzGGUF", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMindSpore", "FuzzNPZ", "FuzzONNX", "FuzzPNG",
-      "FuzzPyTorch", "FuzzSafetensors", "FuzzStrategy", "FuzzYAML",
+      "FuzzGGUF", "FuzzGraph", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMap", "FuzzMindSpore", "FuzzModelGGUF",
+      "FuzzNPY", "FuzzNPZ", "FuzzONNX", "FuzzPNG", "FuzzPyTorch", "FuzzSafetensors", "FuzzStrategy", "FuzzTemplate",
+      "FuzzTokenizer", "FuzzVocabulary", "FuzzYAML",
     ]
     .map { name in
       .executableTarget(
         name: name,
         dependencies: [
-          "FuzzSupport", .product(name: "Images", package: "bessemer"),
-          .product(name: "Safetensors", package: "bessemer"), .product(name: "YAML", package: "bessemer"),
+          "FuzzSupport", .product(name: "Converter", package: "bessemer"),
         ],
         swiftSettings: [.unsafeFlags(["-parse-as-library"])])
     }

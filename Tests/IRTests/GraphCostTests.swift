@@ -55,6 +55,11 @@ import Testing
     #expect(mixture(100).bytes == 4 * expert + 100 * row)
   }
 
+  @Test func picturesAreOfACommonSize() throws {
+    let graph = try graph("  input %0 \"x\" : f32[images,4,2*height,8*width]\n  output \"y\" = %0")
+    #expect(GraphCost.defaultSizes(of: graph) == ["images": 1, "height": 64, "width": 64])
+  }
+
   @Test func lengthsOfStatesAreNothingAtFirst() throws {
     let graph = try graph(
       """

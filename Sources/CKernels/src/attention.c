@@ -65,12 +65,10 @@ static void load_queries(const job *j, const place *at, block *s) {
   }
 }
 
-/// Asks for a block of v while k is gone through.
-static void fetch_values(const bk_attention_args *g, const place *at, size_t key, size_t keys) {
-  for (size_t t = key; t < key + keys; t++) {
-    const float *v = at->v + (ptrdiff_t)t * g->v_strides.sequence;
-    for (size_t d = 0; d < g->v_depth; d += 16) __builtin_prefetch(v + d, 0, 2);
-  }
+/// Asks for keys or values that are gone through next.
+static void fetch(const float *data, size_t first, size_t count, ptrdiff_t stride, size_t depth) {
+  for (size_t t = first; t < first + count; t++)
+    for (size_t d = 0; d < depth; d += 16) __builtin_prefetch(data + (ptrdiff_t)t * stride + d, 0, 3);
 }
 
 static void score(const job *j, const place *at, block *s, size_t key, size_t keys) {
@@ -80,7 +78,7 @@ static void score(const job *j, const place *at, block *s, size_t key, size_t ke
   if (g->depth == 0) {
     memset(s->scores, 0, at->rows * s->score_stride * sizeof(float));
   } else if (j->few) {
-    fetch_values(g, at, key, keys);
+    fetch(at->v, key, keys, g->v_strides.sequence, g->v_depth);
     j->o->dots[BK_F32](at->rows, keys, g->depth, s->q, g->depth, k, stride, s->scores, s->score_stride);
   } else {
     const size_t panels = bk_ceil(keys, BK_PANEL), panel = g->depth * BK_PANEL;
@@ -144,6 +142,8 @@ static void attend(const job *j, const place *at, block *s) {
     const size_t keys = bk_min(step, g->keys - key);
     score(j, at, s, key, keys);
     mask_scores(j, at, s, key, keys);
+    if (j->few && key + keys < g->keys)
+      fetch(at->k, key + keys, bk_min(step, g->keys - key - keys), g->k_strides.sequence, g->depth);
     add_values(j, at, s, key, keys);
   }
   for (size_t r = 0; r < at->rows; r++) {

@@ -33,10 +33,11 @@ typedef struct {
 void bk_gemm_block(const bk_table *o, bk_dtype type, size_t rows, size_t panels, size_t k, const float *a, size_t lda,
                    const void *b, size_t k_stride, size_t panel_stride, float *c, size_t ldc, bool accumulate) {
   const size_t pieces = bk_ceil(rows, (size_t)o->gemm_rows), size = bk_dtype_size(type);
-  for (size_t p = 0; p < panels; p += 2) {
+  const size_t step = rows <= 2 ? 4 : 2;
+  for (size_t p = 0; p < panels; p += step) {
     for (size_t i = 0; i < pieces; i++) {
       size_t first = rows * i / pieces, last = rows * (i + 1) / pieces;
-      o->gemm[type]((int)(last - first), panels - p < 2 ? 1 : 2, k, a + first * lda, lda,
+      o->gemm[type]((int)(last - first), (int)bk_min(panels - p, step), k, a + first * lda, lda,
                     (const char *)b + p * panel_stride * size, k_stride, panel_stride, c + first * ldc + p * BK_PANEL,
                     ldc, accumulate);
     }

@@ -71,6 +71,26 @@ FN float sum_v(vf v) {
   __typeof__(q.lo) d = q.lo + q.hi;
   return d.x + d.y;
 }
+typedef float vf4 __attribute__((ext_vector_type(4)));
+
+/// The sums of four vectors, each in the order of ``sum_v``.
+FN vf4 sums_v(vf a, vf b, vf c, vf d) {
+#if VW == 16
+#define HALVES(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+  vf ab = HALVES(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+          HALVES(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  vf cd = HALVES(c, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+          HALVES(c, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  vf q = HALVES(ab, cd, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+         HALVES(ab, cd, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  q += HALVES(q, q, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  q += HALVES(q, q, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+  return HALVES(q, q, 0, 4, 8, 12);
+#undef HALVES
+#else
+  return (vf4){sum_v(a), sum_v(b), sum_v(c), sum_v(d)};
+#endif
+}
 FN float max_of(vf v) {
 #if VW == 16
   __typeof__(v.lo) h = v.lo > v.hi ? v.lo : v.hi;

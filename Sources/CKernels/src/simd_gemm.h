@@ -115,8 +115,11 @@ FN void tile_pairs(int mr, int np, size_t pairs, const float *a, size_t lda, con
     }                                                                                                \
     break;
 
-/// A kernel for 1...BK_MR rows of two panels at most, or one row of four: more sums at a time hide the latency of a
-/// single row's additions.
+/// Rows that a kernel takes with four panels.
+#define FEW_ROWS (VPP == 1 ? 2 : 1)
+
+/// A kernel for 1...BK_MR rows of two panels at most, or few of four: more sums at a time hide the latency of their
+/// additions.
 #define GEMM_KERNEL(name, tile, type)                                                                                 \
   static __attribute__((noinline)) void name##_tile(int rows, int panels, size_t k, const float *a, size_t lda,       \
                                                     const void *b, size_t ks, size_t ps, float *c, size_t ldc,        \
@@ -128,14 +131,17 @@ FN void tile_pairs(int mr, int np, size_t pairs, const float *a, size_t lda, con
               TILE_CASE(tile, type, 10) TILE_CASE(tile, type, 11) TILE_CASE(tile, type, 12)                           \
     }                                                                                                                 \
   }                                                                                                                   \
-  static __attribute__((noinline)) void name##_row(size_t k, const float *a, const void *b, size_t ks, size_t ps,     \
-                                                   float *c, bool accumulate) {                                       \
-    tile(1, 4, k, a, 0, (const type *)b, ks, ps, c, 0, accumulate);                                                   \
+  static __attribute__((noinline)) void name##_few(int rows, size_t k, const float *a, size_t lda, const void *b,     \
+                                                   size_t ks, size_t ps, float *c, size_t ldc, bool accumulate) {     \
+    if (rows == 1)                                                                                                    \
+      tile(1, 4, k, a, 0, (const type *)b, ks, ps, c, 0, accumulate);                                                 \
+    else                                                                                                              \
+      tile(FEW_ROWS, 4, k, a, lda, (const type *)b, ks, ps, c, ldc, accumulate);                                      \
   }                                                                                                                   \
   static void name(int rows, int panels, size_t k, const float *a, size_t lda, const void *b, size_t ks, size_t ps,   \
                    float *c, size_t ldc, bool accumulate) {                                                           \
-    if (rows == 1 && panels == 4) {                                                                                   \
-      name##_row(k, a, b, ks, ps, c, accumulate);                                                                     \
+    if (rows <= FEW_ROWS && panels == 4) {                                                                            \
+      name##_few(rows, k, a, lda, b, ks, ps, c, ldc, accumulate);                                                     \
       return;                                                                                                         \
     }                                                                                                                 \
     for (int p = 0; p < panels; p += BK_NP)                                                                           \
@@ -191,7 +197,14 @@ static void gemm_pairs(int rows, int panels, size_t pairs, const uint32_t *a, si
         UNROLL for (int j = 0; j < nr; j++) acc[r][j] = fma_v(av, bv[j], acc[r][j]);                                   \
       }                                                                                                                \
     }                                                                                                                  \
-    UNROLL for (int r = 0; r < mr; r++) UNROLL for (int j = 0; j < nr; j++) c[(size_t)r * ldc + j] = sum_v(acc[r][j]); \
+    UNROLL for (int r = 0; r < mr; r++) {                                                                              \
+      if (nr == 4) {                                                                                                   \
+        vf4 sums = sums_v(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);                                                 \
+        memcpy(c + (size_t)r * ldc, &sums, sizeof sums);                                                               \
+      } else {                                                                                                         \
+        UNROLL for (int j = 0; j < nr; j++) c[(size_t)r * ldc + j] = sum_v(acc[r][j]);                                 \
+      }                                                                                                                \
+    }                                                                                                                  \
   }                                                                                                                    \
   static void name##_row(size_t n, size_t k, const float *a, const type *b, size_t ldb, float *c) {                    \
     for (size_t j = 0; j < n; j++, b += ldb) {                                                                         \

@@ -68,7 +68,7 @@ public struct ONNX: CheckpointFormat {
     guard version < 3 || !operatorSets.isEmpty, operatorSets.values.allSatisfy({ (1...maximumVersion).contains($0) })
     else { throw BessemerError(.header, "the model has no operator set, or one of an impossible version") }
     try ONNXFunction.check(functions)
-    var reader = try ONNXGraph(path: path, fileByteCount: fileByteCount)
+    var reader = try ONNXGraph(path: path, fileByteCount: fileByteCount, functions: functions)
     try reader.read(graph, in: ONNXGraph.Scope())
     for function in functions { try reader.read(function) }
     var store = reader.store

@@ -1,7 +1,7 @@
 internal import Tensors
 
 /// Walks a graph and the graphs inside its nodes for tensors: initializers, dense and sparse, and the values of
-/// `Constant` nodes. What the graph says of names is checked on the way; what its operators mean is not.
+/// `Constant` nodes. What the graph says of names and operators is checked on the way.
 struct ONNXGraph {
   /// Graphs inside each other.
   static let maximumDepth = 100
@@ -9,24 +9,26 @@ struct ONNXGraph {
   static let maximumCount = 1_000_000
 
   private let path: String
+  private let operators: ONNXOperators
   private var files: ONNXFiles
   private(set) var store = TensorStore()
   private var count = 0
   private var limit: ExpansionLimit
 
-  init(path: String, fileByteCount: Int) throws {
+  init(path: String, fileByteCount: Int, functions: [ONNXFunction]) throws {
     self.path = path
+    operators = ONNXOperators(functions: functions)
     files = try ONNXFiles(of: path)
     limit = ExpansionLimit(fileByteCount: fileByteCount)
   }
 
-  /// Names that values have in a graph and in those around it.
+  /// Names that values have in a graph and in those around it, with their element types, 0 if not known.
   final class Scope {
     private let outer: Scope?
     private let depth: Int
     /// What stands before the names of tensors.
     let prefix: String
-    private var names: Set<TensorName> = []
+    private var types: [TensorName: Int] = [:]
 
     /// Throws ``ErrorCode/limit`` when graphs are too deep inside each other.
     init(in outer: Scope? = nil, prefix: String = "") throws {
@@ -39,32 +41,32 @@ struct ONNXGraph {
       guard prefix.utf8.count <= 4096 else { throw BessemerError(.limit, "a name of \(prefix.utf8.count) bytes") }
     }
 
-    /// Whether a value may be used.
-    func contains(_ name: String) -> Bool {
+    /// The element type of a value; nil if it may not be used.
+    func type(_ name: String) -> Int? {
       var scope: Scope? = self
       while let current = scope {
-        if current.names.contains(TensorName(name)) { return true }
+        if let type = current.types[TensorName(name)] { return type }
         scope = current.outer
       }
-      return false
+      return nil
     }
 
     /// Adds a value; throws ``ErrorCode/duplicateName`` when the graph has it already.
-    func define(_ name: String, _ what: String) throws {
-      guard !name.isEmpty, names.insert(TensorName(name)).inserted else {
+    func define(_ name: String, _ what: String, type: Int = 0) throws {
+      guard !name.isEmpty, types.updateValue(type, forKey: TensorName(name)) == nil else {
         throw BessemerError(.duplicateName, "the \(what) \(quoted(name)) has no name, or one that occurs twice")
       }
     }
 
     /// Adds a value that may be there already: an input with a default.
-    func add(_ name: String) { names.insert(TensorName(name)) }
+    func add(_ name: TensorName, type: Int) { if types[name] == nil { types[name] = type } }
   }
 
   // MARK: Graphs
 
   /// The tensors of a graph. Values are used behind where they are made.
   mutating func read(_ message: ByteReader, in scope: Scope) throws {
-    var inputs: Set<TensorName> = []
+    var inputs: [TensorName: Int] = [:]
     // Initializers and inputs may stand behind the nodes that use them.
     var fields = WireReader(message)
     while let (number, value) = try fields.next() {
@@ -72,41 +74,61 @@ struct ONNXGraph {
       switch number {
       case 5:
         let tensor = try ONNXTensor(content)
-        try scope.define(tensor.name, "initializer")
+        try scope.define(tensor.name, "initializer", type: tensor.type)
         try add(tensor, scope.prefix + tensor.name)
       case 15:
         let sparse = try ONNXSparse(content) { try files.window($0, $1) }
         try scope.define(sparse.name, "initializer")
         try take(sparse.entry(TensorName(scope.prefix + sparse.name), file: path))
       case 11:
-        let name = try ONNXGraph.name(content)
-        guard !name.isEmpty, inputs.insert(TensorName(name)).inserted else {
+        let (name, type) = try ONNXGraph.value(content)
+        guard !name.isEmpty, inputs.updateValue(type, forKey: TensorName(name)) == nil else {
           throw BessemerError(.duplicateName, "the input \(quoted(name)) has no name, or one that occurs twice")
         }
       default: break
       }
     }
-    for input in inputs { scope.add(input.string) }
-    var outputs: [String] = []
+    for (input, type) in inputs { scope.add(input, type: type) }
+    var outputs: [(name: String, type: Int)] = []
     fields = WireReader(message)
     while let (number, value) = try fields.next() {
       guard case .bytes(let content) = value else { continue }
       if number == 1 { try readNode(content, scope) }
-      if number == 12 { outputs.append(try ONNXGraph.name(content)) }
+      if number == 12 { outputs.append(try ONNXGraph.value(content)) }
     }
-    for output in outputs where !scope.contains(output) {
-      throw BessemerError(.graph, "nothing makes the output \(quoted(output)) of a graph")
+    for (output, type) in outputs {
+      guard let made = scope.type(output) else {
+        throw BessemerError(.graph, "nothing makes the output \(quoted(output)) of a graph")
+      }
+      guard made == type || made == 0 || type == 0 else {
+        throw BessemerError(.graph, "the output \(quoted(output)) of a graph is of another element type than it says")
+      }
     }
   }
 
-  /// The name in a `ValueInfoProto`.
-  private static func name(_ message: ByteReader) throws -> String {
+  /// The name and the element type in a `ValueInfoProto`; 0 for what is no tensor.
+  private static func value(_ message: ByteReader) throws -> (name: String, type: Int) {
     var fields = WireReader(message)
-    var name = ""
+    var (name, type) = ("", 0)
     while let (number, value) = try fields.next() {
-      if number == 1, case .bytes(var text) = value { name = try text.text(text.remaining, "the name of a value") }
+      guard case .bytes(var content) = value else { continue }
+      if number == 1 { name = try content.text(content.remaining, "the name of a value") }
+      if number == 2 { type = try elementType(content) }
     }
-    return name
+    return (name, type)
+  }
+
+  /// The element type in a `TypeProto`.
+  private static func elementType(_ message: ByteReader) throws -> Int {
+    var fields = WireReader(message)
+    while let (number, value) = try fields.next() {
+      guard number == 1, case .bytes(let tensor) = value else { continue }
+      var fields = WireReader(tensor)
+      while let (number, value) = try fields.next() {
+        if number == 1, case .varint(let type) = value { return Int(truncatingIfNeeded: type) }
+      }
+    }
+    return 0
   }
 
   // MARK: Nodes
@@ -114,11 +136,18 @@ struct ONNXGraph {
   private mutating func readNode(_ message: ByteReader, _ scope: Scope) throws {
     try tick()
     let node = try ONNXNode(message)
-    for input in node.inputs where !input.isEmpty && !scope.contains(input) {
-      throw BessemerError(.graph, "node \(quoted(node.title)) uses \(quoted(input)), which nothing before it makes")
+    let inputTypes = try node.inputs.map { input in
+      if input.isEmpty { return 0 }
+      guard let type = scope.type(input) else {
+        throw BessemerError(.graph, "node \(quoted(node.title)) uses \(quoted(input)), which nothing before it makes")
+      }
+      return type
     }
+    let outputTypes = try operators.outputTypes(node, inputTypes: inputTypes)
     for attribute in node.attributes { try read(attribute, of: node, scope) }
-    for output in node.outputs where !output.isEmpty { try scope.define(output, "value") }
+    for (output, type) in zip(node.outputs, outputTypes) where !output.isEmpty {
+      try scope.define(output, "value", type: type)
+    }
   }
 
   private mutating func read(_ attribute: ONNXAttribute, of node: ONNXNode, _ scope: Scope) throws {

@@ -37,6 +37,8 @@ struct ONNXNode {
 /// An `AttributeProto`: what it holds that may hold tensors.
 struct ONNXAttribute {
   private(set) var name = ""
+  /// Its place in `AttributeProto.AttributeType`; 0 when the file does not say.
+  private(set) var type = 0
   private(set) var tensors: [ByteReader] = []
   private(set) var graphs: [ByteReader] = []
   private(set) var sparseTensors: [ByteReader] = []
@@ -46,7 +48,7 @@ struct ONNXAttribute {
   private static let fields = [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 22, 23, 14, 15]
 
   init(_ message: ByteReader) throws {
-    var (type, isReference) = (0, false)
+    var isReference = false
     var present: Set<Int> = []
     var fields = WireReader(message)
     while let (number, value) = try fields.next() {
@@ -82,7 +84,9 @@ struct ONNXFunction {
   private var overload = ""
 
   /// What nodes call it by.
-  var title: String { domain + "." + name + (overload.isEmpty ? "" : ":" + overload) }
+  var callName: String { domain + "." + name }
+
+  var title: String { callName + (overload.isEmpty ? "" : ":" + overload) }
 
   init(_ message: ByteReader) throws {
     var fields = WireReader(message)

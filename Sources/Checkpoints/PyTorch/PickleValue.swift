@@ -32,10 +32,14 @@ enum PickleValue {
 struct PickleHeap {
   /// Bytes that all values take together, by estimate.
   static let maximumByteCount = 192 << 20
+  /// Containers inside each other.
+  static let maximumDepth = 65
 
   private(set) var values: [PickleValue] = []
   private(set) var texts: [String] = []
   private(set) var containers: [[Int32]] = []
+  /// How deep each container was when something was last put into it, itself included.
+  private var depths: [Int8] = []
   private(set) var storages: [PyTorchStorage] = []
   private(set) var tensors: [PyTorchTensor] = []
   private var byteCount = 0
@@ -58,12 +62,30 @@ struct PickleHeap {
   mutating func container(_ content: some Collection<Int32>) throws -> Int {
     try account(48 + 4 * content.count)
     containers.append(Array(content))
+    depths.append(try depth(around: content))
     return containers.count - 1
   }
 
   mutating func append(_ content: some Collection<Int32>, to container: Int) throws {
     try account(8 * content.count)
     containers[container] += content
+    depths[container] = max(depths[container], try depth(around: content))
+  }
+
+  /// How deep a container of these values is.
+  private func depth(around content: some Collection<Int32>) throws -> Int8 {
+    var depth: Int8 = 1
+    for number in content {
+      switch self[number] {
+      case .list(let place), .tuple(let place), .set(let place), .dictionary(let place):
+        depth = max(depth, depths[place] + 1)
+      default: break
+      }
+    }
+    guard depth <= PickleHeap.maximumDepth else {
+      throw BessemerError(.limit, "containers more than \(PickleHeap.maximumDepth) deep")
+    }
+    return depth
   }
 
   mutating func storage(_ storage: PyTorchStorage) throws -> PickleValue {

@@ -33,8 +33,9 @@ final class PyTorchRecord: Sendable {
 struct PyTorchContent {
   /// Containers inside each other.
   static let maximumDepth = 64
-  /// Values that are named; shared ones count as often as they occur.
+  /// Values that are named; shared ones count as often as they occur, and occur at most so often on average.
   static let maximumNamedCount = 1_000_000
+  static let maximumSharing = 4
   /// Bytes of a name.
   static let maximumNameByteCount = 4096
 
@@ -44,11 +45,13 @@ struct PyTorchContent {
   /// Plain values: texts, numbers, and lists of them, as JSON spells them.
   private var metadata: [TensorName: String] = [:]
   private var count = 0
+  private let limit: Int
 
   /// Names everything that hangs on `root`.
   init(_ heap: PickleHeap, root: Int32, path: String) throws {
     self.heap = heap
     self.path = path
+    limit = min(PyTorchContent.maximumNamedCount, 1024 + PyTorchContent.maximumSharing * heap.values.count)
     switch heap[root] {
     case .tensor(let place): tensors.append(("tensor", heap.tensors[place]))
     case .dictionary, .list, .tuple: try name(root, "", depth: 0)
@@ -60,7 +63,7 @@ struct PyTorchContent {
 
   private mutating func name(_ number: Int32, _ prefix: String, depth: Int) throws {
     count += 1
-    guard count <= PyTorchContent.maximumNamedCount, depth <= PyTorchContent.maximumDepth else {
+    guard count <= limit, depth <= PyTorchContent.maximumDepth else {
       throw BessemerError(.limit, "containers are too deep, or shared too often, at \(quoted(prefix))")
     }
     guard prefix.utf8.count <= PyTorchContent.maximumNameByteCount else {

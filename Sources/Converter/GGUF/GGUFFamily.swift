@@ -153,6 +153,11 @@ extension GGUFFamily {
       } else if let expert = experts.first(where: { name.hasSuffix(".\($0.gguf).weight") }),
         let layer = GGUFFamily.number(after: "blk.", in: name)
       {
+        guard entry.shape.count == 3, entry.shape[0] <= GGUFFamily.maximumExpertCount else {
+          throw BessemerError(
+            .weights,
+            "tensor \(quoted(name)) is \(entry.type), expected at most \(GGUFFamily.maximumExpertCount) experts")
+        }
         let to = expertPrefix.replacing("{n}", with: layer) + "{e}.\(expert.hf).weight"
         table.rules.append(try MapRule(.unstack(axis: 0), [name], to: [to], over: "e"))
       } else if let new = translated(name, from: { $0.gguf }, to: { $0.hf }) {
@@ -164,6 +169,12 @@ extension GGUFFamily {
     try table.checkAllKnown("files of the architecture \(architecture)")
     return table.rules
   }
+
+  /// Whether GGUF files have a tensor of this name.
+  func knows(gguf name: String) -> Bool { translated(name, from: { $0.gguf }, to: { $0.hf }) != nil }
+
+  /// Experts of a layer.
+  static let maximumExpertCount = 4096
 
   /// Factors by which the frequencies of Llama 3 are divided.
   static let ropeName = "rope_freqs.weight"

@@ -18,6 +18,9 @@ struct GGUFImport {
     texts = GGUFTexts(metadata: store.metadata, architecture: family.architecture)
   }
 
+  /// Whether none of the tensors is one of the family.
+  var knowsNoName: Bool { !store.entries.contains { family.knows(gguf: $0.name.string) } }
+
   /// The tensors under Hugging Face's names.
   func tensors() throws -> [MapEngine.Item] {
     let queries = try texts.count("attention.head_count")

@@ -79,6 +79,7 @@ enum GGUFSettings {
     if let share = family.rotaryShare {
       let size = try GGUFSettings.headSize(config)
       let part = try value("partial_rotary_factor")?.asDouble() ?? share
+      guard part > 0, part <= 1 else { throw BessemerError(.config, "partial_rotary_factor is \(part)") }
       texts.append(("rope.dimension_count", "u32:\(Int(Double(size) * part))"))
     }
     let type = try table?.optional("rope_type") ?? table?.optional("type")

@@ -295,6 +295,9 @@ struct GGUFTokenizerFile {
 
 /// The pairs that SentencePiece merges: each two pieces that make a third one, the better the earlier.
 enum PieceMerges {
+  /// Longer tokens are no pieces that are merged.
+  private static let maximumByteCount = 256
+
   static func pairs(_ tokens: [String], _ kinds: [GGUFVocabulary.Kind], _ scores: [Double]) -> [(String, String)] {
     var ids: [[UInt8]: Int] = [:]
     for (id, token) in tokens.enumerated() where kinds[id] == .normal || kinds[id] == .userDefined {
@@ -303,6 +306,7 @@ enum PieceMerges {
     var found: [(left: Int, right: Int, score: Double)] = []
     for (id, token) in tokens.enumerated() where kinds[id] == .normal {
       let bytes = Array(token.utf8)
+      guard bytes.count <= maximumByteCount else { continue }
       // Only between characters.
       for cut in bytes.indices.dropFirst() where bytes[cut] & 0xC0 != 0x80 {
         guard let left = ids[Array(bytes[..<cut])], let right = ids[Array(bytes[cut...])] else { continue }

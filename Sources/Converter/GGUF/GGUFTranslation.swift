@@ -26,7 +26,7 @@ struct GGUFTranslation {
       metadata = { try export.metadata($0) }
       files = nil
       isExact = GGUFExport.isExact
-    } else if options.shardByteCount != nil, source is GGUF {
+    } else if options.shardByteCount != nil, source is GGUF, GGUFImport(store)?.knowsNoName != true {
       guard let back = GGUFImport(store) else {
         let name = store.metadata["general.architecture"].map(GGUFText.string(ofText:)) ?? ""
         throw BessemerError(

@@ -19,14 +19,14 @@ struct QuantizedPart: Sendable {
 
   init(
     _ entry: TensorStore.Entry, _ weight: LinearWeight, _ scheme: any LinearScheme, bias: TensorStore.Entry?,
-    method: WeightMethod
+    method: WeightMethod, keepsCodes: Bool
   ) throws {
     self.entry = entry
     self.scheme = scheme
     self.weight = weight
     self.bias = bias
     self.method = method
-    kept = try entry.foreign.flatMap { try $0.agrees(with: scheme) ? $0 : nil }
+    kept = try (keepsCodes ? entry.foreign : nil).flatMap { try $0.agrees(with: scheme) ? $0 : nil }
   }
 
   /// Whether codes of the model are taken over, so that nothing is rounded.
@@ -56,7 +56,10 @@ struct QuantizedPart: Sendable {
   }
 
   /// The bytes of a piece, and where in their tensors they stand.
-  func make(_ rows: Range<Int>) throws -> [(name: TensorName, offset: Int, bytes: Bytes)] {
+  func make(
+    _ rows: Range<Int>, of prepared: PreparedWeights
+  ) throws -> [(name: TensorName, offset: Int, bytes: Bytes)] {
+    let entry = prepared[entry.name] ?? entry
     guard let weight, let scheme else {
       var offset = 0
       var made: [(name: TensorName, offset: Int, bytes: Bytes)] = []
@@ -71,10 +74,11 @@ struct QuantizedPart: Sendable {
     let window =
       try stored == nil ? entry.window((rows.lowerBound * row)..<(rows.upperBound * row)) : Bytes([])
     defer { window.releasePages() }
-    let biases = try bias.map { try $0.tensor().cast(to: .float32) }
+    let biases = try bias.map { try (prepared[$0.name] ?? $0).tensor().cast(to: .float32) }
     let source = WeightRows(
-      weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } }, method: method,
-      stored: stored)
+      weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } },
+      input: prepared.grids[weight.module],
+      method: method, moments: prepared.moments[weight.module], stored: stored)
     let made = try inFile(entry.file) { try scheme.quantize(source) }
     var parts: [(name: TensorName, offset: Int, bytes: Bytes)] = []
     for (tensor, bytes) in zip(scheme.tensors(weight), made) where bytes.count > 0 {

@@ -50,10 +50,10 @@ public enum ForeignCheckpoint {
   private static func formats(_ settings: JSON, _ config: JSON) throws -> [any ForeignFormat] {
     let method = try settings.optional("quant_method")?.asString() ?? "compressed-tensors"
     switch method {
-    case "awq": return [try AWQ(settings)]
+    case "awq": return [try AWQWeights(settings)]
     case "compressed-tensors": return try CompressedTensors.formats(settings)
     case "fp8": return [try FP8Blocks(settings, dtype(config))]
-    case "gptq": return [try GPTQ(settings)]
+    case "gptq": return [try GPTQWeights(settings)]
     default:
       throw BessemerError(
         .unsupportedFeature,

@@ -7,6 +7,7 @@ public struct HiF8: LinearScheme {
 
   public var name: String { "hif8" }
   public var descriptionType: String { "WHIF8A16" }
+  public var quantizesInputs: Bool { false }
   public var grid: WeightGrid { .hifloat8 }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {

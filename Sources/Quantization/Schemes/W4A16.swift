@@ -16,6 +16,7 @@ public struct W4A16: LinearScheme {
   public var name: String { "w4a16" + marks(isSymmetric) }
   public var descriptionType: String { "W4A16" }
   public var grid: WeightGrid { .whole(bits: 4, isSymmetric: isSymmetric) }
+  public var quantizesInputs: Bool { false }
   public var rowMultiple: Int { groupSize == 0 ? 1 : 2 }
 
   public func grouped(_ size: Int) -> (any LinearScheme)? { W4A16(groupSize: size, isSymmetric: isSymmetric) }

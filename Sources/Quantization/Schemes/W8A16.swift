@@ -16,6 +16,7 @@ public struct W8A16: LinearScheme {
 
   public var name: String { "w8a16" + marks(isSymmetric) }
   public var descriptionType: String { "W8A16" }
+  public var quantizesInputs: Bool { false }
   public var grid: WeightGrid { .whole(bits: 8, isSymmetric: isSymmetric) }
 
   public func grouped(_ size: Int) -> (any LinearScheme)? {
@@ -23,6 +24,9 @@ public struct W8A16: LinearScheme {
   }
   public func asymmetric() -> (any LinearScheme)? {
     W8A16(groupSize: groupSize, isSymmetric: false, addsOffset: addsOffset)
+  }
+  public func original() -> any LinearScheme {
+    W8A16(groupSize: groupSize, isSymmetric: isSymmetric, addsOffset: false)
   }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {

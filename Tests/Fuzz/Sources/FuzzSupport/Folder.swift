@@ -20,6 +20,16 @@ public struct Folder: Sendable {
     precondition(file >= 0 && write(file, bytes, bytes.count) == bytes.count, "cannot write \(name)")
     close(file)
   }
+
+  /// Puts a copy of the file at `path` under its own name.
+  public func copy(_ path: String) {
+    guard let file = try? InputFile(path: path), let bytes = try? file.read(at: 0, count: file.byteCount) else {
+      fatalError("cannot read \(path)")
+    }
+    put(String(path.split(separator: "/").last ?? ""), bytes.array)
+  }
+
+  public func remove(_ name: String) { unlink(path + "/" + name) }
 }
 
 /// Bytes of a tensor that are read; larger ones stay untouched.

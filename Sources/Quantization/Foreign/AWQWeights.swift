@@ -4,7 +4,7 @@ internal import Tensors
 /// with eight codes of 4 bits a word in the order 0, 2, 4, 6, 1, 3, 5, 7, and `scales` [groups, rows].
 ///
 /// Source: AutoAWQ 0.2 (`packing_utils`).
-struct AWQ: ForeignFormat {
+struct AWQWeights: ForeignFormat {
   init(_ config: JSON) throws {
     let version = try config.optional("version")?.asString().lowercased() ?? "gemm"
     let bits = try config.optional("bits")?.asInt() ?? 4
@@ -29,7 +29,7 @@ struct AWQ: ForeignFormat {
     else { throw parts.misfit("qweight \(words.type), qzeros \(zeros.type) and scales \(scales.type)") }
     let packing = PackedWords(bits: 4)
     @Sendable func code(_ words: WordBlock, _ line: Int, _ row: Int) -> Int16 {
-      packing.code(AWQ.places[row % 8]) { _ in words[line, row / 8] }
+      packing.code(AWQWeights.places[row % 8]) { _ in words[line, row / 8] }
     }
     return WholeCodes(
       dtype: scales.dtype, rows: rows, columns: columns, bits: 4, middle: 8, groups: nil,

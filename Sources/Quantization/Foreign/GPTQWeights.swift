@@ -5,7 +5,7 @@ internal import Tensors
 /// of columns is not that of groups. Version 1 stores zeros less one.
 ///
 /// Source: AutoGPTQ 0.7 (`qlinear_cuda`), GPTQModel 4 (`checkpoint_format`).
-struct GPTQ: ForeignFormat {
+struct GPTQWeights: ForeignFormat {
   private let isV2: Bool
 
   init(_ config: JSON) throws {
