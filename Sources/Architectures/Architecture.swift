@@ -32,6 +32,8 @@ public struct BuildOptions: Sendable {
   public var activation: DType
   /// Whether weights that config.json calls quantized have been decoded.
   public var isDecoded: Bool
+  /// The weights that are stored in few bits.
+  public var quantization = QuantizedWeights()
   public init(activation: DType = .float32, isDecoded: Bool = false) {
     self.activation = activation
     self.isDecoded = isDecoded
@@ -79,7 +81,9 @@ public func buildComponents(
     let known = architectures.flatMap { $0.modelTypes }.joined(separator: ", ")
     throw BessemerError(.unsupportedModel, "model_type \(quoted(modelType)) is not supported; known: \(known)")
   }
-  if !options.isDecoded, let quantization = config["quantization_config"], !quantization.isNull {
+  if let quantization = config["quantization_config"], !quantization.isNull, !options.isDecoded,
+    options.quantization.schemes.isEmpty
+  {
     throw BessemerError(
       .unsupportedFeature, "config.json has a quantization_config; only float checkpoints can be built")
   }

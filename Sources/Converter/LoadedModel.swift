@@ -72,21 +72,24 @@ public struct LoadedModel: Sendable {
     let config = try config(files, at: location.modelFolder)
     let configPath = files["config.json"]?.path ?? location.path
     _ = try inFile(configPath) { try config.modelType }
-    let stored = try opened ?? CheckpointFormats.read(location.path)
-    let weights = try inFile(configPath) { try ForeignCheckpoint.decoded(stored, config) }
-    return try models(location.path, in: component, options, files: files, config: config, weights)
+    var weights = try opened ?? CheckpointFormats.read(location.path)
+    let quantization = try quantization(location.modelFolder, config, &weights)
+    if quantization == nil { weights = try inFile(configPath) { try ForeignCheckpoint.decoded(weights, config) } }
+    return try models(
+      location.path, in: component, options, files: files, config: config, weights, quantization ?? QuantizedWeights())
   }
 
-  /// The graphs of a checkpoint whose weights are numbers.
+  /// The graphs of a checkpoint whose weights are numbers, but for those that AscendV1 stores in few bits.
   static func models(
     _ path: String, in component: String?, _ options: ModelOptions, files: ModelFiles, config: JSON,
-    _ weights: TensorStore
+    _ weights: TensorStore, _ quantization: QuantizedWeights = QuantizedWeights()
   ) throws -> [LoadedModel] {
     let modelType = try config.modelType
     let weights = try options.separatesExperts ? weights.withSeparateExperts() : weights
+    var build = BuildOptions(activation: options.activation, isDecoded: true)
+    build.quantization = quantization
     let built = try inFile(files["config.json"]?.path ?? path) {
-      try buildComponents(
-        config: config, weights: weights, options: BuildOptions(activation: options.activation, isDecoded: true))
+      try buildComponents(config: config, weights: weights, options: build)
     }
     return try built.map { part in
       let name =
@@ -119,6 +122,24 @@ public struct LoadedModel: Sendable {
 
   /// What the model is for, by its outputs and states.
   public var kind: ModelKind { ModelKind(graph) }
+
+  /// Which weights the folder's description says to be quantized, if it has one; `weights` get the types that their
+  /// bytes stand for.
+  private static func quantization(
+    _ path: String, _ config: JSON, _ weights: inout TensorStore
+  ) throws -> QuantizedWeights? {
+    let folder = try InputFolder(path: path)
+    guard let name = try folder.names().filter(AscendV1Reader.isDescription).min() else { return nil }
+    let file = try folder.open(name, links: .followed)
+    return try inFile(file.path) {
+      let reader = try AscendV1Reader(description: JSON.parse(file.readAll(limit: ModelFiles.maximumByteCount)))
+      let schemes = try reader.schemes(weights)
+      weights = try reader.retyped(weights, schemes)
+      let named = (config["dtype"] ?? config["torch_dtype"])?.string.flatMap { DType(spelling: $0) }
+      let stored = weights.entries.first { $0.dtype.isFloat && schemes[$0.name] == nil }?.dtype
+      return QuantizedWeights(schemes, checkpoint: named ?? stored ?? .float32)
+    }
+  }
 
   /// The weights that the graph reads, which may be a part of its checkpoint's.
   public var usedWeights: [TensorStore.Entry] {
