@@ -10,7 +10,7 @@ import Testing
 
 /// Packages in the AscendV1 format that run: their logits are those of `make_packages.py`.
 @Suite struct QuantizedModelTests {
-  static let names = try! FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+  static let names = Fixtures.names("quantization/packages", suffix: "")
   private static let folder = Fixtures.folder + "/quantization/packages"
   private static let options = RunOptions(threads: 2)
 

@@ -19,7 +19,9 @@ extension KernelCase {
   }
 
   private static var products: [KernelCase] {
-    let sizes: [(x: [Int], n: Int, groups: Int)] = [([4], 4, 1), ([3, 40], 34, 4), ([2, 3, 72], 6, 2), ([0, 4], 2, 1)]
+    let sizes: [(x: [Int], n: Int, groups: Int)] = [
+      ([4], 4, 1), ([3, 40], 34, 4), ([2, 3, 72], 6, 2), ([0, 4], 2, 1),
+    ]
     return sizes.flatMap { x, n, groups -> [KernelCase] in
       let k = x[x.count - 1]
       let rows = Array(x.dropLast())
@@ -62,7 +64,8 @@ extension KernelCase {
         let op = QuantizedMixtureOfExperts(activation: .silu, inner: scheme, outer: scheme, arithmetic: arithmetic)
         let expert = matrix(scheme, 34, 8) + matrix(scheme, 34, 8) + matrix(scheme, 8, 34)
         return KernelCase(
-          op, operands: [.float([2, 3, 8]), .float([2, 3, 2]), .index([2, 3, 2], below: 3)] + expert + expert + expert)
+          op,
+          operands: [.float([2, 3, 8]), .float([2, 3, 2]), .index([2, 3, 2], below: 3)] + expert + expert + expert)
       }
     }
   }
