@@ -67,7 +67,9 @@ import Testing
     #expect(!graph.nodeIDs.contains { graph[$0].op is Ascend.QuantBatchMatmulV3 })
     let error = try error(logits(wide.session, expected)[0], expected.tensor("a2.0"))
     let isExact = name.hasSuffix("A16")
-    let limit = name.contains("W4A4") ? 0.5 : name.contains("MX") || name.contains("FP8") ? 0.2 : 0.05
+    // The static scales are narrower than the inputs, and cut some off.
+    let isNarrow = name == "W8A8" || name == "W8A8-f16"
+    let limit = isNarrow ? 0.3 : name.contains("W4A4") ? 0.5 : name.contains("MX") || name.contains("FP8") ? 0.2 : 0.05
     #expect(isExact ? error < 1e-5 : error > 1e-6 && error < limit, "\(error)")
   }
 
