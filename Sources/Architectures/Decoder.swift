@@ -121,8 +121,9 @@ struct Decoder {
       return try b.add(Transpose(permutation: [0, 2, 1, 3]), heads)
     }
     let queries = try rotate(project("q", sizes.heads, norm: headNorm, &b), &b)
-    let keys = try rotate(project("k", sizes.keyValueHeads, norm: headNorm, &b), &b)
-    let values = try project("v", sizes.keyValueHeads, norm: false, &b)
+    let keys = try b.throughCache(
+      rotate(project("k", sizes.keyValueHeads, norm: headNorm, &b), &b), "\(prefix).k_proj")
+    let values = try b.throughCache(project("v", sizes.keyValueHeads, norm: false, &b), "\(prefix).v_proj")
     let mixed = try attend(
       queries, keys, values, scale: 1 / Double(size).squareRoot(), prefix: prefix, layer: layer, windowed: windowed, &b)
     return try b.linear(

@@ -10,6 +10,8 @@ public struct GraphBuilder {
   /// The type of activations.
   public let activation: DType
   private let weights: TensorStore
+  /// Which of them are stored in few bits.
+  let quantization: QuantizedWeights
   /// What was asked for so far, by the graphs of the model that were built before this one too.
   private(set) var account: WeightAccount
   private var weightValues: [TensorName: ValueID] = [:]
@@ -19,6 +21,7 @@ public struct GraphBuilder {
   init(name: String, weights: TensorStore, options: BuildOptions, account: WeightAccount = WeightAccount()) {
     graph = Graph(name: name)
     self.weights = weights
+    quantization = options.quantization
     self.account = account
     activation = options.activation
   }
@@ -84,16 +87,25 @@ public struct GraphBuilder {
   /// Whether the checkpoint has a tensor of this name.
   func hasWeight(_ name: String) -> Bool { weights[TensorName(name)] != nil }
 
+  /// What the checkpoint has under this name.
+  func weightEntry(_ name: TensorName) -> TensorStore.Entry? { weights[name] }
+
   /// The weight of this name, which must have this shape. A missing or misshapen one is noted and reported by
-  /// ``finish()``.
+  /// ``finish()``. One that is stored in few bits is widened.
   mutating func weight(_ name: String, _ shape: [Int]) throws -> ValueID {
     let name = TensorName(name)
     if let known = weightValues[name], graph.type(of: known).shape == shape { return known }
-    let entry = weights[name]
-    try account.ask(name, shape, entry)
-    let value = try add(Weight(name, entry.map(\.dtype).flatMap { $0.isFloat ? $0 : nil } ?? .float32, shape: shape))
+    let value = try quantizedWeight(name, shape) ?? tensor(name, nil, shape)
     weightValues[name] = value
     return value
+  }
+
+  /// A tensor of this name, type and shape; of any type of floating point if it is nil.
+  mutating func tensor(_ name: TensorName, _ dtype: DType?, _ shape: [Int]) throws -> ValueID {
+    let entry = weights[name]
+    try account.ask(name, dtype, shape, entry)
+    let type = dtype ?? entry.map(\.dtype).flatMap { $0.isFloat ? $0 : nil } ?? .float32
+    return try add(Weight(name, type, shape: shape))
   }
 
   /// Notes that the checkpoint may hold this tensor although the graph does not use it.
@@ -121,7 +133,13 @@ public struct GraphBuilder {
   mutating func linear(
     _ x: ValueID, _ name: String, outputs: Int, inputs: Int, bias: Bool, stored: [Int]? = nil
   ) throws -> ValueID {
-    try within(name) { b in
+    if hasWeight(name + ".div.mul_scale") {
+      // Smoothing that went into no other weight: the layer lies one name deeper.
+      let factor = try cast(weight(name + ".div.mul_scale", [inputs]), type(of: x).dtype)
+      let smooth = try add(Multiply(), x, factor)
+      return try linear(smooth, name + ".linear", outputs: outputs, inputs: inputs, bias: bias, stored: stored)
+    }
+    return try within(name) { b in
       let dtype = b.type(of: x).dtype
       var weight = try b.cast(b.weight(name + ".weight", stored ?? [outputs, inputs]), dtype)
       if stored != nil { weight = try b.add(Reshape(shape: [outputs, inputs]), weight) }
@@ -145,7 +163,12 @@ public struct GraphBuilder {
       let wide = try b.cast(x, .float32)
       let variance = try b.add(ReduceMean(axes: [-1]), b.add(Multiply(), wide, wide))
       let scaled = try b.add(Multiply(), wide, b.add(Rsqrt(), b.plus(variance, epsilon)))
-      return try b.add(Multiply(), b.cast(b.weight(name, [width]), dtype), b.cast(scaled, dtype))
+      let y = try b.add(Multiply(), b.cast(b.weight(name, [width]), dtype), b.cast(scaled, dtype))
+      // Smoothing with a shift leaves a bias.
+      guard !b.quantization.schemes.isEmpty, name.hasSuffix(".weight"),
+        case let bias = name.dropLast(".weight".count) + ".bias", b.hasWeight(String(bias))
+      else { return y }
+      return try b.add(Add(), y, b.cast(b.weight(String(bias), [width]), dtype))
     }
   }
 

@@ -11,12 +11,14 @@ struct WeightAccount {
   private var missing: [String] = []
   private var misshapen: [String] = []
 
-  /// Notes that the graph needs `name` in this shape and that the checkpoint has `entry`.
-  mutating func ask(_ name: TensorName, _ shape: [Int], _ entry: TensorStore.Entry?) throws {
+  /// Notes that the graph needs `name` in this shape, in this type or any of floating point, and that the checkpoint
+  /// has `entry`.
+  mutating func ask(_ name: TensorName, _ dtype: DType?, _ shape: [Int], _ entry: TensorStore.Entry?) throws {
     guard asked.insert(name).inserted else { return }
     if let entry {
-      if !entry.dtype.isFloat {
-        misshapen.append("\(escaped(name.string, limit: 80)) is \(entry.dtype), expected floating point")
+      if dtype.map({ $0 != entry.dtype }) ?? !entry.dtype.isFloat {
+        let expected = dtype?.rawValue ?? "floating point"
+        misshapen.append("\(escaped(name.string, limit: 80)) is \(entry.dtype), expected \(expected)")
       } else if entry.shape != shape {
         misshapen.append("\(escaped(name.string, limit: 80)) is \(entry.shape), the configuration says \(shape)")
       }

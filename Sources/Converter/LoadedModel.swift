@@ -1,6 +1,8 @@
 internal import Architectures
+internal import Checkpoints
 public import IR
 public import Passes
+internal import Quantization
 public import Tensors
 
 /// A model made ready for work: one graph with its weights and the files beside them, from a checkpoint's folder or a
@@ -63,13 +65,31 @@ public struct LoadedModel: Sendable {
     _ location: ModelLocation, in component: String?, _ options: ModelOptions, weights opened: TensorStore? = nil
   ) throws -> [LoadedModel] {
     // A configuration that cannot be is said before any weight is looked at.
+    if case .weights(let path) = location, let opened = try LoadedGGUF(path) {
+      return try opened.models(options)
+    }
     let files = try files(location)
     let config = try config(files, at: location.modelFolder)
     let configPath = files["config.json"]?.path ?? location.path
-    let modelType = try inFile(configPath) { try config.modelType }
-    let weights = try opened ?? CheckpointFormats.read(location.path)
-    let built = try inFile(configPath) {
-      try buildComponents(config: config, weights: weights, options: BuildOptions(activation: options.activation))
+    _ = try inFile(configPath) { try config.modelType }
+    var weights = try opened ?? CheckpointFormats.read(location.path)
+    let quantization = try quantization(location.modelFolder, config, &weights)
+    if quantization == nil { weights = try inFile(configPath) { try ForeignCheckpoint.decoded(weights, config) } }
+    return try models(
+      location.path, in: component, options, files: files, config: config, weights, quantization ?? QuantizedWeights())
+  }
+
+  /// The graphs of a checkpoint whose weights are numbers, but for those that AscendV1 stores in few bits.
+  static func models(
+    _ path: String, in component: String?, _ options: ModelOptions, files: ModelFiles, config: JSON,
+    _ weights: TensorStore, _ quantization: QuantizedWeights = QuantizedWeights()
+  ) throws -> [LoadedModel] {
+    let modelType = try config.modelType
+    let weights = try options.separatesExperts ? weights.withSeparateExperts() : weights
+    var build = BuildOptions(activation: options.activation, isDecoded: true)
+    build.quantization = quantization
+    let built = try inFile(files["config.json"]?.path ?? path) {
+      try buildComponents(config: config, weights: weights, options: build)
     }
     return try built.map { part in
       let name =
@@ -83,7 +103,7 @@ public struct LoadedModel: Sendable {
       if built.count > 1 || component != nil { passes?.dumpFolder? += "-" + ModelFiles.plainName(name) }
       let report = try passes.map { try $0.run(on: &graph) }
       return LoadedModel(
-        path: location.path, origin: .checkpoint, name: name, modelType: modelType, graph: graph,
+        path: path, origin: .checkpoint, name: name, modelType: modelType, graph: graph,
         sourceOperators: operators, weights: weights, config: config, files: files, report: report, folder: component)
     }
   }
@@ -102,6 +122,24 @@ public struct LoadedModel: Sendable {
 
   /// What the model is for, by its outputs and states.
   public var kind: ModelKind { ModelKind(graph) }
+
+  /// Which weights the folder's description says to be quantized, if it has one; `weights` get the types that their
+  /// bytes stand for.
+  private static func quantization(
+    _ path: String, _ config: JSON, _ weights: inout TensorStore
+  ) throws -> QuantizedWeights? {
+    let folder = try InputFolder(path: path)
+    guard let name = try folder.names().filter(AscendV1Reader.isDescription).min() else { return nil }
+    let file = try folder.open(name, links: .followed)
+    return try inFile(file.path) {
+      let reader = try AscendV1Reader(description: JSON.parse(file.readAll(limit: ModelFiles.maximumByteCount)))
+      let schemes = try reader.schemes(weights)
+      weights = try reader.retyped(weights, schemes)
+      let named = (config["dtype"] ?? config["torch_dtype"])?.string.flatMap { DType(spelling: $0) }
+      let stored = weights.entries.first { $0.dtype.isFloat && schemes[$0.name] == nil }?.dtype
+      return QuantizedWeights(schemes, checkpoint: named ?? stored ?? .float32)
+    }
+  }
 
   /// The weights that the graph reads, which may be a part of its checkpoint's.
   public var usedWeights: [TensorStore.Entry] {
@@ -159,8 +197,14 @@ public struct ModelOptions: Sendable {
 
   /// What unpacking a compressed bundle may take.
   public var resources: Resources
+  /// Whether stacked matrices of experts are taken as one for each.
+  public var separatesExperts: Bool
 
-  public init(activation: DType = .float32, passes: PassOptions? = nil, resources: Resources = Resources()) {
+  public init(
+    activation: DType = .float32, passes: PassOptions? = nil, resources: Resources = Resources(),
+    separatesExperts: Bool = false
+  ) {
+    self.separatesExperts = separatesExperts
     self.activation = activation
     self.passes = passes
     self.resources = resources

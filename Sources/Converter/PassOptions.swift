@@ -9,6 +9,9 @@ public struct PassOptions: Sendable {
   public var fuse: Bool
   /// The chip whose operators are used; nil for the bundled runtime.
   public var target: Target?
+  /// How products with quantized weights are carried out, as the target does unless said otherwise; nil widens the
+  /// weights.
+  public var arithmetic: QuantizedArithmetic?
   /// The name of the pass after which to stop.
   public var stopAfter: String?
   /// A folder that gets the text of the graph before the first pass and after each.
@@ -22,12 +25,13 @@ public struct PassOptions: Sendable {
   ) {
     self.fuse = fuse
     self.target = target
+    arithmetic = target.map(\.arithmetic) ?? .a2
     self.stopAfter = stopAfter
     self.dumpFolder = dumpFolder
     self.overwrite = overwrite
   }
 
-  public var passes: [any GraphPass] { defaultPasses(fuse: fuse, target: target) }
+  public var passes: [any GraphPass] { defaultPasses(fuse: fuse, target: target, arithmetic: arithmetic) }
 
   /// Runs the passes. What was dumped up to an error is written all the same.
   @discardableResult

@@ -124,7 +124,7 @@ extension Graph {
 
 extension InputDefault {
   /// The tensor that stands for an input that was not given.
-  func tensor(_ dtype: DType, shape: [Int], past: Int) throws -> Tensor {
+  package func tensor(_ dtype: DType, shape: [Int], past: Int) throws -> Tensor {
     let count = shape.reduce(1, *)
     switch self {
     case .zeros: return try Tensor(dtype, shape: shape, integers: [Int64](repeating: 0, count: count))

@@ -147,7 +147,8 @@ extension Graph {
     let node = self[id]
     if node.op is Weight || node.op is Constant { return true }
     switch node.op {
-    case is Cast, is Transpose, is Reshape, is Concat, is Slice, is Squeeze, is Unsqueeze, is Expand, is Dequantize:
+    case is Cast, is Transpose, is Reshape, is Concat, is Slice, is Squeeze, is Unsqueeze, is Expand, is Dequantize,
+      is QuantizedWeight:
       return node.operands.allSatisfy { isParameter($0, depth: depth - 1) }
     default: return false
     }

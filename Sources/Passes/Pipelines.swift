@@ -1,3 +1,5 @@
+public import IR
+
 /// The passes that every graph goes through, in order.
 public func cleanupPasses() -> [any GraphPass] {
   [EraseDeadCode(), FoldConstants(), EliminateCommonSubexpressions()]
@@ -8,9 +10,13 @@ public func cleanupPasses() -> [any GraphPass] {
 /// - Parameters:
 ///   - fuse: false leaves the elementary operators as they are.
 ///   - target: the chip to lower to; nil for the bundled runtime.
-public func defaultPasses(fuse: Bool = true, target: Target? = nil) -> [any GraphPass] {
-  guard fuse else { return cleanupPasses() }
-  var passes = cleanupPasses()
+///   - arithmetic: how products with quantized weights are carried out; nil widens the weights.
+public func defaultPasses(
+  fuse: Bool = true, target: Target? = nil, arithmetic: QuantizedArithmetic? = .a2
+) -> [any GraphPass] {
+  let quantized: [any GraphPass] = arithmetic.map { [MultiplyQuantized($0)] } ?? []
+  guard fuse else { return cleanupPasses() + quantized + (quantized.isEmpty ? [] : cleanupPasses()) }
+  var passes = cleanupPasses() + quantized
   passes +=
     [
       FuseLayerNorm(), FuseLayerNorm(.weight), FuseLayerNorm(.plain), FuseRMSNorm(), FuseGelu(), FuseSilu(),

@@ -26,7 +26,7 @@ public struct LinearLayer: Sendable, Equatable {
 
 /// Finds linear layers in a graph as it was built, before any pass.
 public struct LinearFinder {
-  private let graph: Graph
+  let graph: Graph
   private let roots: Set<ValueID>
 
   public init(_ graph: Graph) {
@@ -36,32 +36,21 @@ public struct LinearFinder {
 
   /// All linear layers, in the graph's order, each once.
   public func layers() -> [LinearLayer] {
-    var found: [LinearLayer] = []
     var known: Set<TensorName> = []
-    func note(_ value: ValueID, _ role: () -> LinearLayer.Role) {
-      guard let weight = weight(value), weight.shape.count == 2, weight.name.string.hasSuffix(".weight"),
-        known.insert(weight.name).inserted
-      else { return }
-      found.append(
-        LinearLayer(module: String(weight.name.string.dropLast(7)), weight: weight.name, role: role()))
+    return sites().map(\.layer).filter { known.insert($0.weight).inserted }
+  }
+
+  /// The layer whose weight a value is, nil when it is none. A weight that is not transposed is [inputs, outputs], which
+  /// no scheme stores.
+  func layer(of value: ValueID, _ role: () -> LinearLayer.Role) -> LinearLayer? {
+    guard let weight = weight(value), weight.shape.count == 2, weight.name.string.hasSuffix(".weight") else {
+      return nil
     }
-    for id in graph.nodeIDs {
-      let node = graph[id]
-      switch node.op {
-      case is MatMul:
-        // A weight that is not transposed is [inputs, outputs], which no scheme stores.
-        guard let (turned, _) = graph.producer(of: node.operands[1], as: Transpose.self) else { continue }
-        note(turned.operands[0]) { role(turned.operands[0], node.results[0]) }
-      case is MixtureOfExperts:
-        for operand in node.operands.dropFirst(3) { note(operand) { .expert } }
-      default: break
-      }
-    }
-    return found
+    return LinearLayer(module: String(weight.name.string.dropLast(7)), weight: weight.name, role: role())
   }
 
   /// The weight that a value is, but for its type and shape.
-  private func weight(_ value: ValueID) -> Weight? {
+  func weight(_ value: ValueID) -> Weight? {
     var value = value
     while let id = graph.producer(of: value) {
       let node = graph[id]
@@ -74,7 +63,7 @@ public struct LinearFinder {
     return nil
   }
 
-  private func role(_ weight: ValueID, _ product: ValueID) -> LinearLayer.Role {
+  func role(_ weight: ValueID, _ product: ValueID) -> LinearLayer.Role {
     if isTable(weight) { return .head }
     // What follows, up to the next product; routers end in a choice, heads in an output.
     var (open, seen) = ([product], Set([product]))

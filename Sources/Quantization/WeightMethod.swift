@@ -4,6 +4,8 @@
 public enum WeightMethod: Sendable, Equatable {
   /// By the range of each group.
   case minmax
+  /// By range, and one column after the other so that later ones make up for earlier ones.
+  case gptq(GPTQ)
   /// By the range that so much of each group is in, 0...1 of its magnitudes.
   case percentile(Double)
   /// Least squares and rounding in turns, at most so often, until no row gets better.
@@ -22,6 +24,8 @@ public enum WeightMethod: Sendable, Equatable {
     guard parts.count < 2 || number != nil else { return nil }
     switch (parts[0].lowercased().filter { $0 != "-" && $0 != "_" }, number) {
     case ("minmax", nil): self = .minmax
+    case ("gptq", nil): self = .gptq(GPTQ())
+    case ("gptq", let damping?) where damping > 0 && damping <= 1: self = .gptq(GPTQ(damping: Float(damping)))
     case ("percentile", let share?) where share > 0 && share <= 1: self = .percentile(share)
     case ("ssz", nil): self = .ssz(steps: 50)
     case ("ssz", let steps?) where steps >= 1 && steps <= 10_000 && steps == steps.rounded():
@@ -37,22 +41,26 @@ public enum WeightMethod: Sendable, Equatable {
 
   /// The names that ``init(_:)`` knows.
   public static let names = [
-    "ceil-x[:DIVISOR]", "ceil-x-search", "four-over-six", "minmax", "mse-round", "percentile:SHARE", "ssz[:STEPS]",
+    "ceil-x[:DIVISOR]", "ceil-x-search", "four-over-six", "gptq[:DAMPING]", "minmax", "mse-round", "percentile:SHARE",
+    "ssz[:STEPS]",
   ]
 
   /// Whether codes of a row depend on the other rows, so that all rows of a weight have to be quantized together.
   public var needsWholeWeight: Bool {
     switch self {
-    case .ssz, .ceilX(divisor: nil): true
+    case .ssz, .gptq, .ceilX(divisor: nil): true
     default: false
     }
   }
+
+  /// Whether the layer's inputs have to be known.
+  public var needsData: Bool { if case .gptq = self { true } else { false } }
 
   /// Whether codes of such a grid can be found by the method.
   public func suits(_ grid: WeightGrid) -> Bool {
     switch (self, grid) {
     case (.minmax, _), (.ceilX, .mxfp4), (.fourOverSix, .mxfp4), (.mseRound, .mxfp8): true
-    case (.percentile, .whole), (.ssz, .whole(bits: _, isSymmetric: true)): true
+    case (.percentile, .whole), (.gptq, .whole), (.ssz, .whole(bits: _, isSymmetric: true)): true
     default: false
     }
   }

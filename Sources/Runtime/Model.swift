@@ -70,6 +70,7 @@ final class Parameters {
   private let pool: ThreadPool
   private var tensors: [ValueID: Tensor] = [:]
   private var vectors: [ValueID: Tensor] = [:]
+  private var mapped: [ValueID: Tensor] = [:]
   private var matrices: [ValueID: Matrix] = [:]
   private(set) var byteCount = 0
 
@@ -98,6 +99,15 @@ final class Parameters {
     let tensor = try reader.tensor(value)
     let wide = try tensor.dtype == .float32 && tensor.isAligned ? tensor : tensor.cast(to: .float32).owned()
     vectors[value] = wide
+    byteCount += wide.bytes.count
+    return wide
+  }
+
+  /// What is made of a value's float32 elements, one by one, in aligned memory; always the same for one value.
+  func vector(_ value: ValueID, mapped map: (Float) -> Float) throws -> Tensor {
+    if let known = mapped[value] { return known }
+    let wide = try Tensor(reader.tensor(value).floats.map(map), shape: reader.tensor(value).shape)
+    mapped[value] = wide
     byteCount += wide.bytes.count
     return wide
   }

@@ -16,8 +16,7 @@ public enum SafetensorsCheckpoint {
   /// tensor of its shards, each in the shard that holds it. `check` is called for each file before its tensors are
   /// taken.
   public static func read(_ path: String, check: (SafetensorsFile) throws -> Void = { _ in }) throws -> TensorStore {
-    func append(_ input: InputFile, _ store: inout TensorStore) throws {
-      let file = try SafetensorsFile(input)
+    func append(_ file: SafetensorsFile, _ store: inout TensorStore) throws {
       try inFile(file.path) {
         try check(file)
         try file.append(to: &store)
@@ -25,32 +24,34 @@ public enum SafetensorsCheckpoint {
     }
     var status = stat()
     if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return try readFolder(path, append) }
-    if path.hasSuffix(".json") { return try ShardIndex.read(path, append) }
+    if path.hasSuffix(".json") { return try ShardIndex.read(path, open: { try SafetensorsFile($0) }, append: append) }
     var store = TensorStore()
-    try append(InputFile(path: path), &store)
+    try append(SafetensorsFile(path: path), &store)
     return store
   }
 
   private static func readFolder(
-    _ path: String, _ append: (InputFile, inout TensorStore) throws -> Void
+    _ path: String, _ append: (SafetensorsFile, inout TensorStore) throws -> Void
   ) throws -> TensorStore {
     let folder = try InputFolder(path: path)
     let names = try folder.names()
     var store = TensorStore()
     if let name = wholeNames.first(where: names.contains) {
-      try append(folder.open(name, links: .followed), &store)
+      try append(SafetensorsFile(folder.open(name, links: .followed)), &store)
       return store
     }
     let indices = names.filter { $0.hasSuffix(indexSuffix) }
     guard indices.count <= 1 else {
       throw BessemerError(.shardIndex, "holds \(indices.count) indices; name the one to read", file: path)
     }
-    if let index = indices.first { return try ShardIndex.read(folder.joined(index), append) }
+    if let index = indices.first {
+      return try ShardIndex.read(folder.joined(index), open: { try SafetensorsFile($0) }, append: append)
+    }
     let files = names.filter { $0.hasSuffix(fileSuffix) }
     guard !files.isEmpty else {
       throw BessemerError(.fileMissing, "holds neither *.safetensors nor an index of them", file: path)
     }
-    for name in files { try append(folder.open(name, links: .followed), &store) }
+    for name in files { try append(SafetensorsFile(folder.open(name, links: .followed)), &store) }
     return store
   }
 }

@@ -3,8 +3,8 @@ public import Tensors
 
 /// A value of a YAML file, with the line that it starts on.
 ///
-/// Read is one document of mappings, sequences and scalars. Refused are anchors, aliases and tags, which make a short
-/// file mean a long one or another type, keys that are no scalars, and keys that occur twice.
+/// Read is one document of mappings, sequences and scalars. Refused are tags, keys that are no scalars, keys that occur
+/// twice, and, unless they are asked for, anchors and aliases; what an alias repeats counts each time.
 public struct YAML: Sendable {
   public enum Content: Sendable {
     /// The text of a scalar; one without quotes may be a number, a truth value or nothing.
@@ -25,16 +25,16 @@ public struct YAML: Sendable {
   public static let maximumNodeCount = 2_000_000
 
   /// Reads the file at `path`.
-  public static func read(_ path: String) throws -> YAML {
-    try inFile(path) { try parse(InputFile.contents(of: path, limit: maximumByteCount)) }
+  public static func read(_ path: String, aliases: Bool = false) throws -> YAML {
+    try inFile(path) { try parse(InputFile.contents(of: path, limit: maximumByteCount), aliases: aliases) }
   }
 
   /// Throws ``ErrorCode/yaml`` with the line for what is not read, ``ErrorCode/limit`` beyond the limits.
-  public static func parse(_ bytes: Bytes) throws -> YAML {
+  public static func parse(_ bytes: Bytes, aliases: Bool = false) throws -> YAML {
     guard bytes.count <= maximumByteCount else {
       throw BessemerError(.limit, "a YAML text of \(bytes.count) bytes, at most \(maximumByteCount) are read")
     }
-    return try bytes.withUnsafeBytes { try YAMLParser.parse($0) }
+    return try bytes.withUnsafeBytes { try YAMLParser.parse($0, aliases: aliases) }
   }
 
   // MARK: Values of a kind
@@ -76,9 +76,18 @@ public struct YAML: Sendable {
 
   public func asInts() throws -> [Int] { try asSequence().map { try $0.asInt() } }
 
-  /// `true` or `false`.
+  public func asDouble() throws -> Double {
+    guard case .scalar(let text, true) = content, let number = Double(text), number.isFinite else {
+      throw mismatch("a number")
+    }
+    return number
+  }
+
+  /// `true` or `false`, also with a capital.
   public func asBool() throws -> Bool {
-    guard case .scalar(let text, true) = content, let value = Bool(text) else { throw mismatch("true or false") }
+    guard case .scalar(let text, true) = content,
+      let value = ["true": true, "True": true, "false": false, "False": false][text]
+    else { throw mismatch("true or false") }
     return value
   }
 }

@@ -6,19 +6,25 @@ struct YAMLParser {
   private var parser = yaml_parser_t()
   private var nodeCount = 0
   private var depth = 0
+  private let readsAliases: Bool
+  /// Values that aliases may stand for, and how many values they hold.
+  private var anchors: [TensorName: (value: YAML, nodeCount: Int)] = [:]
+
+  private init(readsAliases: Bool) { self.readsAliases = readsAliases }
 
   /// What an event is, taken out of libyaml's memory.
   private enum Event {
-    case scalar(String, isPlain: Bool, line: Int)
-    case sequenceStart(line: Int)
-    case mappingStart(line: Int)
+    case scalar(String, isPlain: Bool, line: Int, anchor: TensorName?)
+    case sequenceStart(line: Int, anchor: TensorName?)
+    case mappingStart(line: Int, anchor: TensorName?)
+    case alias(TensorName, line: Int)
     case end
     case other
   }
 
   /// Unsafe: libyaml keeps the pointer to `text`, which stays until the parser is deleted here.
-  static func parse(_ text: UnsafeRawBufferPointer) throws -> YAML {
-    var parser = YAMLParser()
+  static func parse(_ text: UnsafeRawBufferPointer, aliases: Bool) throws -> YAML {
+    var parser = YAMLParser(readsAliases: aliases)
     guard yaml_parser_initialize(&parser.parser) == 1 else { throw BessemerError(.memory, "no memory to read YAML") }
     defer { yaml_parser_delete(&parser.parser) }
     let empty: [UInt8] = [0]
@@ -42,22 +48,38 @@ struct YAMLParser {
 
   /// The value that starts with an event; nil when that ends one.
   private mutating func value(_ event: Event) throws -> YAML? {
-    nodeCount += 1
-    guard nodeCount <= YAML.maximumNodeCount else {
-      throw BessemerError(.limit, "more than \(YAML.maximumNodeCount) values in a YAML file")
-    }
-    if nodeCount & 0xFFF == 0 { try Interrupt.check() }
+    let before = nodeCount
+    try count(1)
+    let (value, anchor): (YAML, TensorName?)
     switch event {
-    case .scalar(let text, let isPlain, let line): return YAML(content: .scalar(text, isPlain: isPlain), line: line)
-    case .sequenceStart(let line):
-      return try nested(line) { parser in
+    case .scalar(let text, let isPlain, let line, let name):
+      (value, anchor) = (YAML(content: .scalar(text, isPlain: isPlain), line: line), name)
+    case .sequenceStart(let line, let name):
+      value = try nested(line) { parser in
         var elements: [YAML] = []
         while let element = try parser.value(try parser.next()) { elements.append(element) }
         return YAML(content: .sequence(elements), line: line)
       }
-    case .mappingStart(let line): return try nested(line) { try $0.mapping(line) }
+      anchor = name
+    case .mappingStart(let line, let name): (value, anchor) = (try nested(line) { try $0.mapping(line) }, name)
+    case .alias(let name, let line):
+      guard let known = anchors[name] else {
+        throw BessemerError(.yaml, "line \(line): nothing is called \(quoted(name.string)) before")
+      }
+      try count(known.nodeCount)
+      return known.value
     case .end, .other: return nil
     }
+    if let anchor { anchors[anchor] = (value, nodeCount - before) }
+    return value
+  }
+
+  private mutating func count(_ nodes: Int) throws {
+    nodeCount += nodes
+    guard nodeCount <= YAML.maximumNodeCount else {
+      throw BessemerError(.limit, "more than \(YAML.maximumNodeCount) values in a YAML file")
+    }
+    if nodeCount & 0xFFF == 0 { try Interrupt.check() }
   }
 
   private mutating func mapping(_ start: Int) throws -> YAML {
@@ -66,7 +88,7 @@ struct YAMLParser {
     while true {
       let event = try next()
       if case .end = event { return YAML(content: .mapping(members), line: start) }
-      guard case .scalar(let key, _, let line) = event else {
+      guard case .scalar(let key, _, let line, _) = event else {
         throw BessemerError(.yaml, "line \(start): a key that is no text")
       }
       guard keys.insert(TensorName(key)).inserted else {
@@ -101,23 +123,28 @@ struct YAMLParser {
     func refuse(_ what: String) -> BessemerError {
       BessemerError(.yaml, "line \(line): \(what), which is not read; write the value out")
     }
+    func name(_ anchor: UnsafeMutablePointer<yaml_char_t>?) throws -> TensorName? {
+      guard let anchor else { return nil }
+      guard readsAliases else { throw refuse("an anchor") }
+      return TensorName(String(cString: anchor))
+    }
     switch event.type {
     case YAML_SCALAR_EVENT:
       let scalar = event.data.scalar
-      guard scalar.anchor == nil else { throw refuse("an anchor") }
       guard scalar.tag == nil else { throw refuse("a tag") }
       let bytes = UnsafeBufferPointer(start: scalar.value, count: scalar.length)
       guard let text = String(validating: bytes, as: UTF8.self) else { throw refuse("a text that is no UTF-8") }
-      return .scalar(text, isPlain: scalar.style == YAML_PLAIN_SCALAR_STYLE, line: line)
+      return .scalar(
+        text, isPlain: scalar.style == YAML_PLAIN_SCALAR_STYLE, line: line, anchor: try name(scalar.anchor))
     case YAML_SEQUENCE_START_EVENT:
-      guard event.data.sequence_start.anchor == nil else { throw refuse("an anchor") }
       guard event.data.sequence_start.tag == nil else { throw refuse("a tag") }
-      return .sequenceStart(line: line)
+      return .sequenceStart(line: line, anchor: try name(event.data.sequence_start.anchor))
     case YAML_MAPPING_START_EVENT:
-      guard event.data.mapping_start.anchor == nil else { throw refuse("an anchor") }
       guard event.data.mapping_start.tag == nil else { throw refuse("a tag") }
-      return .mappingStart(line: line)
-    case YAML_ALIAS_EVENT: throw refuse("an alias")
+      return .mappingStart(line: line, anchor: try name(event.data.mapping_start.anchor))
+    case YAML_ALIAS_EVENT:
+      guard let alias = try name(event.data.alias.anchor) else { throw refuse("an alias") }
+      return .alias(alias, line: line)
     case YAML_SEQUENCE_END_EVENT, YAML_MAPPING_END_EVENT, YAML_DOCUMENT_END_EVENT, YAML_STREAM_END_EVENT: return .end
     default: return .other
     }

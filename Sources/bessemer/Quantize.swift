@@ -18,7 +18,10 @@ struct Quantize: Command {
   var output: String
 
   @Argument(help: "The scheme, such as w8a8-dynamic, w4a8-dynamic or mxfp4.")
-  var scheme: String
+  var scheme: String?
+
+  @Option(help: ArgumentHelp("A recipe of msModelSlim instead of a scheme.", valueName: "file"))
+  var recipe: String?
 
   @Option(
     name: .customLong("scheme"),
@@ -34,6 +37,47 @@ struct Quantize: Command {
       valueName: "name"))
   var method = "minmax"
 
+  @Option(
+    help: ArgumentHelp(
+      "Text, .jsonl or .json to run through the model, one sequence a line.", valueName: "file"))
+  var calibration: String?
+
+  @Option(help: ArgumentHelp("The most sequences of it.", valueName: "n"))
+  var samples = 128
+
+  @Option(help: ArgumentHelp("The most tokens of a sequence.", valueName: "n"))
+  var maxLength = 2048
+
+  @Option(
+    help: ArgumentHelp(
+      "Scale channels first: iterative, flexible, smoothquant, and perhaps :ALPHA, or awq.", valueName: "name"))
+  var smooth: String?
+
+  @Flag(help: "Rotate the residual stream and the heads of attention first.")
+  var rotate = false
+
+  @Option(help: ArgumentHelp("Rotate so many channels together instead of all.", valueName: "n"))
+  var rotationBlock: Int?
+
+  @Option(help: ArgumentHelp("Quantize the cache of keys and values: c8 or c8-asymmetric.", valueName: "name"))
+  var kvCache: String?
+
+  @Flag(help: "Move the size of keys to the queries first.")
+  var smoothKeys = false
+
+  @Option(
+    help: ArgumentHelp(
+      "How w8a8 finds the range of inputs: minmax, mean, histogram or percentile:SHARE.", valueName: "name"))
+  var inputRange = "minmax"
+
+  @Flag(help: "Make the range of inputs symmetric.")
+  var symmetricInputs = false
+
+  @Option(
+    help: ArgumentHelp(
+      "msmodelslim does what that tool does wrong too, see docs/QUANTIZATION.md.", valueName: "name"))
+  var compat: String?
+
   @OptionGroup var dry: DryRunOption
   @OptionGroup var common: CommonOptions
 
@@ -46,7 +90,25 @@ struct Quantize: Command {
       return (try NamePattern(String(text[..<mark])), String(text[text.index(after: mark)...]))
     }
     options.keep = try keep.map { try NamePattern($0) }
+    guard (scheme == nil) != (recipe == nil) else {
+      throw BessemerError(.usage, "give a scheme, such as w8a8-dynamic, or a recipe with --recipe")
+    }
+    options.recipe = recipe
     options.method = method
+    options.calibration = calibration
+    options.calibrationLimit = samples
+    options.calibrationLength = maxLength
+    options.smoothing = smooth
+    options.rotates = rotate || rotationBlock != nil
+    options.rotationBlock = rotationBlock
+    options.cache = kvCache
+    options.smoothsKeys = smoothKeys
+    options.inputRange = inputRange
+    options.isInputSymmetric = symmetricInputs
+    guard compat == nil || compat == "msmodelslim" else {
+      throw BessemerError(.usage, "--compat takes msmodelslim, not \(quoted(compat ?? ""))")
+    }
+    options.isCompatible = compat != nil
     options.threads = common.resources.threads
     options.overwrite = common.overwrite
     let quantizer = try Quantizer(model, to: output, options: options)
@@ -65,7 +127,7 @@ struct Quantize: Command {
       table.add(item.from.dtype.rawValue)
       table.add(shape: item.from.shape ?? [])
       table.add(ByteSize(item.byteCount).text)
-      table.add(item.scheme ?? "unchanged")
+      table.add(item.scheme.map { item.keepsCodes ? "\($0), codes kept" : $0 } ?? "unchanged")
     }
     try table.write(to: console.out)
     let quantized = quantizer.items.filter { $0.scheme != nil }.count
@@ -89,6 +151,7 @@ struct Quantize: Command {
             json.member("name", item.name.string)
             json.member("from", item.from.description)
             if let scheme = item.scheme { json.member("scheme", scheme) } else { json.null("scheme") }
+            json.member("codes_kept", item.keepsCodes)
             json.member("bytes", item.byteCount)
           }
         }

@@ -171,7 +171,8 @@ int main(int count, char **arguments) {
                 {"numbers", test_numbers},
                 {"blocks", test_blocks},
                 {"conv2d", test_conv2d},
-                {"group_norm", test_group_norm}};
+                {"group_norm", test_group_norm},
+                {"quantized", test_quantized}};
   for (int i = 1; i < 4; i++) {
     pools[i] = bk_pool_create(i);
     bk_pool_set_spin(pools[i], 100);

@@ -61,5 +61,6 @@ void test_numbers(void);
 void test_blocks(void);
 void test_conv2d(void);
 void test_group_norm(void);
+void test_quantized(void);
 
 #endif

@@ -72,6 +72,18 @@ typedef struct {
   void (*quant_fit)(bk_dtype type, const void *x, size_t n, float scale, float low, float high, double sums[3]);
   void (*quant_mx)(bk_dtype type, uint8_t *codes, const void *x, size_t n, int exponent, bool is_e2m1);
   void (*quant_mx_error)(bk_dtype type, const void *x, size_t n, int exponent, bool is_e2m1, double *sum);
+  // Inputs and products, see simd_quantized.h.
+  float (*magnitude_row)(const float *x, size_t n);
+  void (*codes_row)(int8_t *codes, const float *x, size_t n, float factor, bool divides, float offset, bool half,
+                    float low, float high);
+  void (*widen_i8)(bk_dtype type, float *y, const int8_t *codes, size_t n, float scale, float offset);
+  void (*widen_e4m3)(float *y, const uint8_t *codes, size_t n, float factor);
+  void (*widen_e2m1)(float *y, const uint8_t *codes, size_t n, float factor);
+  /// c[r * ldc + j] = x[r] . w[j], whole numbers; of dots_i4 two rows j share bytes, and n is even.
+  void (*dots_i8)(size_t rows, size_t n, size_t k, const int8_t *x, size_t ldx, const void *w, size_t ldw, int32_t *c,
+                  size_t ldc);
+  void (*dots_i4)(size_t rows, size_t n, size_t k, const int8_t *x, size_t ldx, const void *w, size_t ldw, int32_t *c,
+                  size_t ldc);
   float (*probe_read)(const void *data, size_t bytes);
   double (*probe_fma)(size_t iterations);
 } bk_table;

@@ -42,6 +42,13 @@ const bk_table BK_TABLE = {
     .quant_fit = quant_fit,
     .quant_mx = quant_mx,
     .quant_mx_error = quant_mx_error,
+    .magnitude_row = magnitude_row,
+    .codes_row = codes_row,
+    .widen_i8 = widen_i8,
+    .widen_e4m3 = widen_e4m3,
+    .widen_e2m1 = widen_e2m1,
+    .dots_i8 = dots_i8,
+    .dots_i4 = dots_i4,
     .probe_read = probe_read,
     .probe_fma = probe_fma,
 };

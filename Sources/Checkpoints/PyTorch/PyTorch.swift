@@ -35,7 +35,7 @@ public struct PyTorch: CheckpointFormat {
   }
 
   public func read(_ path: String) throws -> TensorStore {
-    if path.hasSuffix(".json") { return try ShardIndex.read(path, PyTorch.append) }
+    if path.hasSuffix(".json") { return try ShardIndex.read(path, open: PyTorch.read, append: PyTorch.append) }
     guard let folder = try? InputFolder(path: path) else { return try PyTorch.read(InputFile(path: path)) }
     let names = try folder.names()
     if names.contains(PyTorch.weightsName) {
@@ -45,11 +45,10 @@ public struct PyTorch: CheckpointFormat {
     guard let index = indices.first, indices.count == 1 else {
       throw BessemerError(.shardIndex, "holds \(indices.count) indices; name the file to read", file: path)
     }
-    return try ShardIndex.read(folder.joined(index), PyTorch.append)
+    return try ShardIndex.read(folder.joined(index), open: PyTorch.read, append: PyTorch.append)
   }
 
-  private static func append(_ file: InputFile, to store: inout TensorStore) throws {
-    let shard = try read(file)
+  private static func append(_ shard: TensorStore, to store: inout TensorStore) throws {
     for entry in shard.entries { try store.append(entry) }
     store.metadata.merge(shard.metadata) { first, _ in first }
   }

@@ -1,25 +1,6 @@
 internal import Quantization
 internal import Safetensors
-internal import Synchronization
 public import Tensors
-
-/// How a model is quantized.
-public struct QuantizationOptions: Sendable {
-  /// The scheme of every projection and expert.
-  public var scheme: String
-  /// Schemes of layers whose names match, later ones over earlier ones.
-  public var overrides: [(pattern: NamePattern, scheme: String)] = []
-  /// Layers that keep their values.
-  public var keep: [NamePattern] = []
-  /// How codes are found, see ``WeightMethod``.
-  public var method = "minmax"
-  /// The most bytes of tensors in a file.
-  public var partByteCount = 4 << 30
-  public var threads = 1
-  public var overwrite = false
-
-  public init(scheme: String) { self.scheme = scheme }
-}
 
 /// Quantizes the linear layers of a model into a package for Ascend, weights streamed from file to file.
 ///
@@ -33,6 +14,8 @@ public struct Quantizer: Sendable {
     public let scheme: String?
     /// Bytes of all tensors that stand for it.
     public let byteCount: Int
+    /// Whether codes of the model are taken over as they are.
+    public let keepsCodes: Bool
   }
 
   public let input: String
@@ -45,6 +28,12 @@ public struct Quantizer: Sendable {
   private let model: LoadedModel
   private let parts: [QuantizedPart]
   private let package: AscendV1
+  private let recipe: QuantizationRecipe
+  private let choice: SchemeChoice
+  /// Nil for one file.
+  private let partByteCount: Int?
+  private let calibrationPath: String?
+  private let extras: [QuantizedExtra]
 
   /// Opens the model and plans every tensor; nothing of the weights is read. Throws ``ErrorCode/usage`` for an unknown
   /// scheme or a pattern that matches nothing, ``ErrorCode/unsupportedFeature`` with all layers that a scheme cannot
@@ -58,22 +47,56 @@ public struct Quantizer: Sendable {
     input = path
     self.output = output
     self.options = options
-    let model = try LoadedModel(path: path)
+    let model = try LoadedModel(
+      path: path, options: ModelOptions(activation: Quantizer.activation(location), separatesExperts: true))
     self.model = model
     sourceByteCount = model.weights.byteCount
-    let choice = try SchemeChoice(options, layers: LinearFinder(model.graph).layers(), weights: model.weights)
+    let file = try options.recipe.map { try RecipeFile($0) }
+    let recipe = try file.map { QuantizationRecipe(steps: $0.steps) } ?? QuantizationRecipe(options)
+    partByteCount = file.map(\.partByteCount) ?? options.partByteCount
+    calibrationPath = options.calibration ?? file?.dataset
+    guard !recipe.needsData || calibrationPath != nil else {
+      let what = options.scheme ?? "the recipe"
+      throw BessemerError(.usage, "\(what) needs calibration data; give a file with --calibration")
+    }
+    let layers = LinearFinder(model.graph).layers()
+    for pattern in options.overrides.map(\.pattern) + options.keep
+    where try !layers.contains(where: { try pattern.matches($0.module) || pattern.matches($0.weight.string) }) {
+      throw BessemerError(.usage, "\(quoted(pattern.text)) matches none of the \(layers.count) linear layers")
+    }
+    let choice = try SchemeChoice(recipe, layers: layers, weights: model.weights, isCompatible: options.isCompatible)
+    (self.recipe, self.choice) = (recipe, choice)
     var package = AscendV1()
     var items: [Item] = []
     var parts: [QuantizedPart] = []
-    for entry in model.weights.entries where !choice.isBias(entry.name) {
+    // msModelSlim writes parameters alone, and this is a buffer.
+    func isLost(_ name: TensorName) -> Bool {
+      options.isCompatible && name.string.hasSuffix(".e_score_correction_bias")
+    }
+    for entry in model.weights.entries where !choice.isBias(entry.name) && !isLost(entry.name) {
       let part = try choice.part(entry, of: model.weights)
       let before = package.items.count
       part.add(to: &package)
       let byteCount = package.items[before...].reduce(0) { $0 + (Tensor.byteCount($1.dtype, shape: $1.shape) ?? 0) }
-      items.append(Item(name: entry.name, from: entry.type, scheme: part.scheme?.name, byteCount: byteCount))
+      items.append(
+        Item(
+          name: entry.name, from: entry.type, scheme: part.scheme?.name, byteCount: byteCount,
+          keepsCodes: part.keepsCodes))
       parts.append(part)
     }
+    extras = try QuantizedExtra.all(recipe, model, isCompatible: options.isCompatible)
+    for extra in extras { package.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
+    package.isRotated = recipe.rotates
     (self.items, self.parts, self.package) = (items, parts, package)
+  }
+
+  /// The type of the checkpoint's weights, which calibration computes in as msModelSlim does.
+  private static func activation(_ location: ModelLocation) throws -> DType {
+    let config = try ModelFiles(folder: location.modelFolder).json("config.json")
+    let text = config?["text_config"]
+    let name = config?["dtype"] ?? config?["torch_dtype"] ?? text?["dtype"] ?? text?["torch_dtype"]
+    let dtype = name?.string.flatMap { DType(spelling: $0) }
+    return dtype.flatMap { LinearWeight.dtypes.contains($0) ? $0 : nil } ?? .float32
   }
 
   /// Bytes of all tensors of the package.
@@ -82,32 +105,62 @@ public struct Quantizer: Sendable {
   /// Writes the package, whole or not at all. `progress` gets the bytes of the model that are done, and all.
   public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws {
     let files = try layout()
+    let sequences = try calibration()
     try AtomicFolder.write(to: output, overwrite: options.overwrite, mayReplace: Quantizer.mayReplace) { folder in
-      let done = Mutex(0)
-      for file in files {
-        try folder.writeParts(file.name, byteCount: file.writer.byteCount) { sink in
-          try sink.write(Bytes(file.writer.start), at: 0)
-          let places = Dictionary(uniqueKeysWithValues: file.writer.places.map { ($0.name, $0.range) })
-          let pieces = file.parts.flatMap { part in part.pieces.map { (part, $0) } }
-          try inParallel(pieces.count, threads: options.threads) { index in
-            let (part, rows) = pieces[index]
-            for (name, offset, bytes) in try part.make(rows) {
-              guard let place = places[name] else { preconditionFailure("\(name) is not in its file") }
-              try sink.write(bytes, at: place.lowerBound + offset)
-            }
-            let count = done.withLock { done in
-              done += part.sourceByteCount(rows)
-              return done
-            }
-            progress(count, sourceByteCount)
-          }
+      try open(files[...], in: folder, []) { outputs in
+        let work = QuantizedWork(outputs, threads: options.threads, total: sourceByteCount, progress: progress)
+        guard recipe.needsData || recipe.editsWeights else {
+          return try work.write(parts, of: PreparedWeights(model.weights))
         }
+        var rest = Dictionary(uniqueKeysWithValues: parts.map { ($0.entry.name, $0) })
+        var written: Set<TensorName> = []
+        var calibrator = try Calibrator(
+          recipe, model, choice: choice.steps, sequences: sequences, isCompatible: options.isCompatible,
+          threads: options.threads)
+        try calibrator.prepare { weights, names in
+          for extra in extras where !written.contains(extra.name) {
+            guard let bytes = try extra.bytes(weights) else { continue }
+            written.insert(extra.name)
+            try work.write(bytes, extra.name)
+          }
+          try work.write(names.compactMap { rest.removeValue(forKey: $0) }, of: weights)
+        }
+        // What the graph does not use stays as it is.
+        try work.write(parts.filter { rest[$0.entry.name] != nil }, of: PreparedWeights(model.weights))
       }
       try folder.write(AscendV1.descriptionName) { try $0.write(package.description) }
       if let index = index(files) {
         try folder.write(AscendV1.stem + ".safetensors.index.json") { try $0.write(index) }
       }
-      for file in model.files.files { try folder.write(file.name) { try $0.write(file.bytes) } }
+      if let rotation = recipe.rotation {
+        let matrix = try RotationPlan.residual(rotation, model.graph).matrix
+        let entry = SafetensorsWriter.Entry("global_rotation", .float32, shape: [matrix.rows, matrix.columns]) {
+          try $0.write(matrix.values.withUnsafeBytes { Bytes($0) })
+        }
+        try folder.write(AscendV1.rotationName) { try SafetensorsWriter([entry]).write(to: $0) }
+      }
+      for file in model.files.files { try folder.write(file.name) { try $0.write(PackageFiles.bytes(file)) } }
+    }
+  }
+
+  private func calibration() throws -> [[Int32]]? {
+    guard recipe.needsData, let path = calibrationPath else { return nil }
+    return try CalibrationData(
+      path, for: model, limit: options.calibrationLimit, length: options.calibrationLength
+    ).sequences
+  }
+
+  /// Opens all files at once: sections and files are not cut at the same places.
+  private func open(
+    _ files: ArraySlice<File>, in folder: AtomicFolder, _ outputs: [QuantizedWork.Output],
+    _ body: ([QuantizedWork.Output]) throws -> Void
+  ) throws {
+    guard let file = files.first else { return try body(outputs) }
+    try folder.writeParts(file.name, byteCount: file.writer.byteCount) { sink in
+      try sink.write(Bytes(file.writer.start), at: 0)
+      let output = QuantizedWork.Output(
+        sink: sink, places: Dictionary(uniqueKeysWithValues: file.writer.places.map { ($0.name, $0.range) }))
+      try open(files.dropFirst(), in: folder, outputs + [output], body)
     }
   }
 
@@ -122,7 +175,7 @@ public struct Quantizer: Sendable {
     var groups: [[QuantizedPart]] = [[]]
     var size = 0
     for (part, item) in zip(parts, items) {
-      if size > 0, item.byteCount > options.partByteCount - size {
+      if let partByteCount, size > 0, item.byteCount > partByteCount - size {
         groups.append([])
         size = 0
       }
@@ -132,15 +185,19 @@ public struct Quantizer: Sendable {
     return try groups.enumerated().map { index, group in
       var package = AscendV1()
       for part in group { part.add(to: &package) }
+      if index == groups.count - 1 {
+        for extra in extras { package.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
+      }
       // Laid out only: the tensors are written by place.
       let entries = package.items.map { SafetensorsWriter.Entry($0.name, $0.dtype, shape: $0.shape) { _ in } }
-      let name = "\(AscendV1.stem)-\(fiveDigits(index + 1))-of-\(fiveDigits(groups.count)).safetensors"
+      let number = partByteCount.map { _ in "-\(fiveDigits(index + 1))-of-\(fiveDigits(groups.count))" } ?? ""
+      let name = "\(AscendV1.stem)\(number).safetensors"
       return File(name: name, writer: try SafetensorsWriter(entries), parts: group)
     }
   }
 
   private func index(_ files: [File]) -> [UInt8]? {
-    guard files.count > 0 else { return nil }
+    guard partByteCount != nil else { return nil }
     var json = JSONWriter()
     json.object { json in
       json.object("metadata") { $0.member("total_size", byteCount) }
@@ -155,17 +212,6 @@ public struct Quantizer: Sendable {
   private static func mayReplace(_ path: String) throws -> Bool {
     let folder = try InputFolder(path: path)
     return try folder.contains(AscendV1.descriptionName) && folder.holdsOnlyFiles()
-  }
-}
-
-/// Runs `body` for each number below `count` on so many threads, the lower numbers first.
-func inParallel(_ count: Int, threads: Int, _ body: (Int) throws -> Void) throws {
-  let next = Atomic(0)
-  try parallel(max(1, min(threads, count))) { _ in
-    while case let index = next.add(1, ordering: .relaxed).oldValue, index < count {
-      try Interrupt.check()
-      try body(index)
-    }
   }
 }
 

@@ -1,44 +1,35 @@
 import Quantization
 import Tensors
 
-/// Which scheme each linear layer of a model gets.
+/// Which step of a recipe quantizes each linear layer of a model: the first that takes it.
 struct SchemeChoice {
-  private var chosen: [TensorName: (layer: LinearLayer, scheme: any LinearScheme)] = [:]
+  /// By module, the number of the step.
+  private(set) var steps: [String: Int] = [:]
+  private var chosen: [TensorName: (layer: LinearLayer, step: QuantizationRecipe.Linear)] = [:]
   private var biases: Set<TensorName> = []
-  private let method: WeightMethod
+  private let isCompatible: Bool
+  /// Whether codes that the model has already may stay.
+  private let keepsCodes: Bool
 
-  /// Throws ``ErrorCode/usage`` for an unknown scheme and for a pattern that matches no layer, and
-  /// ``ErrorCode/unsupportedFeature`` with all layers that their scheme cannot store.
-  init(_ options: QuantizationOptions, layers: [LinearLayer], weights: TensorStore) throws {
-    guard let method = WeightMethod(options.method) else {
-      let names = WeightMethod.names.joined(separator: ", ")
-      throw BessemerError(.usage, "no method \(quoted(options.method)); expected one of \(names)")
-    }
-    self.method = method
-    let general = try SchemeChoice.scheme(options.scheme)
-    let overrides = try options.overrides.map { ($0.pattern, try SchemeChoice.scheme($0.scheme)) }
-    for pattern in overrides.map(\.0) + options.keep
-    where try !layers.contains(where: { try pattern.matches($0.module) || pattern.matches($0.weight.string) }) {
-      throw BessemerError(.usage, "\(quoted(pattern.text)) matches none of the \(layers.count) linear layers")
-    }
+  /// Throws ``ErrorCode/unsupportedFeature`` with all layers that their scheme cannot store.
+  init(
+    _ recipe: QuantizationRecipe, layers: [LinearLayer], weights: TensorStore, isCompatible: Bool = false
+  ) throws {
+    self.isCompatible = isCompatible
+    keepsCodes = !recipe.editsWeights
     var problems: [String] = []
     for layer in layers {
-      func matches(_ pattern: NamePattern) throws -> Bool {
-        try pattern.matches(layer.module) || pattern.matches(layer.weight.string)
+      guard let entry = weights[layer.weight], let (number, step) = try SchemeChoice.step(recipe, for: layer) else {
+        continue
       }
-      let own = try overrides.last { try matches($0.0) }?.1
-      guard own != nil || layer.isQuantizedByDefault, try !options.keep.contains(where: matches) else { continue }
-      guard let entry = weights[layer.weight] else { continue }
-      let scheme = own ?? general
       let weight = try LinearWeight(module: layer.module, entry.dtype, shape: entry.shape)
-      if let problem = scheme.problem(weight) {
-        problems.append("\(quoted(layer.module)): \(scheme.name) cannot store \(problem)")
-      } else if !method.suits(scheme.grid) {
-        problems.append("\(quoted(layer.module)): codes of \(scheme.name) are not found by \(options.method)")
-      } else if scheme.needsInputGrid {
-        problems.append("\(quoted(layer.module)): \(scheme.name) needs calibration data")
+      if let problem = step.scheme.problem(weight) {
+        problems.append("\(quoted(layer.module)): \(step.scheme.name) cannot store \(problem)")
+      } else if !step.method.suits(step.scheme.grid) {
+        problems.append("\(quoted(layer.module)): codes of \(step.scheme.name) are not found by that method")
       }
-      chosen[layer.weight] = (layer, scheme)
+      chosen[layer.weight] = (layer, step)
+      steps[layer.module] = number
       biases.insert(TensorName(layer.module + ".bias"))
     }
     guard let first = problems.first else { return }
@@ -48,18 +39,37 @@ struct SchemeChoice {
       details: problems)
   }
 
+  private static func step(
+    _ recipe: QuantizationRecipe, for layer: LinearLayer
+  ) throws -> (Int, QuantizationRecipe.Linear)? {
+    for (number, step) in recipe.steps.enumerated() {
+      guard case .quantize(let linear) = step, linear.takesAll || layer.isQuantizedByDefault,
+        try linear.selection.contains(layer)
+      else { continue }
+      return (number, linear)
+    }
+    return nil
+  }
+
   /// Whether a tensor goes with the weight of a quantized layer.
   func isBias(_ name: TensorName) -> Bool { biases.contains(name) }
 
   func part(_ entry: TensorStore.Entry, of weights: TensorStore) throws -> QuantizedPart {
-    guard let (layer, scheme) = chosen[entry.name] else { return QuantizedPart(entry) }
+    guard let (layer, step) = chosen[entry.name] else { return QuantizedPart(entry) }
     let weight = try LinearWeight(module: layer.module, entry.dtype, shape: entry.shape)
-    return QuantizedPart(entry, weight, scheme, bias: weights[TensorName(layer.module + ".bias")], method: method)
+    return try QuantizedPart(
+      entry, weight, isCompatible ? step.scheme.original() : step.scheme,
+      bias: weights[TensorName(layer.module + ".bias")], method: step.method, keepsCodes: keepsCodes)
   }
+}
 
-  private static func scheme(_ word: String) throws -> any LinearScheme {
-    if let scheme = LinearSchemes.scheme(word) { return scheme }
-    let names = LinearSchemes.all.map { $0.name }.joined(separator: ", ")
-    throw BessemerError(.usage, "no scheme \(quoted(word)); expected one of \(names)")
+extension QuantizationRecipe.Selection {
+  /// Patterns are for names of modules, or of their weights.
+  func contains(_ layer: LinearLayer) throws -> Bool {
+    func matches(_ pattern: NamePattern) throws -> Bool {
+      try pattern.matches(layer.module) || pattern.matches(layer.weight.string)
+    }
+    if try exclude.contains(where: matches) { return false }
+    return try include?.contains(where: matches) ?? true
   }
 }

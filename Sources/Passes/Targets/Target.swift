@@ -60,3 +60,33 @@ public struct Target: Sendable, Hashable {
     ]
   }()
 }
+
+extension QuantizedArithmetic {
+  /// The arithmetic of a generation, `a2`, `a3`, `a5` or `310p`, or of a chip by its name; nil for any other word, and
+  /// for chips that multiply nothing quantized.
+  public init?(named name: String) {
+    let word = name.lowercased()
+    if let own = QuantizedArithmetic(rawValue: word) {
+      self = own
+    } else if word == "a3" {
+      self = .a2
+    } else if word.hasPrefix("ascend950") {
+      self = .a5
+    } else if let own = Target(named: name)?.arithmetic {
+      self = own
+    } else {
+      return nil
+    }
+  }
+}
+
+extension Target {
+  /// How the chip multiplies quantized weights; nil when it does not.
+  public var arithmetic: QuantizedArithmetic? {
+    switch family {
+    case .ascend310P: .p310
+    case .ascend910B, .ascend910C: .a2
+    case .ascend310, .ascend310B, .ascend910: nil
+    }
+  }
+}

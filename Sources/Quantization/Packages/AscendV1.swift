@@ -17,6 +17,10 @@ public struct AscendV1: Sendable {
   public static let descriptionName = "quant_model_description.json"
   /// What the names of files with tensors start with.
   public static let stem = "quant_model_weights"
+  /// Where the rotation of the residual stream is kept.
+  public static let rotationName = "optional/quarot.safetensors"
+  /// Scales and offsets of the cache of keys and values.
+  public static let cache = "C8"
   /// Tensors that keep their values.
   public static let float = "FLOAT"
 
@@ -28,13 +32,15 @@ public struct AscendV1: Sendable {
 
   /// In the order of the description.
   public private(set) var items: [Item] = []
+  /// Whether ``rotationName`` is in the package.
+  public var isRotated = false
   private var groupSize = 0
 
   public init() {}
 
   /// Adds a tensor that keeps its values.
-  public mutating func add(_ name: TensorName, _ dtype: DType, shape: [Int]) {
-    items.append(Item(name: name, dtype: dtype, shape: shape, type: AscendV1.float))
+  public mutating func add(_ name: TensorName, _ dtype: DType, shape: [Int], type: String = AscendV1.float) {
+    items.append(Item(name: name, dtype: dtype, shape: shape, type: type))
   }
 
   /// Adds the tensors of a quantized weight, and its bias, which becomes float32.
@@ -55,11 +61,20 @@ public struct AscendV1: Sendable {
     let types = Set(items.map(\.type))
     json.object { json in
       for item in items { json.member(item.name.string, item.type) }
+      if types.contains(AscendV1.cache) {
+        json.member("kv_cache_type", AscendV1.cache)
+        json.member("kv_quant_type", AscendV1.cache)
+      }
       json.member("version", "1.0.0")
       json.member("model_quant_type", AscendV1.priority.last { types.contains($0) } ?? AscendV1.float)
       json.object("metadata") { _ in }
       json.member("group_size", groupSize)
-      json.object("optional") { _ in }
+      json.object("optional") { json in
+        guard isRotated else { return }
+        json.object("quarot") { json in
+          json.object("rotation_map") { $0.member("global_rotation", AscendV1.rotationName) }
+        }
+      }
     }
     return json.utf8
   }

@@ -4,9 +4,15 @@ import Tensors
 
 /// An operator that has a fast form. One operator, or a family with one kernel, is one file.
 protocol Kernel: Op {
+  /// Whether operands and results may be of types below a byte; else those are left to the plain meaning.
+  static var takesSmallTypes: Bool { get }
   /// Appends the steps that compute the node's results, or answers false to leave the node to the operator's plain
   /// meaning.
   func plan(_ node: Node, in planner: inout Planner) throws -> Bool
+}
+
+extension Kernel {
+  static var takesSmallTypes: Bool { false }
 }
 
 extension Planner {
@@ -15,7 +21,11 @@ extension Planner {
     // A node before it may have taken it in.
     if node.results.allSatisfy({ known($0) != nil }) { return }
     let areMovable = (node.operands + node.results).allSatisfy { dtype($0).isMovable }
-    if areMovable, let kernel = node.op as? any Kernel, try kernel.plan(node, in: &self) { return }
+    if let kernel = node.op as? any Kernel, areMovable || Swift.type(of: kernel).takesSmallTypes,
+      try kernel.plan(node, in: &self)
+    {
+      return
+    }
     try addReference(node)
   }
 

@@ -59,7 +59,7 @@ extension MixtureOfExperts: Kernel {
 }
 
 /// The places of a list of experts, sorted by expert.
-private struct Places {
+struct Places {
   /// Experts with places where they stand, at most so many at once.
   let runs: [(expert: Int, places: ArraySlice<Int>)]
 

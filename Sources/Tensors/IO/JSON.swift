@@ -124,6 +124,9 @@ public struct JSON: Sendable {
   /// The string without its escapes. Swift compares strings by canonical equivalence; compare `utf8` where bytes count.
   public var string: String? { node.kind == .string ? document.string(at: index) : nil }
 
+  /// Whether this is a string of these bytes; makes no string of it.
+  public func isString(_ wanted: String) -> Bool { node.kind == .string && document.isString(wanted, at: index) }
+
   /// The number of elements or members; zero for a scalar.
   public var count: Int {
     switch node.kind {

@@ -61,6 +61,14 @@ final class JSONDocument: Sendable {
     }
   }
 
+  /// Whether the string or key at a tape index has these bytes.
+  func isString(_ wanted: String, at index: Int) -> Bool {
+    var wanted = wanted
+    return wanted.withUTF8 { wanted in
+      text.withUnsafeBytes { JSONText.isKey(tape[index], wanted.span, $0.assumingMemoryBound(to: UInt8.self).span) }
+    }
+  }
+
   /// The number at the tape index of a float node, correctly rounded.
   func double(at index: Int) -> Double {
     let node = tape[index]

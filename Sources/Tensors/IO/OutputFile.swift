@@ -15,6 +15,9 @@ final class OutputFile: ByteSink {
   /// Bytes that the disk was told to begin with.
   private var started = 0
   private static let startedSize = 16 << 20
+  /// Bytes before the end that the disk is not told to begin with: pages that it writes take no further bytes.
+  private static let openSize = 8 << 20
+  private static let pageSize = 4 << 10
 
   private static let bufferSize = 256 << 10
   private static let pieceSize = 1 << 20
@@ -115,9 +118,10 @@ final class OutputFile: ByteSink {
 
   /// Lets the disk begin with what was written, so that the sync at the end has little left to wait for.
   private func startWriting() {
-    guard flushed - started >= OutputFile.startedSize else { return }
-    sys_start_writing(descriptor, Int64(started), Int64(flushed - started))
-    started = flushed
+    let end = (flushed - OutputFile.openSize) / OutputFile.startedSize * OutputFile.startedSize
+    guard end > started else { return }
+    sys_start_writing(descriptor, Int64(started), Int64(end - started))
+    started = end
   }
 
   private func flush() throws {
@@ -147,11 +151,13 @@ final class OutputFile: ByteSink {
     }
   }
 
-  /// Lets the system copy a window of an input; where it cannot, the rest goes through memory.
+  /// Lets the system copy a window of an input whose bytes have the same places in pages of both files; what it cannot
+  /// copy goes through memory, and so do other windows: for them the system takes twice as long.
   private func copy(_ input: MappedFile, _ range: Range<Int>, at start: Int) throws {
     let source = try OpenInputs.file(of: input)
     var offset = range.lowerBound
     var place: Int { start + offset - range.lowerBound }
+    guard (place - offset) % OutputFile.pageSize == 0 else { return try pump(source, range, at: start) }
     while offset < range.upperBound {
       try Interrupt.check()
       let wanted = min(range.upperBound - offset, 64 << 20)
@@ -169,9 +175,12 @@ final class OutputFile: ByteSink {
   }
 
   private func pump(_ source: InputFile, _ range: Range<Int>, at start: Int) throws {
-    for offset in stride(from: range.lowerBound, to: range.upperBound, by: OutputFile.pieceSize) {
-      let piece = try source.read(at: offset, count: min(OutputFile.pieceSize, range.upperBound - offset))
-      try piece.withUnsafeBytes { try put($0, at: start + offset - range.lowerBound) }
+    let memory = HeapMemory(byteCount: OutputFile.bufferSize)
+    for offset in stride(from: range.lowerBound, to: range.upperBound, by: OutputFile.bufferSize) {
+      let count = min(OutputFile.bufferSize, range.upperBound - offset)
+      let piece = UnsafeMutableRawBufferPointer(start: memory.base, count: count)
+      try source.fill(piece, at: offset)
+      try put(UnsafeRawBufferPointer(piece), at: start + offset - range.lowerBound)
     }
   }
 }

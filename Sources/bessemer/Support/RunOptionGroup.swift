@@ -1,5 +1,7 @@
 import ArgumentParser
 import Converter
+import IR
+import Passes
 import Runtime
 import Tensors
 
@@ -33,13 +35,38 @@ struct RunOptionGroup: ParsableArguments {
   @OptionGroup var computing: ComputeOptionGroup
   @OptionGroup var choice: ComponentOption
 
+  @Option(
+    help: ArgumentHelp(
+      "Whose arithmetic quantized weights of a checkpoint are multiplied in: a2, a3, a5, 310p, or a chip's name.",
+      valueName: "chip"))
+  var soc = "a2"
+
+  @Flag(help: "Widen quantized weights of a checkpoint, and leave inputs as they are.")
+  var dequantize = false
+
+  /// How quantized weights are multiplied; nil widens them.
+  private var arithmetic: QuantizedArithmetic? {
+    get throws {
+      guard let known = QuantizedArithmetic(named: soc) else {
+        throw BessemerError(
+          .unsupportedTarget,
+          "--soc \(quoted(soc)) multiplies nothing quantized that is known; expected a2, a3, a5, "
+            + "310p or the name of such a chip")
+      }
+      guard dequantize else { return known }
+      guard soc == "a2" else { throw BessemerError(.usage, "--dequantize and --soc exclude each other") }
+      return nil
+    }
+  }
+
   /// Opens a model to run.
   func open(
-    _ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false, capacity: Int = 0
+    _ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false, showsLayers: Bool = false,
+    capacity: Int = 0
   ) throws -> RunnableModel {
     try RunnableModel(
       path: path, component: choice.component, options: computing.options(common), fuse: !computing.noFuse,
-      lastPositionOnly: lastPositionOnly, capacity: capacity)
+      arithmetic: arithmetic, lastPositionOnly: lastPositionOnly, showsLayers: showsLayers, capacity: capacity)
   }
 }
 

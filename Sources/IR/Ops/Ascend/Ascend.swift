@@ -1,9 +1,9 @@
-import Tensors
+package import Tensors
 
 /// The fused operators of Ascend's graph engine, by their names there. They follow the kernels in what is rounded when.
 public enum Ascend {
   /// The floating-point types that the operators compute with.
-  static func computes(_ dtype: DType) -> Bool { dtype == .float16 || dtype == .bfloat16 || dtype == .float32 }
+  package static func computes(_ dtype: DType) -> Bool { dtype == .float16 || dtype == .bfloat16 || dtype == .float32 }
 
   /// Whether a parameter's type goes with that of x: the same, or float32.
   static func widens(_ parameter: DType, to dtype: DType) -> Bool { parameter == dtype || parameter == .float32 }

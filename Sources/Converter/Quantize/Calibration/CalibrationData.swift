@@ -1,0 +1,94 @@
+import Tensors
+import Tokenizers
+
+/// Sequences of tokens that show how a model is used.
+///
+/// A `.jsonl` file has one sequence a line: a text, or an object with `inputs_pretokenized`, `text` or `prompt`, with
+/// `messages`, which go through the model's chat template, or with token ids in `input_ids` or `tokens`. A `.json` file
+/// is a list of the same. Any other file is text, one sequence a line.
+struct CalibrationData {
+  let sequences: [[Int32]]
+
+  /// - Parameters:
+  ///   - limit: the most sequences.
+  ///   - length: the most tokens of each; what is longer is cut.
+  /// - Throws: ``ErrorCode/wrongFormat`` for data of another form, ``ErrorCode/modelInput`` for tokens that the model
+  ///   does not know and when there is no sequence.
+  init(_ path: String, for model: LoadedModel, limit: Int, length: Int) throws {
+    let reader = SequenceReader(model)
+    let items: [(place: String, item: SequenceReader.Item)]
+    if path.hasSuffix(".jsonl") {
+      items = try TextFile.lines(path).enumerated().filter { !$0.element.allSatisfy(\.isWhitespace) }.prefix(limit).map
+      {
+        let bytes = Bytes($0.element.utf8)
+        return ("line \($0.offset + 1)", .json(try inFile(path) { try JSON.parse(bytes) }))
+      }
+    } else if path.hasSuffix(".json") {
+      let list = try inFile(path) {
+        try JSON.parse(InputFile.contents(of: path, limit: TextFile.maximumByteCount)).asArray()
+      }
+      items = list.prefix(limit).enumerated().map { ("item \($0.offset + 1)", .json($0.element)) }
+    } else {
+      items = try TextFile.lines(path).enumerated().filter { !$0.element.isEmpty }.prefix(limit).map {
+        ("line \($0.offset + 1)", .text($0.element))
+      }
+    }
+    sequences = try items.map { place, item in
+      Array(try inFile("\(path), \(place)") { try reader.tokens(item) }.prefix(length))
+    }.filter { !$0.isEmpty }
+    guard !sequences.isEmpty else { throw BessemerError(.modelInput, "holds no text to calibrate with", file: path) }
+  }
+}
+
+/// Makes tokens of what a file of calibration data holds.
+private struct SequenceReader {
+  private let model: LoadedModel
+  private let tokenizer: Result<Tokenizer, any Error>
+
+  init(_ model: LoadedModel) {
+    self.model = model
+    tokenizer = Result {
+      guard let json = try model.files.json("tokenizer.json") else {
+        throw BessemerError(.fileMissing, "the model has no tokenizer.json; give token ids", file: model.path)
+      }
+      return try inFile(model.files["tokenizer.json"]?.path ?? model.path) { try Tokenizer(json: json) }
+    }
+  }
+
+  enum Item {
+    case text(String)
+    case json(JSON)
+  }
+
+  func tokens(_ item: Item) throws -> [Int32] {
+    switch item {
+    case .text(let text): try tokenizer.get().encode(text)
+    case .json(let value): try tokens(value)
+    }
+  }
+
+  private func tokens(_ item: JSON) throws -> [Int32] {
+    switch item.kind {
+    case .string: return try tokenizer.get().encode(item.asString())
+    case .array: return try known(item)
+    case .object: break
+    default: throw item.mismatch("a text, token ids or an object")
+    }
+    for key in ["inputs_pretokenized", "text", "prompt"] {
+      if let text = try item.optional(key) { return try tokenizer.get().encode(text.asString()) }
+    }
+    for key in ["input_ids", "tokens"] {
+      if let ids = try item.optional(key) { return try known(ids) }
+    }
+    if let messages = try item.optional("messages") {
+      let conversation = try Conversation(model, usesTools: false)
+      return try tokenizer.get().encode(conversation.prompt(messages, now: nil), addSpecialTokens: false)
+    }
+    throw BessemerError(
+      .wrongFormat, "has no inputs_pretokenized, text, prompt, messages, input_ids or tokens")
+  }
+
+  private func known(_ ids: JSON) throws -> [Int32] {
+    try ids.asArray().map { Int32(try $0.asInt(in: 0...Int(Int32.max))) }
+  }
+}

@@ -1,0 +1,93 @@
+import IR
+import Passes
+import Runtime
+import Tensors
+
+/// Sequences on their way through a model, section by section.
+struct CalibrationRun {
+  let graph: CalibrationGraph
+  private let options: RunOptions
+  /// For each sequence the values that are read further on.
+  private var values: [[ValueID: Tensor]]
+
+  /// - Parameter sequences: token ids, none empty.
+  init(_ graph: CalibrationGraph, _ sequences: [[Int32]], threads: Int) throws {
+    self.graph = graph
+    options = RunOptions(threads: threads)
+    guard let tokens = graph.graph.input(named: "input_ids") else {
+      throw BessemerError(.unsupportedFeature, "calibration runs models of text; this one has no input_ids")
+    }
+    values = try sequences.map { sequence in
+      let ids = Tensor(sequence.map { Int64($0) }, shape: [1, sequence.count])
+      var known: [ValueID: Tensor] = [tokens.value: ids]
+      for input in graph.graph.inputs where input.name != "input_ids" {
+        let type = graph.graph.type(of: input.value).bound(["batch": 1, "sequence": sequence.count])
+        guard let shape = type.shape, let initial = input.initial else {
+          throw BessemerError(.unsupportedFeature, "calibration does not know what \(quoted(input.name)) should be")
+        }
+        known[input.value] = try initial.tensor(type.dtype, shape: shape, past: 0)
+      }
+      return known
+    }
+  }
+
+  var sequenceCount: Int { values.count }
+
+  /// What to look at on the way through a section, and where to take another value's place.
+  struct Watch {
+    /// Values that ``observe`` gets for every sequence, in order.
+    var observed: Set<ValueID> = []
+    /// Nodes that read their first operand as ``round`` returns it, and in which of its ways.
+    var roundings: [NodeID: Int] = [:]
+    var observe: (_ value: ValueID, _ tensor: Tensor) throws -> Void = { _, _ in }
+    var round: (_ value: RoundedValue, _ tensor: Tensor) throws -> Tensor = { $1 }
+    /// Weights for this run only.
+    var replacing: [TensorName: Tensor] = [:]
+  }
+
+  /// Runs all sequences through a part of the order.
+  ///
+  /// Where values are rounded the part is cut, so that each sequence's values are known before they are rounded.
+  mutating func run(_ range: Range<Int>, _ weights: PreparedWeights, _ watch: Watch = Watch()) throws {
+    let places = Set(watch.roundings.keys.map { graph.place(of: $0) }).filter(range.contains).sorted()
+    var start = range.lowerBound
+    // Values that were rounded on the way, for each sequence.
+    var rounded = [[RoundedValue: Tensor]](repeating: [:], count: values.count)
+    for end in places.filter({ $0 > range.lowerBound }) + [range.upperBound] {
+      let part = try graph.part(start..<end, wanted: watch.observed, roundings: watch.roundings)
+      // Attention and linear layers with a bias are computed at once, as frameworks do, which rounds less.
+      var fused = part.graph
+      _ = try PassRunner(cleanupPasses() + [FuseAttention(keepsCausalMask: true), FuseLinear()]).run(on: &fused)
+      try ExpandAttention.run(on: &fused)
+      let session = Session(
+        Model(fused, weights: try weights.store(for: fused, replacing: watch.replacing), options: options))
+      for index in values.indices {
+        try Interrupt.check()
+        var inputs: [String: Tensor] = [:]
+        for value in part.inputs {
+          inputs[CalibrationGraph.name(of: value)] = values[index][value]
+        }
+        for value in part.rounded {
+          if rounded[index][value] == nil, let tensor = values[index][value.value] {
+            rounded[index][value] = try watch.round(value, tensor)
+          }
+          inputs[CalibrationGraph.name(of: value)] = rounded[index][value]
+        }
+        let results = try session.run(inputs)
+        for value in part.outputs {
+          guard let tensor = results[CalibrationGraph.name(of: value)] else { continue }
+          if watch.observed.contains(value) { try watch.observe(value, tensor) }
+          values[index][value] = tensor
+        }
+      }
+      for index in values.indices {
+        values[index] = values[index].filter { graph.isRead($0.key, from: end) }
+        rounded[index] = rounded[index].filter { graph.isRead($0.key.value, from: end) }
+      }
+      start = end
+    }
+  }
+
+  /// The values of a sequence that are known now.
+  func values(of sequence: Int) -> [ValueID: Tensor] { values[sequence] }
+}

@@ -1,0 +1,43 @@
+import Quantization
+import Tensors
+
+/// How large the channels of a value are over all tokens.
+struct ChannelSizes {
+  private(set) var largest: [Float] = []
+  private var sums: [Double] = []
+  private var count = 0
+  /// All tokens, if they are kept.
+  private(set) var rows: [Float] = []
+  private let keepsRows: Bool
+
+  init(keepsRows: Bool) { self.keepsRows = keepsRows }
+
+  mutating func observe(_ tensor: Tensor) throws {
+    let matrix = try Matrix(tensor)
+    guard matrix.rows > 0 else { return }
+    if largest.isEmpty {
+      largest = [Float](repeating: 0, count: matrix.columns)
+      sums = [Double](repeating: 0, count: matrix.columns)
+    }
+    for row in 0..<matrix.rows {
+      for column in 0..<matrix.columns {
+        let size = abs(matrix.values[row * matrix.columns + column])
+        guard size.isFinite else {
+          throw BessemerError(.modelInput, "the calibration data leads to NaN or infinity inside the model")
+        }
+        largest[column] = max(largest[column], size)
+        sums[column] += Double(size)
+      }
+    }
+    count += matrix.rows
+    if keepsRows { rows += matrix.values }
+  }
+
+  var isEmpty: Bool { count == 0 }
+  var mean: [Float] { sums.map { Float($0 / Double(max(count, 1))) } }
+  var tokens: Matrix {
+    rows.isEmpty
+      ? Matrix(zeros: 0, largest.count)
+      : Matrix(rows: rows.count / largest.count, columns: largest.count, values: rows)
+  }
+}

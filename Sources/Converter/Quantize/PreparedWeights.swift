@@ -1,0 +1,91 @@
+import IR
+import Quantization
+import Tensors
+
+/// The weights of a model as algorithms left them, and what they found out about its layers.
+struct PreparedWeights: Sendable {
+  let base: TensorStore
+  /// Weights that were changed, in their own types.
+  private var edits: [TensorName: Tensor] = [:]
+  /// By module.
+  var grids: [String: InputGrid] = [:]
+  /// For each channel, by the module that makes keys or values.
+  var cacheGrids: [String: [InputGrid]] = [:]
+  /// By module, for layers whose codes GPTQ finds.
+  var moments: [String: SecondMoments] = [:]
+
+  init(_ base: TensorStore) { self.base = base }
+
+  /// The tensor as it is now.
+  subscript(name: TensorName) -> TensorStore.Entry? {
+    guard let entry = base[name] else { return nil }
+    guard let tensor = edits[name] else { return entry }
+    return TensorStore.Entry(name, tensor.dtype, shape: tensor.shape, file: entry.file) { tensor.bytes }
+  }
+
+  private func entry(_ name: TensorName) throws -> TensorStore.Entry {
+    guard let entry = self[name] else { throw BessemerError(.weights, "no tensor \(quoted(name.string))") }
+    return entry
+  }
+
+  func dtype(of name: TensorName) throws -> DType { try entry(name).dtype }
+
+  /// A vector is one row.
+  func matrix(_ name: TensorName) throws -> Matrix { try Matrix(entry(name).tensor()) }
+
+  mutating func set(_ name: TensorName, _ matrix: Matrix) throws {
+    let old = try entry(name)
+    edits[name] = try matrix.tensor(old.dtype, shape: old.shape)
+  }
+
+  /// Multiplies each column with a factor, rounding once.
+  mutating func scaleColumns(of name: TensorName, by factors: [Float]) throws {
+    var weight = try matrix(name)
+    for row in 0..<weight.rows {
+      for column in 0..<weight.columns { weight.values[row * weight.columns + column] *= factors[column] }
+    }
+    try set(name, weight)
+  }
+
+  /// Divides each row, or each element of a vector, by a number: multiplies with its reciprocal, both rounded.
+  mutating func divideRows(of name: TensorName, by divisors: [Float]) throws {
+    let dtype = try dtype(of: name)
+    try multiply(name, by: divisors.map { 1 / $0 }.rounded(to: dtype))
+  }
+
+  func rows(of name: TensorName) throws -> Int { try entry(name).shape[0] }
+
+  /// Divides each row, or each element of a vector, by a number, rounding once.
+  mutating func divide(_ name: TensorName, by divisors: [Float]) throws { try change(name, divisors) { $0 / $1 } }
+
+  mutating func multiply(_ name: TensorName, by factors: [Float]) throws { try change(name, factors) { $0 * $1 } }
+
+  private mutating func change(_ name: TensorName, _ by: [Float], _ combine: (Float, Float) -> Float) throws {
+    var weight = try matrix(name)
+    let width = weight.values.count / by.count
+    for index in weight.values.indices { weight.values[index] = combine(weight.values[index], by[index / width]) }
+    try set(name, weight)
+  }
+
+  /// The weights of a graph; some for one run only.
+  func store(for graph: Graph, replacing: [TensorName: Tensor] = [:]) throws -> TensorStore {
+    var store = TensorStore()
+    for id in graph.nodeIDs {
+      guard let weight = graph[id].op as? Weight, store[weight.name] == nil else { continue }
+      if let tensor = replacing[weight.name] {
+        try store.append(weight.name, tensor)
+      } else {
+        try store.append(entry(weight.name))
+      }
+    }
+    return store
+  }
+
+  /// Lets go of changed weights that have been written.
+  mutating func forget() {
+    edits = [:]
+    grids = [:]
+    cacheGrids = [:]
+    moments = [:]
+  }
+}

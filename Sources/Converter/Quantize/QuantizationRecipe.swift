@@ -1,0 +1,92 @@
+import Quantization
+import Tensors
+
+/// What is done to a model, step by step.
+struct QuantizationRecipe: Sendable {
+  /// Names by patterns.
+  struct Selection: Sendable {
+    /// Nil includes all.
+    var include: [NamePattern]?
+    var exclude: [NamePattern] = []
+
+    func contains(_ name: String) throws -> Bool {
+      if try exclude.contains(where: { try $0.matches(name) }) { return false }
+      return try include?.contains { try $0.matches(name) } ?? true
+    }
+  }
+
+  /// How linear layers are quantized that no earlier step took.
+  struct Linear: Sendable {
+    var selection = Selection()
+    var scheme: any LinearScheme
+    var method = WeightMethod.minmax
+    /// Whether heads and routers are taken too.
+    var takesAll = false
+    /// How the range of inputs is found, for schemes that store it.
+    var input = InputRange.minmax
+    var isInputSymmetric = false
+
+    /// Whether it looks at inputs of layers.
+    var needsData: Bool { scheme.needsInputGrid || method.needsData }
+  }
+
+  /// How channels are scaled between weights.
+  struct Smoothing: Sendable {
+    enum Algorithm: Sendable {
+      case scales(any SmoothingAlgorithm)
+      /// With the bits of the weights that the search rounds to.
+      case awq(AWQ, bits: Int)
+    }
+
+    var selection = Selection()
+    /// Whether norms get a bias of zeros, as msModelSlim leaves them after SmoothQuant.
+    var addsBias = false
+    var kinds = Set(Subgraph.Kind.allCases)
+    var algorithm: Algorithm
+  }
+
+  /// How the cache of keys and values is quantized.
+  struct Cache: Sendable {
+    var selection = Selection()
+    var isSymmetric = true
+  }
+
+  enum Step: Sendable {
+    case quantize(Linear)
+    case smooth(Smoothing)
+    case rotate(Rotation)
+    /// Moves the size of the keys' channels to the queries, to a power.
+    case smoothKeys(Selection, power: Float)
+    case quantizeCache(Cache)
+  }
+
+  var steps: [Step]
+
+  var rotation: Rotation? {
+    for case .rotate(let rotation) in steps { return rotation }
+    return nil
+  }
+
+  var rotates: Bool { rotation != nil }
+
+  /// Whether calibration data is needed.
+  var needsData: Bool {
+    steps.contains { step in
+      switch step {
+      case .quantize(let linear): linear.needsData
+      case .smooth, .smoothKeys, .quantizeCache: true
+      case .rotate: false
+      }
+    }
+  }
+
+  /// Whether weights become others before they are quantized.
+  var editsWeights: Bool {
+    steps.contains { step in
+      switch step {
+      case .smooth, .rotate, .smoothKeys: true
+      case .quantize, .quantizeCache: false
+      }
+    }
+  }
+}

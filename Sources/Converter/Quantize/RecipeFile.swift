@@ -1,0 +1,192 @@
+import Quantization
+import Tensors
+import YAML
+
+/// Reads msModelSlim's recipes as they are published, `apiversion: modelslim_v1`.
+///
+/// Steps become those of ``QuantizationRecipe``; what a recipe asks for that is not known here is an error that names
+/// it.
+struct RecipeFile {
+  private(set) var steps: [QuantizationRecipe.Step] = []
+  /// What the recipe calibrates with, as it stands there.
+  private(set) var dataset: String?
+  /// The most bytes of tensors in a file; nil for one file.
+  private(set) var partByteCount: Int? = 4 << 30
+
+  /// Throws ``ErrorCode/yaml`` for a file of another form, ``ErrorCode/unsupportedFeature`` for what is not known.
+  init(_ path: String) throws {
+    let root = try YAML.read(path, aliases: true)
+    try inFile(path) { try read(root) }
+  }
+
+  private mutating func read(_ root: YAML) throws {
+    let fields = Fields(try root.asMapping())
+    let version = try fields.text("apiversion") ?? ""
+    guard ["modelslim_v1", "multimodal_vlm_modelslim_v1"].contains(version) else {
+      throw BessemerError(
+        .unsupportedFeature, "the apiversion \(quoted(version)) is not known; recipes of modelslim_v1 are")
+    }
+    guard let spec = fields["spec"] else { throw root.mismatch("\"spec\"") }
+    for member in try spec.asMapping() {
+      switch member.key {
+      case "process": for step in try member.value.asSequence() { try add(step) }
+      case "prior":
+        for stage in try member.value.asSequence() {
+          guard let steps = Fields(try stage.asMapping())["process"] else { throw stage.mismatch("\"process\"") }
+          for step in try steps.asSequence() { try add(step) }
+        }
+      case "dataset": dataset = try member.value.asString()
+      case "save": for saver in try member.value.asSequence() { try save(saver) }
+      // How it is run, and settings of models with pictures; the outcome is the same.
+      case "runner", "default_text", "multimodal_sd_config", "multimodal_vlm_config": break
+      default: throw RecipeFile.unknown("the key", member.key, member.line)
+      }
+    }
+  }
+
+  private mutating func save(_ saver: YAML) throws {
+    let fields = Fields(try saver.asMapping())
+    let type = try fields.text("type") ?? ""
+    guard type == "ascendv1_saver" else { throw RecipeFile.unknown("the saver", type, saver.line) }
+    if let size = try fields["part_file_size"]?.asInt() { partByteCount = size == 0 ? nil : size << 30 }
+  }
+
+  private mutating func add(_ step: YAML) throws {
+    let fields = Fields(try step.asMapping())
+    let type = try fields.text("type") ?? ""
+    switch type {
+    case "group": for config in try fields["configs"]?.asSequence() ?? [] { try add(config) }
+    case "linear_quant":
+      try fields.expect(["qconfig", "include", "exclude"])
+      guard let config = fields["qconfig"] else { throw step.mismatch("\"qconfig\"") }
+      var linear = try LinearConfiguration(config).linear()
+      linear.selection = try fields.selection()
+      steps.append(.quantize(linear))
+    case "smooth_quant":
+      try fields.expect(["alpha", "symmetric", "include", "exclude"])
+      try fields.requireSymmetric()
+      let algorithm = IterativeSmoothing(alpha: try fields.number("alpha") ?? 0.5)
+      var smoothing = try fields.smoothing(.scales(algorithm))
+      smoothing.kinds = [.normLinear]
+      smoothing.addsBias = true
+      steps.append(.smooth(smoothing))
+    case "iter_smooth":
+      try fields.expect(["alpha", "scale_min", "symmetric", "enable_subgraph_type", "include", "exclude"])
+      try fields.requireSymmetric()
+      let algorithm = IterativeSmoothing(
+        alpha: try fields.number("alpha") ?? 0.9, least: try fields.number("scale_min") ?? 1e-5)
+      steps.append(.smooth(try fields.smoothing(.scales(algorithm))))
+    case "flex_smooth_quant":
+      try fields.expect(["alpha", "beta", "enable_subgraph_type", "include", "exclude"])
+      let algorithm = FlexibleSmoothing(alpha: try fields.number("alpha"), beta: try fields.number("beta"))
+      steps.append(.smooth(try fields.smoothing(.scales(algorithm))))
+    case "flex_awq_ssz":
+      try fields.expect(["alpha", "beta", "qconfig", "enable_subgraph_type", "include", "exclude"])
+      guard let config = fields["qconfig"] else { throw step.mismatch("\"qconfig\"") }
+      let algorithm = FlexibleAWQ(
+        alpha: try fields.number("alpha"), scheme: try LinearConfiguration(config).linear().scheme,
+        method: try LinearConfiguration(config).linear().method)
+      steps.append(.smooth(try fields.smoothing(.scales(algorithm))))
+    case "awq":
+      try fields.expect(["weight_qconfig", "n_grid", "enable_subgraph_type", "include", "exclude"])
+      guard let config = fields["weight_qconfig"] else { throw step.mismatch("\"weight_qconfig\"") }
+      let bits = try LinearConfiguration.bits(config)
+      let awq = AWQ(gridSize: try fields["n_grid"]?.asInt() ?? 20)
+      steps.append(.smooth(try fields.smoothing(.awq(awq, bits: bits))))
+    case "quarot":
+      try fields.expect(["online", "block_size", "down_proj_online_layers", "max_tp_size", "export_extra_info"])
+      guard try fields["online"]?.asBool() != true, try fields["down_proj_online_layers"]?.asSequence().isEmpty != false
+      else { throw RecipeFile.unknown("rotation", "online", step.line) }
+      let block = try fields["block_size"]?.asInt()
+      steps.append(.rotate(Rotation(blockSize: block == -1 ? nil : block)))
+    case "kv_smooth":
+      try fields.expect(["smooth_factor", "include", "exclude"])
+      steps.append(.smoothKeys(try fields.selection(), power: try fields.number("smooth_factor") ?? 1))
+    case "dynamic_cache":
+      try fields.expect(["qconfig", "include", "exclude"])
+      guard let config = fields["qconfig"] else { throw step.mismatch("\"qconfig\"") }
+      let qconfig = Fields(try config.asMapping())
+      guard try qconfig.text("dtype") == "int8", try qconfig.text("scope") == "per_channel" else {
+        throw RecipeFile.unknown("the cache", config.summary, config.line)
+      }
+      let isSymmetric = try qconfig["symmetric"]?.asBool() ?? true
+      steps.append(
+        .quantizeCache(QuantizationRecipe.Cache(selection: try fields.selection(), isSymmetric: isSymmetric)))
+    default: throw RecipeFile.unknown("the processor", type, step.line)
+    }
+  }
+
+  static func unknown(_ what: String, _ name: String, _ line: Int) -> BessemerError {
+    BessemerError(.unsupportedFeature, "line \(line): \(what) \(quoted(name)) is not known")
+  }
+}
+
+/// The members of a mapping.
+struct Fields {
+  private let members: [(key: String, line: Int, value: YAML)]
+
+  init(_ members: [(key: String, line: Int, value: YAML)]) { self.members = members }
+
+  subscript(key: String) -> YAML? { members.first { $0.key == key }?.value }
+
+  func text(_ key: String) throws -> String? { try self[key]?.asString() }
+
+  /// A number, with or without quotes.
+  func number(_ key: String) throws -> Float? {
+    guard let value = self[key] else { return nil }
+    guard case .scalar(let text, _) = value.content, let number = Float(text), number.isFinite else {
+      throw value.mismatch("a number")
+    }
+    return number
+  }
+
+  /// Throws for a key that is none of these or `type`.
+  func expect(_ keys: [String]) throws {
+    for member in members where member.key != "type" && !keys.contains(member.key) {
+      throw RecipeFile.unknown("the key", member.key, member.line)
+    }
+  }
+
+  func requireSymmetric() throws {
+    if let value = self["symmetric"], try !value.asBool() {
+      throw RecipeFile.unknown("asymmetric smoothing", "symmetric", value.line)
+    }
+  }
+
+  func selection() throws -> QuantizationRecipe.Selection {
+    func patterns(_ key: String) throws -> [NamePattern]? {
+      try self[key]?.asSequence().flatMap { try NamePattern.braces($0.asString()) }
+    }
+    let include = try patterns("include")
+    return QuantizationRecipe.Selection(
+      include: include?.isEmpty == true ? nil : include, exclude: try patterns("exclude") ?? [])
+  }
+
+  func smoothing(_ algorithm: QuantizationRecipe.Smoothing.Algorithm) throws -> QuantizationRecipe.Smoothing {
+    var smoothing = QuantizationRecipe.Smoothing(algorithm: algorithm)
+    smoothing.selection = try selection()
+    if let kinds = self["enable_subgraph_type"] {
+      smoothing.kinds = Set(
+        try kinds.asSequence().map { value in
+          let name = try value.asString()
+          guard let kind = Subgraph.Kind(rawValue: name) else {
+            throw RecipeFile.unknown("the subgraph", name, value.line)
+          }
+          return kind
+        })
+    }
+    return smoothing
+  }
+}
+
+extension NamePattern {
+  /// The patterns that one with braces stands for: `a{b,c}` is `ab` and `ac`.
+  static func braces(_ text: String) throws -> [NamePattern] {
+    guard let start = text.firstIndex(of: "{"), let end = text[start...].firstIndex(of: "}") else {
+      return [try NamePattern(text)]
+    }
+    let parts = text[text.index(after: start)..<end].split(separator: ",", omittingEmptySubsequences: false)
+    let (head, tail) = (String(text[..<start]), String(text[text.index(after: end)...]))
+    return try parts.flatMap { try braces(head + $0 + tail) }
+  }
+}

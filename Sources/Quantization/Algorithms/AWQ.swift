@@ -1,0 +1,36 @@
+import Glibc
+public import Tensors
+
+/// Scales `mean^r` of the input's channels, r of 0, 1/n, ... chosen by what the block computes when its weights alone
+/// are quantized.
+///
+/// Source: Lin et al. 2023, with msModelSlim's grid and normalization.
+public struct AWQ: Sendable, Equatable {
+  public var gridSize: Int
+
+  public init(gridSize: Int = 20) { self.gridSize = gridSize }
+
+  /// - Parameters:
+  ///   - mean: the mean magnitude of each channel.
+  ///   - loss: the mean squared difference of the block's outputs for scales that the weights are multiplied by before
+  ///     and divided by after they are quantized.
+  /// - Returns: the best scales.
+  public func search(mean: [Float], dtype: DType, loss: ([Float]) throws -> Double) throws -> [Float] {
+    var best: (scales: [Float], loss: Double) = (mean.map { _ in 1 }, .infinity)
+    for step in 0..<gridSize {
+      let scales = try AWQ.scales(mean, ratio: Float(Double(step) / Double(gridSize))).rounded(to: dtype)
+      let found = try loss(scales)
+      if found < best.loss { best = (scales, found) }
+    }
+    return best.scales
+  }
+
+  static func scales(_ mean: [Float], ratio: Float) -> [Float] {
+    let powers = mean.map { max(powf($0, ratio), 1e-4) }
+    let middle = sqrtf((powers.max() ?? 1) * (powers.min() ?? 1))
+    return powers.map { power in
+      let scale = power / middle
+      return scale.isFinite ? scale : 1
+    }
+  }
+}

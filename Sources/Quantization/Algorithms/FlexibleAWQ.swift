@@ -1,0 +1,46 @@
+import Glibc
+import Tensors
+
+/// `mean^alpha` for each channel, alpha of 0, 0.05, ... 1 by what is left of the product when weights are stored by the
+/// scheme and inputs have 8 bits.
+///
+/// Source: msModelSlim's `flex_awq_ssz`.
+public struct FlexibleAWQ: SmoothingAlgorithm {
+  public let alpha: Float?
+  public let scheme: any LinearScheme
+  public let method: WeightMethod
+
+  public init(alpha: Float?, scheme: any LinearScheme, method: WeightMethod) {
+    self.alpha = alpha
+    self.scheme = scheme
+    self.method = method
+  }
+
+  public var needsTokens: Bool { alpha == nil }
+
+  public func scales(_ input: SmoothingInput, _ threads: KernelThreads) throws -> SmoothingScales? {
+    let alpha = try self.alpha ?? search(input, threads)
+    let scales = try input.mean.map { max(powf($0, alpha), 1e-5) }.rounded(to: input.dtype)
+    guard let heads = input.heads else { return SmoothingScales(scales) }
+    return SharedHeads.reduce(scales, heads) { $0.max() ?? 1 }
+  }
+
+  private func search(_ input: SmoothingInput, _ threads: KernelThreads) throws -> Float {
+    // Of four and more layers, as of attention with a further projection, two are looked at.
+    let weights = input.weights.count > 3 ? Array(input.weights.prefix(2)) : input.weights
+    let weight = Matrix(
+      rows: weights.reduce(0) { $0 + $1.rows }, columns: weights[0].columns, values: weights.flatMap(\.values))
+    let exact = try input.tokens.times(transposed: weight, threads)
+    let largest = input.tokens.columnMagnitudes
+    var best: (alpha: Float, error: Double) = (0, .infinity)
+    for step in SmoothingTrial.steps {
+      let scales = largest.map { powf($0, Float(step)) }
+      let scaled = weight.scalingColumns(scales)
+      let rounded = try RoundTrip.weight(scaled, input.dtype, scheme, method)
+      let tokens = RoundTrip.inputs(input.tokens.dividingColumns(by: scales), scheme)
+      let error = try tokens.times(transposed: rounded, threads).relativeError(to: exact)
+      if error <= best.error { best = (Float(step), error) }
+    }
+    return best.alpha
+  }
+}

@@ -1,0 +1,116 @@
+import Glibc
+
+/// `largest^alpha / weight^beta` for each channel, alpha and beta found by trying: steps of 0.05, first alpha with
+/// beta = 1 - alpha, then beta; the best leave the smallest error when both sides are 8 bits wide.
+///
+/// Source: msModelSlim's `flex_smooth_quant`.
+public struct FlexibleSmoothing: SmoothingAlgorithm {
+  public let alpha: Float?
+  public let beta: Float?
+
+  /// Whether query heads that share values take the mean of their scales, else the greatest sizes count.
+  public let sharesMean: Bool
+
+  public init(alpha: Float? = nil, beta: Float? = nil, sharesMean: Bool = false) {
+    self.alpha = alpha
+    self.beta = beta
+    self.sharesMean = sharesMean
+  }
+
+  public var needsTokens: Bool { alpha == nil || beta == nil }
+
+  public func scales(_ input: SmoothingInput, _ threads: KernelThreads) throws -> SmoothingScales? {
+    let (alpha, beta) = try exponents(input, threads)
+    let weights = try input.weightMagnitudes
+    guard let heads = input.heads else {
+      return SmoothingScales(
+        try zip(input.largest, weights).map { max(powf($0, alpha) / powf($1, beta), 1e-5) }.rounded(to: input.dtype))
+    }
+    func combine(_ a: Float, _ w: Float) -> Float { max(powf(a, alpha) / powf(w, beta), 1e-5) }
+    if sharesMean { return try SharedHeads.mean(zip(input.largest, weights).map(combine), heads, input.dtype) }
+    let largest = SharedHeads.reduce(input.largest, heads) { $0.max() ?? 0 }
+    let greatest = SharedHeads.reduce(weights, heads) { $0.max() ?? 0 }
+    return try SmoothingScales(
+      read: zip(largest.read, greatest.read).map(combine), source: zip(largest.source, greatest.source).map(combine)
+    ).rounded(to: input.dtype)
+  }
+
+  private func exponents(_ input: SmoothingInput, _ threads: KernelThreads) throws -> (Float, Float) {
+    if let alpha, let beta { return (alpha, beta) }
+    let weight = Matrix(
+      rows: input.weights.reduce(0) { $0 + $1.rows }, columns: input.weights[0].columns,
+      values: input.weights.flatMap(\.values))
+    let trial = try SmoothingTrial(input.tokens, weight, threads)
+    var best: (alpha: Float, beta: Float, error: Double) = (0, 0, .infinity)
+    for alpha in SmoothingTrial.steps {
+      let error = try trial.error(alpha: Float(alpha), beta: Float(1 - alpha))
+      if error <= best.error { best = (Float(alpha), 0, error) }
+    }
+    for beta in SmoothingTrial.steps {
+      let error = try trial.error(alpha: best.alpha, beta: Float(beta))
+      if error <= best.error { best = (best.alpha, Float(beta), error) }
+    }
+    return (best.alpha, best.beta)
+  }
+}
+
+/// A product of tokens and weights, and how far it is off when channels are scaled and both sides have 8 bits.
+struct SmoothingTrial {
+  private let tokens: Matrix
+  private let weight: Matrix
+  private let threads: KernelThreads
+  private let exact: Matrix
+  private let largestTokens: [Float]
+  private let largestWeights: [Float]
+
+  /// 0, 0.05, ... 1.
+  static let steps = (0...20).map { (Double($0) * 5).rounded() / 100 }
+
+  init(_ tokens: Matrix, _ weight: Matrix, _ threads: KernelThreads) throws {
+    self.tokens = tokens
+    self.weight = weight
+    self.threads = threads
+    exact = try tokens.times(transposed: weight, threads)
+    largestTokens = tokens.columnMagnitudes
+    largestWeights = weight.columnMagnitudes
+  }
+
+  /// The root of the mean squared error by that of the product.
+  func error(alpha: Float, beta: Float) throws -> Double {
+    let scales = zip(largestTokens, largestWeights).map { powf($0, alpha) * powf($1, -beta) }
+    let left = tokens.scalingColumns(scales.map { 1 / $0 }).roundedRows()
+    let right = weight.scalingColumns(scales).roundedRows()
+    return try left.times(transposed: right, threads).relativeError(to: exact)
+  }
+}
+
+extension Matrix {
+  /// What is left of each row with codes of -127 to 127 and one scale.
+  func roundedRows() -> Matrix {
+    var result = self
+    result.values.withUnsafeMutableBufferPointer { values in
+      for row in 0..<rows {
+        let range = row * columns..<(row + 1) * columns
+        var largest: Float = 0
+        for index in range { largest = max(largest, abs(values[index])) }
+        let step = largest / 127
+        guard step > 0 else { continue }
+        for index in range {
+          values[index] = min(max((values[index] / step).rounded(.toNearestOrEven), -127), 127) * step
+        }
+      }
+    }
+    return result
+  }
+
+  /// The root of the mean squared difference, by the root of the mean square of `exact`.
+  func relativeError(to exact: Matrix) -> Double {
+    var (difference, square) = (0.0, 0.0)
+    for index in values.indices {
+      let gap = Double(values[index] - exact.values[index])
+      difference += gap * gap
+      square += Double(exact.values[index]) * Double(exact.values[index])
+    }
+    return square == 0 ? difference.squareRoot() : (difference / square).squareRoot()
+  }
+}

@@ -1,0 +1,100 @@
+import Tensors
+
+/// The orthogonal matrix `diag(signs) · H / √n` that spreads outliers over n channels, and its transpose, applied in
+/// n log n steps.
+///
+/// H is Sylvester's for powers of two, else the Kronecker product of Sylvester's with one of Paley's or Williamson's.
+/// The signs are the lowest bits of a Mersenne twister's numbers. Source: QuaRot (Ashkboos et al. 2024) as
+/// msModelSlim has it.
+public struct HadamardRotation: Sendable {
+  public let size: Int
+  private let signs: [Float]
+  private let factor: Float
+
+  public static let seed: UInt32 = 1234
+
+  /// Nil for a size that is no power of two.
+  public init?(size: Int, seed: UInt32 = HadamardRotation.seed) {
+    guard size > 0, size & (size - 1) == 0 else { return nil }
+    self.size = size
+    var twister = MersenneTwister(seed: seed)
+    signs = (0..<size).map { _ in twister.next() & 1 == 0 ? -1 : 1 }
+    factor = Float(1 / Double(size).squareRoot())
+  }
+
+  /// `x · R` for each run of `size` elements.
+  public func rotate(_ values: inout [Float]) {
+    values.withUnsafeMutableBufferPointer { values in
+      for start in stride(from: 0, to: values.count, by: size) {
+        let run = UnsafeMutableBufferPointer(rebasing: values[start..<start + size])
+        for index in run.indices { run[index] *= signs[index] }
+        transform(run)
+        for index in run.indices { run[index] *= factor }
+      }
+    }
+  }
+
+  /// `Rᵀ · W` for a matrix whose rows are a multiple of `size`: each run of rows for itself.
+  public func rotateRows(_ matrix: inout Matrix) {
+    let columns = matrix.columns
+    var line = [Float](repeating: 0, count: matrix.rows)
+    for column in 0..<columns {
+      for row in 0..<matrix.rows { line[row] = matrix.values[row * columns + column] }
+      // Rᵀ x is x · R, written down.
+      rotate(&line)
+      for row in 0..<matrix.rows { matrix.values[row * columns + column] = line[row] }
+    }
+  }
+
+  /// `W · R`, for columns that are a multiple of `size`.
+  public func rotateColumns(_ matrix: inout Matrix) { rotate(&matrix.values) }
+
+  /// The matrix itself, [size, size].
+  public var matrix: Matrix {
+    var result = Matrix(zeros: size, size)
+    for index in 0..<size { result.values[index * size + index] = 1 }
+    rotateColumns(&result)
+    return result
+  }
+
+  private func transform(_ run: UnsafeMutableBufferPointer<Float>) {
+    var width = 1
+    while width < size {
+      for start in stride(from: 0, to: size, by: 2 * width) {
+        for index in start..<start + width {
+          let (a, b) = (run[index], run[index + width])
+          run[index] = a + b
+          run[index + width] = a - b
+        }
+      }
+      width *= 2
+    }
+  }
+}
+
+/// MT19937, the generator behind PyTorch's and NumPy's integers. Source: Matsumoto and Nishimura 1998.
+struct MersenneTwister {
+  private var state = [UInt32](repeating: 0, count: 624)
+  private var index = 624
+
+  init(seed: UInt32) {
+    state[0] = seed
+    for k in 1..<624 { state[k] = 1_812_433_253 &* (state[k - 1] ^ (state[k - 1] >> 30)) &+ UInt32(k) }
+  }
+
+  mutating func next() -> UInt32 {
+    if index == 624 {
+      for k in 0..<624 {
+        let y = (state[k] & 0x8000_0000) | (state[(k + 1) % 624] & 0x7FFF_FFFF)
+        state[k] = state[(k + 397) % 624] ^ (y >> 1) ^ (y & 1 == 0 ? 0 : 0x9908_B0DF)
+      }
+      index = 0
+    }
+    var y = state[index]
+    index += 1
+    y ^= y >> 11
+    y ^= (y << 7) & 0x9D2C_5680
+    y ^= (y << 15) & 0xEFC6_0000
+    return y ^ (y >> 18)
+  }
+}

@@ -1,0 +1,155 @@
+import Glibc
+import Tensors
+
+/// ``InputRange/histogram``: 2,048 bins, from both ends of which bins are left out as long as that lessens the squared
+/// error of 256 steps over the rest.
+///
+/// Source: PyTorch's HistogramObserver, with msModelSlim's search over it. Arithmetic in float32 where theirs is.
+struct HistogramObserver: InputObserver {
+  let isSymmetric: Bool
+  private var dtype = DType.float32
+  private var bins = [Float](repeating: 0, count: HistogramObserver.binCount)
+  private var bounds: (least: Float, greatest: Float)?
+  /// The range of the last tensor's values that are not left out.
+  private var clip: (least: Float, greatest: Float)?
+
+  private static let binCount = 2048
+  private static let stepCount = 256
+  /// Bins are split into so many when they are counted anew over a wider range.
+  private static let splits = 16
+
+  init(isSymmetric: Bool) { self.isSymmetric = isSymmetric }
+
+  mutating func observe(_ input: Tensor) throws {
+    let values = input.floats
+    guard let (low, high) = try range(of: values) else { return }
+    dtype = input.dtype
+    if low == high {
+      clip = (low, high)
+      return
+    }
+    if let old = bounds {
+      let new = (least: min(old.least, low), greatest: max(old.greatest, high))
+      let counted = HistogramObserver.count(values, new)
+      let kept = new == old ? bins : HistogramObserver.spread(bins, from: old, to: new)
+      bins = zip(kept, counted).map { $0 + $1 }
+      bounds = new
+    } else {
+      bounds = (low, high)
+      bins = HistogramObserver.count(values, (low, high))
+    }
+    guard let found = search() else { return }
+    let inside = values.filter { $0 >= found.least && $0 <= found.greatest }
+    clip = try range(of: inside) ?? found
+  }
+
+  var grid: InputGrid? {
+    clip.map { InputGrid(least: $0.least, greatest: $0.greatest, isSymmetric: isSymmetric, dtype: dtype) }
+  }
+
+  func roundTrip(_ input: Tensor) throws -> Tensor {
+    guard let grid, let clip else { return input }
+    let values = try grid.roundTrip(input).floats
+    return try Tensor(values.map { min(max($0, clip.least), clip.greatest) }, shape: input.shape)
+      .cast(to: input.dtype)
+  }
+
+  /// How many values fall into each bin.
+  private static func count(_ values: [Float], _ range: (least: Float, greatest: Float)) -> [Float] {
+    var counts = [Float](repeating: 0, count: binCount)
+    for value in values where value >= range.least && value <= range.greatest {
+      let place = Int((value - range.least) / (range.greatest - range.least) * Float(binCount))
+      counts[min(place, binCount - 1)] += 1
+    }
+    return counts
+  }
+
+  /// The bins of a narrower range over a wider one.
+  private static func spread(
+    _ bins: [Float], from old: (least: Float, greatest: Float), to new: (least: Float, greatest: Float)
+  ) -> [Float] {
+    let fine = binCount * splits
+    let width = (old.greatest - old.least) / Float(fine)
+    let edges = linear(new.least, new.greatest, binCount)
+    let starts = linear(old.least, old.greatest, fine)
+    var sums = [Double](repeating: 0, count: binCount)
+    var edge = 0
+    for index in 0..<fine {
+      let middle = starts[index] + 0.5 * width
+      while edge <= binCount, edges[edge] <= middle { edge += 1 }
+      sums[min(max(edge - 1, 0), binCount - 1)] += Double(bins[index / splits] / Float(splits))
+    }
+    return sums.map { Float($0) }
+  }
+
+  /// `count + 1` values from one to the other in equal steps, counted from the nearer end.
+  private static func linear(_ start: Float, _ end: Float, _ count: Int) -> [Float] {
+    let step = (end - start) / Float(count)
+    return (0...count).map {
+      $0 < (count + 1) / 2 ? start + step * Float($0) : end - step * Float(count - $0)
+    }
+  }
+
+  private func search() -> (least: Float, greatest: Float)? {
+    guard let bounds else { return nil }
+    let count = HistogramObserver.binCount
+    let total = Double(bins.reduce(0, +))
+    guard total > 0 else { return bounds }
+    var sums: [Float] = []
+    var sum: Double = 0
+    for bin in bins {
+      sum += Double(bin)
+      sums.append(Float(sum))
+    }
+    let granularity = 1e-5
+    var (alpha, beta) = (0.0, 1.0)
+    var (start, end) = (0, count - 1)
+    var least = error(start, end)
+    while alpha < beta {
+      let (nextAlpha, nextBeta) = (alpha + granularity, beta - granularity)
+      var (left, right) = (start, end)
+      while left < end, Double(sums[left]) < nextAlpha * total { left += 1 }
+      while right > start, Double(sums[right]) > nextBeta * total { right -= 1 }
+      var (nextStart, nextEnd) = (start, end)
+      if right - start > end - left {
+        nextEnd = left
+        beta = nextBeta
+      } else {
+        nextStart = right
+        alpha = nextAlpha
+      }
+      if nextStart == start, nextEnd == end { continue }
+      let next = error(nextStart, nextEnd)
+      if next > least { break }
+      (least, start, end) = (next, nextStart, nextEnd)
+    }
+    let width = bounds.greatest / Float(count) - bounds.least / Float(count)
+    return (bounds.least + width * Float(start), Float(end + 1) * (bounds.least / Float(end + 1) + width))
+  }
+
+  /// The squared error when the bins from `start` to `end` get all steps and the others the nearest one.
+  private func error(_ start: Int, _ end: Int) -> Double {
+    guard let bounds else { return 0 }
+    let count = Double(HistogramObserver.binCount)
+    let width = Double(bounds.greatest) / count - Double(bounds.least) / count
+    let step = width * Double(end - start + 1) / Double(HistogramObserver.stepCount)
+    guard step != 0 else { return 0 }
+    let last = Float(HistogramObserver.stepCount - 1)
+    let (width32, step32) = (Float(width), Float(step))
+    func norm(_ from: Float, _ to: Float) -> Float { (to * to * to - from * from * from) / 3 }
+    let whole = norm(-step32 / 2, step32 / 2)
+    var sum: Double = 0
+    for index in bins.indices where bins[index] > 0 {
+      let begin = Float(index - start) * width32
+      let finish = begin + width32
+      let first = min(max((begin / step32).rounded(.down), 0), last)
+      let final = min(max((finish / step32).rounded(.down), 0), last)
+      let density = bins[index] / width32
+      let parts =
+        density * norm(begin - (first + 0.5) * step32, step32 / 2) + (final - first - 1) * (density * whole)
+        + density * norm(-step32 / 2, finish - (final * step32 + step32 / 2))
+      sum += Double(parts)
+    }
+    return sum
+  }
+}

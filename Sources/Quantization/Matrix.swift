@@ -1,0 +1,111 @@
+internal import CKernels
+public import Tensors
+
+/// A matrix of float32 in memory, [rows, columns].
+public struct Matrix: Sendable, Equatable {
+  public let rows: Int
+  public let columns: Int
+  public var values: [Float]
+
+  public init(rows: Int, columns: Int, values: [Float]) {
+    precondition(values.count == rows * columns, "a matrix of another size")
+    self.rows = rows
+    self.columns = columns
+    self.values = values
+  }
+
+  public init(zeros rows: Int, _ columns: Int) {
+    self.init(rows: rows, columns: columns, values: [Float](repeating: 0, count: rows * columns))
+  }
+
+  /// The elements of a tensor of floats, its last dimension the columns.
+  public init(_ tensor: Tensor) throws {
+    let columns = tensor.shape.last ?? 1
+    self.init(rows: columns == 0 ? 0 : tensor.elementCount / columns, columns: columns, values: tensor.floats)
+  }
+
+  /// The rows as a tensor of another type, each element rounded once.
+  public func tensor(_ dtype: DType, shape: [Int]) throws -> Tensor { try Tensor(values, shape: shape).cast(to: dtype) }
+
+  /// The largest magnitude of each column.
+  public var columnMagnitudes: [Float] { foldColumns(0) { max($0, abs($1)) } }
+
+  /// The greatest element of each column.
+  public var columnMaxima: [Float] { foldColumns(-.infinity) { max($0, $1) } }
+
+  private func foldColumns(_ start: Float, _ combine: (Float, Float) -> Float) -> [Float] {
+    var result = [Float](repeating: start, count: columns)
+    for row in 0..<rows {
+      let base = row * columns
+      for column in 0..<columns { result[column] = combine(result[column], values[base + column]) }
+    }
+    return result
+  }
+
+  /// `self · otherᵀ`, sums in float32: [m,k] and [n,k] give [m,n].
+  public func times(transposed other: Matrix, _ threads: KernelThreads) throws -> Matrix {
+    precondition(columns == other.columns, "factors of other sizes")
+    var result = Matrix(zeros: rows, other.rows)
+    try result.values.withUnsafeMutableBufferPointer { c in
+      try values.withUnsafeBufferPointer { a in
+        try other.values.withUnsafeBufferPointer { b in
+          let left = bk_matrix(data: a.baseAddress, batch: 0, row: columns, column: 1)
+          let right = bk_matrix(data: b.baseAddress, batch: 0, row: 1, column: columns)
+          try check(
+            bk_matmul_f32(
+              threads.pool, 1, rows, other.rows, columns, left, right, c.baseAddress, 0, other.rows))
+        }
+      }
+    }
+    return result
+  }
+
+  /// Each column multiplied by a factor.
+  public func scalingColumns(_ factors: [Float]) -> Matrix {
+    var result = self
+    result.values.withUnsafeMutableBufferPointer { values in
+      for row in 0..<rows {
+        for column in 0..<columns { values[row * columns + column] *= factors[column] }
+      }
+    }
+    return result
+  }
+}
+
+extension Matrix {
+  /// Each column divided by a number.
+  public func dividingColumns(by divisors: [Float]) -> Matrix {
+    var result = self
+    result.values.withUnsafeMutableBufferPointer { values in
+      for row in 0..<rows {
+        for column in 0..<columns { values[row * columns + column] /= divisors[column] }
+      }
+    }
+    return result
+  }
+}
+
+/// The threads that kernels run on, and their memory.
+public final class KernelThreads: @unchecked Sendable {
+  let pool: OpaquePointer?
+  public let count: Int
+
+  public init(_ count: Int) {
+    self.count = count
+    pool = bk_pool_create(Int32(clamping: count))
+  }
+
+  deinit { bk_pool_destroy(pool) }
+}
+
+/// Throws ``ErrorCode/limit`` when a kernel had no memory.
+func check(_ status: Int32) throws {
+  guard status == Int32(BK_OK) else { throw BessemerError(.limit, "not enough memory for a product of matrices") }
+}
+
+extension [Float] {
+  /// Each value rounded once to a type of weights.
+  public func rounded(to dtype: DType) throws -> [Float] {
+    dtype == .float32 ? self : try Tensor(self, shape: [count]).cast(to: dtype).floats
+  }
+}

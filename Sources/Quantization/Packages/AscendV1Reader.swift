@@ -1,0 +1,92 @@
+public import IR
+public import Tensors
+
+/// A package in the AscendV1 format, read: which weights are stored in few bits, and the tensors in the types that
+/// their bytes stand for.
+///
+/// Source: msModelSlim 26.1, its savers `ascendv1` and the older ones of MindIE.
+public struct AscendV1Reader: Sendable {
+  /// What `quant_model_description.json` says of each tensor, and of the model.
+  private let types: [TensorName: String]
+
+  /// Types of other savers and releases that mean the same.
+  private static let spellings = ["W8A8FP8_DYNAMIC": "WFP8AFP8_DYNAMIC", "W8A8S": "W8A8"]
+
+  /// Whether a file of this name is a description: `quant_model_description.json`, or with a type before its ending.
+  public static func isDescription(_ name: String) -> Bool {
+    name == AscendV1.descriptionName || name.hasPrefix("quant_model_description_") && name.hasSuffix(".json")
+  }
+
+  public init(description: JSON) throws {
+    var types: [TensorName: String] = [:]
+    for (key, value) in try description.asObject() {
+      if let type = value.string { types[TensorName(String(key))] = type }
+    }
+    self.types = types
+  }
+
+  /// The schemes of all quantized weights of the store.
+  ///
+  /// Throws ``ErrorCode/unsupportedFeature`` with every weight whose type is none that is run.
+  public func schemes(_ store: TensorStore) throws -> [TensorName: QuantizedScheme] {
+    var schemes: [TensorName: QuantizedScheme] = [:]
+    var problems: [String] = []
+    for entry in store.entries where entry.name.string.hasSuffix(".weight") {
+      guard let type = types[entry.name], type != AscendV1.float else { continue }
+      if let scheme = QuantizedScheme(rawValue: AscendV1Reader.spellings[type] ?? type) {
+        schemes[entry.name] = scheme
+      } else {
+        problems.append("\(quoted(entry.name.string)) is \(quoted(type))")
+      }
+    }
+    guard let first = problems.first else { return schemes }
+    let known = QuantizedScheme.allCases.map(\.rawValue).joined(separator: ", ")
+    throw BessemerError(
+      .unsupportedFeature, "\(first), and \(problems.count - 1) more are of types that do not run; known: \(known)",
+      details: problems)
+  }
+
+  /// The store with codes and scales in their own types, which its container lacks: pairs of int4, float4, powers of
+  /// two, and of `deq_scale` in 64 bits the two halves as floats.
+  public func retyped(_ store: TensorStore, _ schemes: [TensorName: QuantizedScheme]) throws -> TensorStore {
+    var result = TensorStore()
+    result.metadata = store.metadata
+    result.reserveCapacity(store.entries.count)
+    for entry in store.entries {
+      let name = entry.name.string
+      let end = name.lastIndex(of: ".") ?? name.startIndex
+      let scheme = schemes[TensorName(name[..<end] + ".weight")]
+      guard let scheme, let type = AscendV1Reader.type(of: entry, String(name[end...]), scheme),
+        type.shape.flatMap({ Tensor.byteCount(type.dtype, shape: $0) }) == entry.byteCount
+      else {
+        try result.append(entry)
+        continue
+      }
+      try result.append(
+        TensorStore.Entry(entry.name, type.dtype, shape: type.shape ?? [], file: entry.file) {
+          try entry.tensor().bytes
+        })
+    }
+    return result
+  }
+
+  /// The type that the bytes of a tensor stand for; nil where it is the stored one.
+  private static func type(of entry: TensorStore.Entry, _ suffix: String, _ scheme: QuantizedScheme) -> TensorType? {
+    let isByte = entry.dtype == .int8 || entry.dtype == .uint8
+    switch suffix {
+    case ".weight" where isByte && entry.shape.count == 2:
+      let (rows, columns) = (entry.shape[0], entry.shape[1])
+      switch scheme.codes {
+      case .int4: return TensorType(.int4, shape: [rows, columns, 2])
+      case .float4e2m1:
+        let (wide, overflow) = columns.multipliedReportingOverflow(by: 2)
+        return overflow ? nil : TensorType(.float4e2m1, shape: [rows, wide])
+      case .float8e4m3fn: return TensorType(.float8e4m3fn, shape: entry.shape)
+      default: return nil
+      }
+    case ".weight_scale" where isByte && scheme.isBlocked: return TensorType(.float8e8m0, shape: entry.shape)
+    case ".deq_scale" where entry.dtype == .int64: return TensorType(.float32, shape: entry.shape + [2])
+    default: return nil
+    }
+  }
+}

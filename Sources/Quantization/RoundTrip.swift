@@ -1,0 +1,72 @@
+public import Tensors
+
+/// What is left of numbers after they were quantized, in their own types.
+public enum RoundTrip {
+  /// A weight [outputs, inputs] with whole numbers of some bits and a scale for each output, by their range. Throws
+  /// ``ErrorCode/weights`` for NaN and infinity.
+  public static func weight(_ weight: Tensor, module: String, bits: Int) throws -> Tensor {
+    let linear = try LinearWeight(module: module, weight.dtype, shape: weight.shape)
+    let rows = WeightRows(linear, 0..<linear.rows, bytes: weight.bytes)
+    let result = try WeightCodes.whole(rows, bits: bits)
+    let scales = try result.scales.rounded(to: weight.dtype)
+    var values = [Float](repeating: 0, count: linear.rows * linear.columns)
+    for index in values.indices {
+      values[index] = Float(Int8(bitPattern: result.codes[index])) * scales[index / linear.columns]
+    }
+    return try Tensor(values, shape: weight.shape).cast(to: weight.dtype)
+  }
+
+  /// An input with 8 bits and one scale by its own largest magnitude.
+  public static func input(_ input: Tensor) throws -> Tensor {
+    guard let (least, greatest) = try range(of: input.floats) else { return input }
+    return try InputGrid(least: least, greatest: greatest, isSymmetric: true, dtype: input.dtype).roundTrip(input)
+  }
+}
+
+extension RoundTrip {
+  /// A weight as a scheme of whole numbers stores it; as it is for any other scheme.
+  public static func weight(
+    _ weight: Tensor, module: String, _ scheme: any LinearScheme, _ method: WeightMethod, moments: SecondMoments? = nil
+  ) throws -> Tensor {
+    guard case .whole = scheme.grid else { return weight }
+    let rounded = try self.weight(Matrix(weight), module: module, weight.dtype, scheme, method, moments: moments)
+    return try rounded.tensor(weight.dtype, shape: weight.shape)
+  }
+
+  /// Throws ``ErrorCode/unsupportedFeature`` for a scheme that stores no whole numbers.
+  static func weight(
+    _ weight: Matrix, module: String = "", _ dtype: DType, _ scheme: any LinearScheme, _ method: WeightMethod,
+    moments: SecondMoments? = nil
+  ) throws -> Matrix {
+    guard case .whole(let bits, let isSymmetric) = scheme.grid else {
+      throw BessemerError(.unsupportedFeature, "\(scheme.name) stores no whole numbers, which the search needs")
+    }
+    let shape = [weight.rows, weight.columns]
+    let linear = try LinearWeight(module: module, dtype, shape: shape)
+    let rows = WeightRows(
+      linear, 0..<weight.rows, bytes: try weight.tensor(dtype, shape: shape).bytes, method: method, moments: moments)
+    let group = scheme.groupSize
+    let result = try WeightCodes.whole(rows, bits: bits, group: group, symmetric: isSymmetric)
+    let size = group == 0 ? weight.columns : group
+    var values = weight
+    for index in values.values.indices {
+      let offset = isSymmetric ? 0 : result.offsets[index / size]
+      values.values[index] = (Float(Int8(bitPattern: result.codes[index])) - offset) * result.scales[index / size]
+    }
+    return values
+  }
+
+  /// Tokens as a scheme's inputs are rounded in msModelSlim's own forward pass: with a scale for each channel where
+  /// weights have one for a row, else with one for each token.
+  public static func inputs(_ tokens: Matrix, _ scheme: any LinearScheme) -> Matrix {
+    guard scheme.quantizesInputs else { return tokens }
+    if scheme.groupSize > 0 { return tokens.roundedRows() }
+    let steps = tokens.columnMagnitudes.map { max($0 / 127, .ulpOfOne) }
+    var result = tokens
+    for index in result.values.indices {
+      let step = steps[index % tokens.columns]
+      result.values[index] = min(max((result.values[index] / step).rounded(.toNearestOrEven), -128), 127) * step
+    }
+    return result
+  }
+}
