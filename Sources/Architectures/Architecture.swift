@@ -30,9 +30,14 @@ public struct ModelComponent: Sendable {
 public struct BuildOptions: Sendable {
   /// The type of activations; weights keep their stored type and are widened or narrowed where they are used.
   public var activation: DType
+  /// Whether weights that config.json calls quantized have been decoded.
+  public var isDecoded: Bool
   /// The weights that are stored in few bits.
   public var quantization = QuantizedWeights()
-  public init(activation: DType = .float32) { self.activation = activation }
+  public init(activation: DType = .float32, isDecoded: Bool = false) {
+    self.activation = activation
+    self.isDecoded = isDecoded
+  }
 }
 
 /// The model families, by alphabet.
@@ -76,7 +81,9 @@ public func buildComponents(
     let known = architectures.flatMap { $0.modelTypes }.joined(separator: ", ")
     throw BessemerError(.unsupportedModel, "model_type \(quoted(modelType)) is not supported; known: \(known)")
   }
-  if let quantization = config["quantization_config"], !quantization.isNull, options.quantization.schemes.isEmpty {
+  if let quantization = config["quantization_config"], !quantization.isNull, !options.isDecoded,
+    options.quantization.schemes.isEmpty
+  {
     throw BessemerError(
       .unsupportedFeature, "config.json has a quantization_config; only float checkpoints can be built")
   }

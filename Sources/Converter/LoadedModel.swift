@@ -1,4 +1,5 @@
 internal import Architectures
+internal import Checkpoints
 public import IR
 public import Passes
 internal import Quantization
@@ -64,14 +65,32 @@ public struct LoadedModel: Sendable {
     _ location: ModelLocation, in component: String?, _ options: ModelOptions, weights opened: TensorStore? = nil
   ) throws -> [LoadedModel] {
     // A configuration that cannot be is said before any weight is looked at.
+    if case .weights(let path) = location, let opened = try LoadedGGUF(path) {
+      return try opened.models(options)
+    }
     let files = try files(location)
     let config = try config(files, at: location.modelFolder)
     let configPath = files["config.json"]?.path ?? location.path
-    let modelType = try inFile(configPath) { try config.modelType }
+    _ = try inFile(configPath) { try config.modelType }
     var weights = try opened ?? CheckpointFormats.read(location.path)
-    var build = BuildOptions(activation: options.activation)
-    try quantization(location.modelFolder, config, &weights).map { build.quantization = $0 }
-    let built = try inFile(configPath) { try buildComponents(config: config, weights: weights, options: build) }
+    let quantization = try quantization(location.modelFolder, config, &weights)
+    if quantization == nil { weights = try inFile(configPath) { try ForeignCheckpoint.decoded(weights, config) } }
+    return try models(
+      location.path, in: component, options, files: files, config: config, weights, quantization ?? QuantizedWeights())
+  }
+
+  /// The graphs of a checkpoint whose weights are numbers, but for those that AscendV1 stores in few bits.
+  static func models(
+    _ path: String, in component: String?, _ options: ModelOptions, files: ModelFiles, config: JSON,
+    _ weights: TensorStore, _ quantization: QuantizedWeights = QuantizedWeights()
+  ) throws -> [LoadedModel] {
+    let modelType = try config.modelType
+    let weights = try options.separatesExperts ? weights.withSeparateExperts() : weights
+    var build = BuildOptions(activation: options.activation, isDecoded: true)
+    build.quantization = quantization
+    let built = try inFile(files["config.json"]?.path ?? path) {
+      try buildComponents(config: config, weights: weights, options: build)
+    }
     return try built.map { part in
       let name =
         switch component {
@@ -84,7 +103,7 @@ public struct LoadedModel: Sendable {
       if built.count > 1 || component != nil { passes?.dumpFolder? += "-" + ModelFiles.plainName(name) }
       let report = try passes.map { try $0.run(on: &graph) }
       return LoadedModel(
-        path: location.path, origin: .checkpoint, name: name, modelType: modelType, graph: graph,
+        path: path, origin: .checkpoint, name: name, modelType: modelType, graph: graph,
         sourceOperators: operators, weights: weights, config: config, files: files, report: report, folder: component)
     }
   }
@@ -178,8 +197,14 @@ public struct ModelOptions: Sendable {
 
   /// What unpacking a compressed bundle may take.
   public var resources: Resources
+  /// Whether stacked matrices of experts are taken as one for each.
+  public var separatesExperts: Bool
 
-  public init(activation: DType = .float32, passes: PassOptions? = nil, resources: Resources = Resources()) {
+  public init(
+    activation: DType = .float32, passes: PassOptions? = nil, resources: Resources = Resources(),
+    separatesExperts: Bool = false
+  ) {
+    self.separatesExperts = separatesExperts
     self.activation = activation
     self.passes = passes
     self.resources = resources

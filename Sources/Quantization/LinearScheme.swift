@@ -23,6 +23,12 @@ public protocol LinearScheme: Sendable {
   /// Whether inputs are quantized when the model runs.
   var quantizesInputs: Bool { get }
 
+  /// The scheme with scales for groups of so many columns, or with offsets; nil where there is none.
+  func grouped(_ size: Int) -> (any LinearScheme)?
+  func asymmetric() -> (any LinearScheme)?
+  /// The scheme as msModelSlim writes it, where that is no good.
+  func original() -> any LinearScheme
+
   /// What keeps the scheme from storing this weight, in a few words; nil when nothing does.
   func problem(_ weight: LinearWeight) -> String?
   /// The tensors that stand for the weight, `weight` first.
@@ -39,8 +45,17 @@ extension LinearScheme {
   public var needsInputGrid: Bool { false }
   public var quantizesInputs: Bool { true }
 
+  public func grouped(_: Int) -> (any LinearScheme)? { nil }
+  public func asymmetric() -> (any LinearScheme)? { nil }
+  public func original() -> any LinearScheme { self }
+
+  /// What is added to a name for groups and offsets: `-g128`, `-asym`.
+  func marks(_ isSymmetric: Bool = true) -> String {
+    (groupSize == 0 ? "" : "-g\(groupSize)") + (isSymmetric ? "" : "-asym")
+  }
+
   public func problem(_ weight: LinearWeight) -> String? {
-    guard weight.rows % rowMultiple == 0 else { return "\(weight.rows) rows are no multiple of \(rowMultiple)" }
+    guard weight.rows % rowMultiple == 0 else { return "\(weight.rows) rows, \(rowMultiple) are packed into one" }
     guard groupSize == 0 || weight.columns % groupSize == 0 else {
       return "\(weight.columns) columns are no multiple of the group size \(groupSize)"
     }
@@ -56,6 +71,8 @@ public enum WeightGrid: Sendable, Equatable {
   case float8
   /// Float8 or float4 times a power of two, in blocks of 32.
   case mxfp8, mxfp4
+  /// HiFloat8 without a scale.
+  case hifloat8
 }
 
 /// A tensor of a scheme: its name after the layer's, its type and shape.

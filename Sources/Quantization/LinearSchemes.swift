@@ -1,10 +1,12 @@
 /// All schemes, and their names.
 public enum LinearSchemes {
-  /// By alphabet, with the group sizes that each has by default.
+  /// By alphabet, with one scale for a row where a scheme leaves the choice.
   public static let all: [any LinearScheme] = [
     FP8(),
+    HiF8(),
     MXFP4(),
     MXFP8(),
+    W4A16(),
     W4A4Dynamic(),
     W4A8Dynamic(),
     W4A8MX(),
@@ -22,8 +24,18 @@ public enum LinearSchemes {
     "w4a8mxfp": "w4a8-mx", "w4a8f8": "w4a8-mx",
   ]
 
-  /// The scheme that a person names, as this program, a description or msModelSlim spells it; nil for no known one.
+  /// The scheme that a person names, as this program, a description or msModelSlim spells it, with `-g128` for groups
+  /// of 128 inputs and `-asym` for offsets; nil for no known one.
   public static func scheme(_ word: String) -> (any LinearScheme)? {
+    let marks = word.lowercased().split(separator: "-")
+    if let mark = marks.last, mark == "asym" {
+      return scheme(String(word.dropLast(mark.count + 1)))?.asymmetric()
+    }
+    if let mark = marks.last, mark.first == "g", let size = Int(mark.dropFirst()), (8...65536).contains(size),
+      size % 8 == 0
+    {
+      return scheme(String(word.dropLast(mark.count + 1)))?.grouped(size)
+    }
     func plain(_ text: String) -> String { text.lowercased().filter { $0 != "-" && $0 != "_" } }
     let wanted = plain(word)
     return all.first { plain($0.name) == wanted || plain($0.descriptionType) == wanted }

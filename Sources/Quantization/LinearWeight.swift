@@ -35,7 +35,7 @@ public struct WeightRows: Sendable {
   public let weight: LinearWeight
   /// Which rows.
   public let range: Range<Int>
-  /// Their elements, in the weight's type.
+  /// Their elements, in the weight's type; none where codes exist already.
   public let bytes: Bytes
   /// The bias of each, in the weight's type; nil for a layer without.
   public let bias: [Float]?
@@ -45,13 +45,15 @@ public struct WeightRows: Sendable {
   public let method: WeightMethod
   /// How alike the layer's inputs are; nil where the method does not ask.
   public let moments: SecondMoments?
+  /// Codes that exist already; nil where they are found from the elements.
+  public let stored: StoredCodes?
 
   public init(
     _ weight: LinearWeight, _ range: Range<Int>, bytes: Bytes, bias: [Float]? = nil, input: InputGrid? = nil,
-    method: WeightMethod = .minmax,
-    moments: SecondMoments? = nil
+    method: WeightMethod = .minmax, moments: SecondMoments? = nil, stored: StoredCodes? = nil
   ) {
-    precondition(bytes.count == range.count * weight.columns * weight.dtype.bits / 8, "rows of another size")
+    precondition(
+      stored != nil || bytes.count == range.count * weight.columns * weight.dtype.bits / 8, "rows of another size")
     self.weight = weight
     self.range = range
     self.bytes = bytes
@@ -59,6 +61,7 @@ public struct WeightRows: Sendable {
     self.input = input
     self.method = method
     self.moments = moments
+    self.stored = stored
   }
 
   var elementCount: Int { range.count * weight.columns }

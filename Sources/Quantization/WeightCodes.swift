@@ -13,6 +13,7 @@ struct WeightCodes {
   /// Whole numbers of some bits by the rows' method, which is the range of each group (see `bk_quant_int`) if nothing
   /// else is said.
   static func whole(_ rows: WeightRows, bits: Int, group: Int = 0, symmetric: Bool = true) throws -> WeightCodes {
+    if let stored = rows.stored { return WeightCodes(stored) }
     switch rows.method {
     case .ssz(let steps) where symmetric: return try fitted(rows, bits: bits, group: group, steps: steps)
     case .gptq(let gptq): return try solved(rows, gptq, bits: bits, group: group, symmetric: symmetric)
@@ -41,7 +42,7 @@ struct WeightCodes {
       codes: found.codes.map { UInt8(bitPattern: $0) }, scales: found.scales, offsets: found.offsets)
   }
 
-  /// Whole numbers of some bits for scales that are known; `like` has as many groups.
+  /// Whole numbers of some bits for scales that are known.
   static func whole(
     _ rows: WeightRows, bits: Int, group: Int, scales known: [Float], offsets: [Float]? = nil
   ) throws -> WeightCodes {
@@ -68,7 +69,8 @@ struct WeightCodes {
 
   /// float8 e4m3fn by the largest of each row, see `bk_quant_e4m3`.
   static func e4m3(_ rows: WeightRows) throws -> WeightCodes {
-    try make(rows, group: 0, codes: rows.elementCount) { weight, scales, _, codes in
+    if let stored = rows.stored { return WeightCodes(stored) }
+    return try make(rows, group: 0, codes: rows.elementCount) { weight, scales, _, codes in
       bk_quant_e4m3(nil, weight, scales, codes.baseAddress)
     }
   }
@@ -120,8 +122,34 @@ struct WeightCodes {
     return WeightCodes(codes: bytes, scales: scales, offsets: offsets)
   }
 
+  private init(_ stored: StoredCodes) {
+    (codes, scales, offsets) = (stored.codes, stored.scales, stored.offsets)
+  }
+
+  init(codes: [UInt8], scales: [Float] = [], offsets: [Float] = [], exponents: [UInt8] = []) {
+    (self.codes, self.scales, self.offsets, self.exponents) = (codes, scales, offsets, exponents)
+  }
+
   static func notFinite(_ weight: LinearWeight) -> BessemerError {
     BessemerError(.weights, "the weight of \(quoted(weight.module)) holds NaN or infinity; there is no scale for it")
+  }
+
+  /// Two codes a byte: those of two columns, the left in the low half.
+  func packedColumns() -> [UInt8] {
+    (0..<(codes.count / 2)).map { codes[2 * $0] & 15 | codes[2 * $0 + 1] << 4 }
+  }
+
+  /// Two codes a byte: those of two rows, the upper in the low half.
+  func packedRows(_ columns: Int) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: codes.count / 2) { buffer, count in
+      for pair in 0..<(codes.count / columns / 2) {
+        for column in 0..<columns {
+          let (low, high) = (codes[2 * pair * columns + column], codes[(2 * pair + 1) * columns + column])
+          buffer.initializeElement(at: pair * columns + column, to: low & 15 | high << 4)
+        }
+      }
+      count = codes.count / 2
+    }
   }
 
   /// The bytes of 32-bit floats.

@@ -121,7 +121,7 @@ public struct TensorStore: Sendable {
     }
 
     /// What makes the bytes where they are asked for, if something does.
-    var lazy: (any LazyBytes)? {
+    package var lazy: (any LazyBytes)? {
       if case .lazy(let lazy) = content { return lazy }
       return nil
     }

@@ -127,7 +127,7 @@ struct Quantize: Command {
       table.add(item.from.dtype.rawValue)
       table.add(shape: item.from.shape ?? [])
       table.add(ByteSize(item.byteCount).text)
-      table.add(item.scheme ?? "unchanged")
+      table.add(item.scheme.map { item.keepsCodes ? "\($0), codes kept" : $0 } ?? "unchanged")
     }
     try table.write(to: console.out)
     let quantized = quantizer.items.filter { $0.scheme != nil }.count
@@ -151,6 +151,7 @@ struct Quantize: Command {
             json.member("name", item.name.string)
             json.member("from", item.from.description)
             if let scheme = item.scheme { json.member("scheme", scheme) } else { json.null("scheme") }
+            json.member("codes_kept", item.keepsCodes)
             json.member("bytes", item.byteCount)
           }
         }

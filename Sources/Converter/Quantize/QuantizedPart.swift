@@ -8,23 +8,29 @@ struct QuantizedPart: Sendable {
   private let weight: LinearWeight?
   private let bias: TensorStore.Entry?
   private let method: WeightMethod
+  /// The weight whose codes are kept; nil where they are found.
+  private let kept: (any ForeignWeight)?
 
   /// A tensor that keeps its values.
   init(_ entry: TensorStore.Entry) {
     self.entry = entry
-    (scheme, weight, bias, method) = (nil, nil, nil, .minmax)
+    (scheme, weight, bias, method, kept) = (nil, nil, nil, .minmax, nil)
   }
 
   init(
     _ entry: TensorStore.Entry, _ weight: LinearWeight, _ scheme: any LinearScheme, bias: TensorStore.Entry?,
-    method: WeightMethod
-  ) {
+    method: WeightMethod, keepsCodes: Bool
+  ) throws {
     self.entry = entry
     self.scheme = scheme
     self.weight = weight
     self.bias = bias
     self.method = method
+    kept = try (keepsCodes ? entry.foreign : nil).flatMap { try $0.agrees(with: scheme) ? $0 : nil }
   }
+
+  /// Whether codes of the model are taken over, so that nothing is rounded.
+  var keepsCodes: Bool { kept != nil }
 
   /// Bytes of the source that are quantized at a time, unless a row has more.
   private static let pieceByteCount = 1 << 20
@@ -37,7 +43,7 @@ struct QuantizedPart: Sendable {
   /// Rows that are made together; one empty range stands for a tensor that is copied whole.
   var pieces: [Range<Int>] {
     guard let weight, let scheme else { return [0..<0] }
-    if method.needsWholeWeight { return [0..<weight.rows] }
+    if method.needsWholeWeight, kept == nil { return [0..<weight.rows] }
     let row = weight.columns * weight.dtype.bits / 8
     let step = max(1, QuantizedPart.pieceByteCount / row / scheme.rowMultiple) * scheme.rowMultiple
     return stride(from: 0, to: weight.rows, by: step).map { $0..<min($0 + step, weight.rows) }
@@ -63,14 +69,16 @@ struct QuantizedPart: Sendable {
       }
       return made
     }
+    let stored = try inFile(entry.file) { try kept?.codes(rows) }
     let row = weight.columns * weight.dtype.bits / 8
-    let window = try entry.tensor().bytes[(rows.lowerBound * row)..<(rows.upperBound * row)]
+    let window =
+      try stored == nil ? entry.window((rows.lowerBound * row)..<(rows.upperBound * row)) : Bytes([])
     defer { window.releasePages() }
     let biases = try bias.map { try (prepared[$0.name] ?? $0).tensor().cast(to: .float32) }
     let source = WeightRows(
       weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } },
       input: prepared.grids[weight.module],
-      method: method, moments: prepared.moments[weight.module])
+      method: method, moments: prepared.moments[weight.module], stored: stored)
     let made = try inFile(entry.file) { try scheme.quantize(source) }
     var parts: [(name: TensorName, offset: Int, bytes: Bytes)] = []
     for (tensor, bytes) in zip(scheme.tensors(weight), made) where bytes.count > 0 {

@@ -14,6 +14,8 @@ public struct Quantizer: Sendable {
     public let scheme: String?
     /// Bytes of all tensors that stand for it.
     public let byteCount: Int
+    /// Whether codes of the model are taken over as they are.
+    public let keepsCodes: Bool
   }
 
   public let input: String
@@ -45,7 +47,8 @@ public struct Quantizer: Sendable {
     input = path
     self.output = output
     self.options = options
-    let model = try LoadedModel(path: path, options: ModelOptions(activation: Quantizer.activation(location)))
+    let model = try LoadedModel(
+      path: path, options: ModelOptions(activation: Quantizer.activation(location), separatesExperts: true))
     self.model = model
     sourceByteCount = model.weights.byteCount
     let file = try options.recipe.map { try RecipeFile($0) }
@@ -61,17 +64,24 @@ public struct Quantizer: Sendable {
     where try !layers.contains(where: { try pattern.matches($0.module) || pattern.matches($0.weight.string) }) {
       throw BessemerError(.usage, "\(quoted(pattern.text)) matches none of the \(layers.count) linear layers")
     }
-    let choice = try SchemeChoice(recipe, layers: layers, weights: model.weights)
+    let choice = try SchemeChoice(recipe, layers: layers, weights: model.weights, isCompatible: options.isCompatible)
     (self.recipe, self.choice) = (recipe, choice)
     var package = AscendV1()
     var items: [Item] = []
     var parts: [QuantizedPart] = []
-    for entry in model.weights.entries where !choice.isBias(entry.name) {
+    // msModelSlim writes parameters alone, and this is a buffer.
+    func isLost(_ name: TensorName) -> Bool {
+      options.isCompatible && name.string.hasSuffix(".e_score_correction_bias")
+    }
+    for entry in model.weights.entries where !choice.isBias(entry.name) && !isLost(entry.name) {
       let part = try choice.part(entry, of: model.weights)
       let before = package.items.count
       part.add(to: &package)
       let byteCount = package.items[before...].reduce(0) { $0 + (Tensor.byteCount($1.dtype, shape: $1.shape) ?? 0) }
-      items.append(Item(name: entry.name, from: entry.type, scheme: part.scheme?.name, byteCount: byteCount))
+      items.append(
+        Item(
+          name: entry.name, from: entry.type, scheme: part.scheme?.name, byteCount: byteCount,
+          keepsCodes: part.keepsCodes))
       parts.append(part)
     }
     extras = try QuantizedExtra.all(recipe, model, isCompatible: options.isCompatible)
@@ -129,7 +139,7 @@ public struct Quantizer: Sendable {
         }
         try folder.write(AscendV1.rotationName) { try SafetensorsWriter([entry]).write(to: $0) }
       }
-      for file in model.files.files { try folder.write(file.name) { try $0.write(file.bytes) } }
+      for file in model.files.files { try folder.write(file.name) { try $0.write(PackageFiles.bytes(file)) } }
     }
   }
 

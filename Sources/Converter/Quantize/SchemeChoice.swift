@@ -7,9 +7,16 @@ struct SchemeChoice {
   private(set) var steps: [String: Int] = [:]
   private var chosen: [TensorName: (layer: LinearLayer, step: QuantizationRecipe.Linear)] = [:]
   private var biases: Set<TensorName> = []
+  private let isCompatible: Bool
+  /// Whether codes that the model has already may stay.
+  private let keepsCodes: Bool
 
   /// Throws ``ErrorCode/unsupportedFeature`` with all layers that their scheme cannot store.
-  init(_ recipe: QuantizationRecipe, layers: [LinearLayer], weights: TensorStore) throws {
+  init(
+    _ recipe: QuantizationRecipe, layers: [LinearLayer], weights: TensorStore, isCompatible: Bool = false
+  ) throws {
+    self.isCompatible = isCompatible
+    keepsCodes = !recipe.editsWeights
     var problems: [String] = []
     for layer in layers {
       guard let entry = weights[layer.weight], let (number, step) = try SchemeChoice.step(recipe, for: layer) else {
@@ -50,8 +57,9 @@ struct SchemeChoice {
   func part(_ entry: TensorStore.Entry, of weights: TensorStore) throws -> QuantizedPart {
     guard let (layer, step) = chosen[entry.name] else { return QuantizedPart(entry) }
     let weight = try LinearWeight(module: layer.module, entry.dtype, shape: entry.shape)
-    return QuantizedPart(
-      entry, weight, step.scheme, bias: weights[TensorName(layer.module + ".bias")], method: step.method)
+    return try QuantizedPart(
+      entry, weight, isCompatible ? step.scheme.original() : step.scheme,
+      bias: weights[TensorName(layer.module + ".bias")], method: step.method, keepsCodes: keepsCodes)
   }
 }
 

@@ -7,9 +7,11 @@ public struct W4A4Dynamic: LinearScheme {
 
   public init(groupSize: Int = 0) { self.groupSize = groupSize }
 
-  public var name: String { "w4a4-dynamic" }
+  public var name: String { "w4a4-dynamic" + marks() }
   public var descriptionType: String { "W4A4_DYNAMIC" }
   public var grid: WeightGrid { .whole(bits: 4, isSymmetric: true) }
+
+  public func grouped(_ size: Int) -> (any LinearScheme)? { W4A4Dynamic(groupSize: size) }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
     W8A8Dynamic(groupSize: groupSize).tensors(weight)

@@ -4,8 +4,7 @@ public import Tensors
 /// model runs.
 ///
 /// The kernel reads codes without sign, so `scale_bias` holds 8 * the sum of scale * code over a row, or over each of
-/// 16
-/// parts of a row where tensor parallelism cuts the inputs.
+/// 16 parts of a row where tensor parallelism cuts the inputs.
 public struct W4A8Dynamic: LinearScheme {
   public init() {}
 
@@ -13,6 +12,8 @@ public struct W4A8Dynamic: LinearScheme {
   public var descriptionType: String { "W4A8_DYNAMIC" }
   public var grid: WeightGrid { .whole(bits: 4, isSymmetric: true) }
   public var rowMultiple: Int { 2 }
+
+  public func grouped(_ size: Int) -> (any LinearScheme)? { W4A8Group(groupSize: size) }
 
   /// The parts of a row that have a sum each, or nil where every element is kept. msModelSlim decides by the name.
   private func parts(_ module: String) -> Int? {
@@ -38,18 +39,9 @@ public struct W4A8Dynamic: LinearScheme {
 
   public func quantize(_ rows: WeightRows) throws -> [Bytes] {
     let result = try WeightCodes.whole(rows, bits: 4)
-    let columns = rows.weight.columns
-    let packed = [UInt8](unsafeUninitializedCapacity: result.codes.count / 2) { buffer, count in
-      for pair in 0..<(rows.range.count / 2) {
-        for column in 0..<columns {
-          let (low, high) = (result.codes[2 * pair * columns + column], result.codes[(2 * pair + 1) * columns + column])
-          buffer.initializeElement(at: pair * columns + column, to: low & 15 | high << 4)
-        }
-      }
-      count = result.codes.count / 2
-    }
     return [
-      Bytes(packed), WeightCodes.bytes(result.scales), WeightCodes.bytes(result.offsets),
+      Bytes(result.packedRows(rows.weight.columns)), WeightCodes.bytes(result.scales),
+      WeightCodes.bytes(result.offsets),
       WeightCodes.bytes(scaleBias(rows, result)),
     ]
   }

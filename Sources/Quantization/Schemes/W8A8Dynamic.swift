@@ -4,12 +4,23 @@ public import Tensors
 /// model runs.
 public struct W8A8Dynamic: LinearScheme {
   public let groupSize: Int
+  /// Without, w = scale * (code - offset).
+  public let isSymmetric: Bool
 
-  public init(groupSize: Int = 0) { self.groupSize = groupSize }
+  public init(groupSize: Int = 0, isSymmetric: Bool = true) {
+    self.groupSize = groupSize
+    self.isSymmetric = isSymmetric
+  }
 
-  public var name: String { "w8a8-dynamic" }
+  public var name: String { "w8a8-dynamic" + marks(isSymmetric) }
   public var descriptionType: String { "W8A8_DYNAMIC" }
-  public var grid: WeightGrid { .whole(bits: 8, isSymmetric: true) }
+  public var grid: WeightGrid { .whole(bits: 8, isSymmetric: isSymmetric) }
+
+  public func grouped(_ size: Int) -> (any LinearScheme)? { W8A8Dynamic(groupSize: size, isSymmetric: isSymmetric) }
+  /// msModelSlim has offsets with groups alone.
+  public func asymmetric() -> (any LinearScheme)? {
+    groupSize > 0 ? W8A8Dynamic(groupSize: groupSize, isSymmetric: false) : nil
+  }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
     let scale = [weight.rows, groupSize == 0 ? 1 : weight.columns / groupSize]
@@ -20,7 +31,7 @@ public struct W8A8Dynamic: LinearScheme {
   }
 
   public func quantize(_ rows: WeightRows) throws -> [Bytes] {
-    let result = try WeightCodes.whole(rows, bits: 8, group: groupSize)
+    let result = try WeightCodes.whole(rows, bits: 8, group: groupSize, symmetric: isSymmetric)
     return [Bytes(result.codes), WeightCodes.bytes(result.scales), WeightCodes.bytes(result.offsets)]
   }
 }
