@@ -1,3 +1,4 @@
+import Runtime
 import Safetensors
 import TestSupport
 import Tensors

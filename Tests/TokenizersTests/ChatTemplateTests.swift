@@ -41,6 +41,19 @@ import Testing
     } catch { return (error as? BessemerError)?.code }
   }
 
+  @Test func nothingIsLeftBehind() throws {
+    weak var left: TemplateScope?
+    do {
+      let scope = TemplateScope()
+      left = scope
+      var interpreter = TemplateInterpreter(now: nil)
+      let source = "{% macro m() %}{{ caller() }}{% endmacro %}{% set ns = namespace() %}{% set ns.m = m %}"
+      try interpreter.run(TemplateParser.parse(source + "{% call m() %}{{ ns.m }}{% endcall %}"), in: scope)
+      #expect(interpreter.output == Array("<Macro>".utf8) && scope["m"] == nil)
+    }
+    #expect(left == nil)
+  }
+
   @Test func hostileTemplatesAreStopped() {
     let tens = String(repeating: "{% for i in range(1000) %}", count: 3)
     let ends = String(repeating: "{% endfor %}", count: 3)
