@@ -116,7 +116,10 @@ let package = Package(
       name: "ValidationTests", dependencies: ["Tensors", "TestSupport", "Validation"], swiftSettings: settings),
     .testTarget(
       name: "ConverterTests",
-      dependencies: ["Checkpoints", "Converter", "Digests", "Tensors", "TestSupport", "Tokenizers", "YAML"],
+      dependencies: [
+        "Checkpoints", "Converter", "Digests", "IR", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
+        "YAML",
+      ],
       swiftSettings: settings),
     .testTarget(name: "TidyTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport", swiftSettings: settings),

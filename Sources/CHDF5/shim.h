@@ -20,8 +20,10 @@ static inline hid_t h5_unsigned(size_t bits) {
   return bits == 8 ? H5T_STD_U8LE : bits == 16 ? H5T_STD_U16LE : bits == 32 ? H5T_STD_U32LE : H5T_STD_U64LE;
 }
 
-// Errors are not printed, and no filter is ever loaded from a shared library.
+// To be called first. Errors are not printed, no filter is ever loaded from a shared library, and nothing is done when
+// the process ends: the library would close a file again that it could not flush, and crash.
 static inline void h5_quiet(void) {
+  H5dont_atexit();
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   H5PLset_loading_state(0);
 }

@@ -8,16 +8,20 @@ public import Tokenizers
 public struct RunnableModel {
   public let loaded: LoadedModel
   public let session: Session
+  /// The names of outputs that were added for what each layer gives.
+  public let layers: [String]
 
   /// - Parameters:
   ///   - component: which graph, where the path leads to several.
   ///   - fuse: whether a checkpoint's graph is fused; a bundle's is as it was exported.
   ///   - arithmetic: how a checkpoint's quantized weights are multiplied; nil widens them.
   ///   - lastPositionOnly: whether scores are needed for the last position alone.
+  ///   - showsLayers: whether what each layer gives becomes an output.
   ///   - capacity: tokens that a cache should have room for.
   public init(
     path: String, component: String? = nil, options: RunOptions, fuse: Bool = true,
-    arithmetic: QuantizedArithmetic? = .a2, lastPositionOnly: Bool = false, capacity: Int = 0
+    arithmetic: QuantizedArithmetic? = .a2, lastPositionOnly: Bool = false, showsLayers: Bool = false,
+    capacity: Int = 0
   ) throws {
     var passes = PassOptions(fuse: fuse)
     passes.arithmetic = arithmetic
@@ -26,6 +30,7 @@ public struct RunnableModel {
       options: ModelOptions(passes: passes, resources: Resources(threads: options.threads)))
     var graph = loaded.graph
     if lastPositionOnly { _ = try PassRunner([KeepLastPosition()]).run(on: &graph) }
+    layers = showsLayers ? LayerOutputs.add(to: &graph) : []
     session = Session(Model(graph, weights: loaded.weights, options: options), capacity: capacity)
   }
 

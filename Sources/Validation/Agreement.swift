@@ -43,6 +43,22 @@ public struct Agreement: Sendable {
 
   init() {}
 
+  /// For each layer the squares of what the first model gives, and of the differences of the second from it.
+  private var layers: [(own: Double, difference: Double)] = []
+
+  /// Takes in what a layer of each gives.
+  mutating func add(layer: Int, _ first: Tensor, _ second: Tensor) {
+    while layers.count <= layer { layers.append((0, 0)) }
+    for (a, b) in zip(first.floats, second.floats) {
+      layers[layer].own += Double(a) * Double(a)
+      layers[layer].difference += Double(a - b) * Double(a - b)
+    }
+  }
+
+  /// For each layer how far the second model is from the first: the length of the differences of what they give, by
+  /// the length of what the first gives.
+  public var layerErrors: [Double] { layers.map { $0.own > 0 ? ($0.difference / $0.own).squareRoot() : 0 } }
+
   /// What comes belongs to another text.
   mutating func beginSequence() { beginsBlock = true }
 

@@ -48,14 +48,19 @@ public struct Evaluation {
 
   /// How far a second model is from this one over the same lines, position by position.
   ///
+  /// - Parameter layers: outputs of both to hold against each other, in order.
   /// - Throws: ``ErrorCode/modelInput`` when the two do not know the same number of tokens.
   public func agreement(
-    with second: Session, _ lines: [String], progress: (Int) throws -> Void = { _ in }
+    with second: Session, _ lines: [String], layers: [String] = [], progress: (Int) throws -> Void = { _ in }
   ) throws -> Agreement {
     var result = Agreement()
     for (k, line) in lines.enumerated() where !line.isEmpty {
       result.beginSequence()
-      try read(line, with: [session, second]) { scores, next in result.add(scores[0], scores[1], next: next) }
+      try read(line, with: [session, second], layers) { own, other, layer in
+        result.add(layer: layer, own, other)
+      } body: { scores, next in
+        result.add(scores[0], scores[1], next: next)
+      }
       try progress(k + 1)
     }
     return result
@@ -65,18 +70,29 @@ public struct Evaluation {
   private static let positionsAtOnce = 128
 
   /// Runs a line through models and gives their scores at each position with the token that follows there.
-  private func read(_ line: String, with sessions: [Session], _ body: ([Scores], Int) -> Void) throws {
+  /// Of two models the tensors of `layers` are given to `compare`.
+  private func read(
+    _ line: String, with sessions: [Session], _ layers: [String] = [],
+    compare: (Tensor, Tensor, Int) throws -> Void = { _, _, _ in }, body: ([Scores], Int) -> Void
+  ) throws {
     let ids = try tokens(line)
     guard ids.count > 1 else { return }
     for session in sessions { session.reset() }
     for start in stride(from: 0, to: ids.count - 1, by: Evaluation.positionsAtOnce) {
       let end = min(start + Evaluation.positionsAtOnce, ids.count - 1)
       let input = Tensor(ids[start..<end].map { Int64($0) }, shape: [1, end - start])
-      let logits = try sessions.map { session in
-        guard let logits = try session.run(["input_ids": input], outputs: ["logits"])["logits"] else {
+      let results = try sessions.map { try $0.run(["input_ids": input], outputs: Set(layers + ["logits"])) }
+      let logits = try results.map { result in
+        guard let logits = result["logits"] else {
           throw BessemerError(.modelInput, "the model has no output logits")
         }
         return logits
+      }
+      for (k, name) in layers.enumerated() {
+        guard let own = results[0][name], let other = results[1][name], own.shape == other.shape else {
+          throw BessemerError(.modelInput, "the layers of the two models do not give the same sizes")
+        }
+        try compare(own, other, k)
       }
       guard logits.allSatisfy({ $0.shape == logits[0].shape }) else {
         throw BessemerError(

@@ -12,7 +12,8 @@ struct Eval: Command {
       A .jsonl file holds questions, one object a line with prompt, answer and optionally kind; answers are greedy. \
       Any other file is text, one sequence a line, each begun with the model's beginning token.
 
-      A second model reads the same tokens, by the tokenizer of the first. Intervals are of 95 %, by a bootstrap \
+      A second model reads the same tokens, by the tokenizer of the first, and is held against it; a quantized first \
+      is held against a second that is not. Intervals are of 95 %, by a bootstrap \
       over blocks of up to \(Agreement.blockLength) neighbouring positions of a line; they are the same each time.
       """,
     aliases: ["perplexity"])
@@ -32,19 +33,34 @@ struct Eval: Command {
   @Option(help: ArgumentHelp("Use only the first n lines.", valueName: "n"))
   var limit: Int?
 
+  @Option(help: ArgumentHelp("With two models and a text, a .jsonl file of questions besides.", valueName: "file"))
+  var questions: String?
+
+  @Option(
+    help: ArgumentHelp("With two models and a text, write the table and a chart to a web page.", valueName: "file"))
+  var html: String?
+
+  @Flag(help: "With two models and a text, print the table for a model card.")
+  var markdown = false
+
   @OptionGroup var run: RunOptionGroup
   @OptionGroup var common: CommonOptions
 
+  func validate() throws {
+    if second == nil || data.hasSuffix(".jsonl"), questions != nil || html != nil || markdown {
+      throw ValidationError("--questions, --html and --markdown go with two models and a text")
+    }
+  }
+
   func execute(_ console: Console) throws {
     let asksQuestions = data.hasSuffix(".jsonl")
+    if second != nil, !asksQuestions { return try compare(console) }
     let opened = try run.open(model, common, lastPositionOnly: asksQuestions)
     let (tokenizer, begin, stop) = (try opened.tokenizer(), try opened.beginToken, try opened.endTokens)
     let evaluation = Evaluation(opened.session, tokenizer, begin: begin, stop: stop)
     let other = try second.map { try run.open($0, common, lastPositionOnly: asksQuestions) }
     if asksQuestions {
       try ask(evaluation, other.map { Evaluation($0.session, tokenizer, begin: begin, stop: stop) }, console)
-    } else if let other {
-      try compare(evaluation, other.session, console)
     } else {
       try read(evaluation, console)
     }
@@ -78,55 +94,45 @@ struct Eval: Command {
     BessemerError(.modelInput, "the text has no tokens to predict", file: data)
   }
 
-  private func compare(_ evaluation: Evaluation, _ other: Session, _ console: Console) throws {
+  /// The second model against the first; or if only the first is quantized, the first against the second.
+  private func compare(_ console: Console) throws {
+    guard let second else { return }
+    let opened = try [model, second].map { try run.open($0, common, showsLayers: true) }
+    let isSource = opened[0].loaded.isQuantized && !opened[1].loaded.isQuantized
+    let (source, other) = isSource ? (opened[1], opened[0]) : (opened[0], opened[1])
     let lines = try lines
-    let progress = console.progress("eval", total: lines.count, unit: .items)
-    let agreement = try evaluation.agreement(with: other, lines) { progress.update($0) }
-    progress.finish()
+    let (tokenizer, begin, stop) = (try opened[0].tokenizer(), try opened[0].beginToken, try opened[0].endTokens)
+    let evaluations = [source, other].map { Evaluation($0.session, tokenizer, begin: begin, stop: stop) }
+    let questions = try questions.map { path in
+      Array(try inFile(path) { try Evaluation.questions(TextFile.text(path)) }.prefix(limit ?? .max))
+    }
+    let progress = console.progress("eval", total: lines.count + 2 * (questions?.count ?? 0), unit: .items)
+    let layers = source.layers.count == other.layers.count ? source.layers : []
+    let agreement = try evaluations[0].agreement(with: other.session, lines, layers: layers) { progress.update($0) }
     guard agreement.positions > 0 else { throw nothingToPredict }
-    let summary = agreement.summary()
-    let rows = [
-      ("perplexity", "perplexity", summary.first), ("perplexity of the second", "second_perplexity", summary.second),
-      ("ratio", "perplexity_ratio", summary.ratio), ("top-1 agreement", "top1_agreement", summary.topOne),
-      ("KL divergence, mean", "kl_divergence", summary.divergence),
-    ]
-    if console.isJSON {
-      return try console.json("eval") { json in
-        json.member("model", model)
-        json.member("second", second ?? "")
-        json.member("data", data)
-        json.member("tokens", agreement.positions)
-        json.member("interval_method", "bootstrap over blocks of \(Agreement.blockLength) positions")
-        json.member("interval_level", 0.95)
-        for (_, name, estimate) in rows {
-          json.object(name) { json in
-            json.member("value", estimate.value)
-            for (end, value) in [("low", estimate.interval?.lowerBound), ("high", estimate.interval?.upperBound)] {
-              if let value { json.member(end, value) } else { json.null(end) }
-            }
-          }
-        }
-        json.array("kl_percentiles") { json in
-          for (percent, value) in summary.percentiles {
-            json.object { json in
-              json.member("percent", percent)
-              json.member("value", value)
-            }
-          }
+    let answers = try questions.map { questions in
+      let results = try evaluations.enumerated().map { k, evaluation in
+        try evaluation.exactMatch(questions, limit: maxTokens) {
+          progress.update(lines.count + k * questions.count + $0)
         }
       }
+      return EvalReport.Answers(source: results[0], other: results[1])
     }
-    var table = Table([("", .left), ("", .right), ("95 % interval", .left)])
-    for (title, _, estimate) in rows {
-      let interval = estimate.interval.map { "\(significant($0.lowerBound, 6)) to \(significant($0.upperBound, 6))" }
-      table.row(title, significant(estimate.value, 6), interval ?? "")
+    progress.finish()
+    let titles = isSource ? ["source", "quantized"] : ["first", "second"]
+    let sides = zip([source, other], titles).map {
+      EvalReport.Side(title: $1, path: $0.loaded.path, size: $0.loaded.size)
     }
-    for (percent, value) in summary.percentiles {
-      let number = percent == percent.rounded() ? "\(Int(percent))" : "\(percent)"
-      table.row(percent == 100 ? "  greatest" : "  \(number)th percentile", significant(value), "")
+    let report = EvalReport(source: sides[0], other: sides[1], data: data, agreement: agreement, answers: answers)
+    console.noteMemory(other.session)
+    if let html { try EvalPage(report: report).write(to: html, overwrite: common.overwrite) }
+    if console.isJSON {
+      try report.writeJSON(console, order: (model, second))
+    } else if markdown {
+      try report.writeMarkdown(console)
+    } else {
+      try report.writeText(console)
     }
-    try table.write(to: console.out)
-    try console.out.line("tokens       \(agreement.positions)")
   }
 
   // MARK: Questions

@@ -40,6 +40,18 @@ struct ConvertTests {
     #expect(try contents(there) == contents(folder["c.safetensors"]))
   }
 
+  @Test(arguments: ["a.ckpt", "a.gguf", "a.h5", "a.npz", "a.safetensors"]) func survivesFullDisks(_ name: String) throws
+  {
+    let source = try weights([Float](repeating: 1, count: 1 << 16))
+    for blocks in [1, 64] {
+      let result = try Tool.run(fileBlocks: blocks, "convert", source, folder[name])
+      #expect(result.status == 5 && result.error.hasPrefix("error: \(folder[name]): "), "\(result.error)")
+      #expect(result.error.utf8.filter { $0 == 10 }.count == 1)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["in.safetensors"])
+    }
+    #expect(try Tool.run("convert", source, folder[name.replacing("a.", with: "b.")]).status == 0)
+  }
+
   @Test func encodesAndDecodesBlocks() throws {
     let (packed, copy, plain) = (folder["a.gguf"], folder["b.gguf"], folder["c.safetensors"])
     let source = fixture("gguf/whole.gguf")

@@ -64,7 +64,7 @@ struct ImageTests {
     // Both graphs of the autoencoder together read all of it.
     let vae = graphs["components"]?.elements.filter { $0["name"]?.string?.hasPrefix("vae/") == true } ?? []
     let parameters = vae.reduce(0) { $0 + ($1["cost"]?["parameters"]?.int ?? 0) }
-    #expect(vae.count == 2 && parameters == checkpoints[2]["parameters"]?.int)
+    #expect(vae.count == 2 && parameters == Array(checkpoints)[2]["parameters"]?.int)
   }
 
   @Test func theSeedDecides() throws {

@@ -27,15 +27,24 @@ struct Tool {
 
   static func run(_ arguments: String...) throws -> Outcome { try run(arguments) }
 
+  /// Runs the command to its end, with no file larger than some blocks of the shell, which are 512 bytes and more.
+  static func run(fileBlocks: Int, _ arguments: String...) throws -> Outcome {
+    let shell = ["/bin/sh", "-c", "ulimit -f \(fileBlocks) && exec \"$0\" \"$@\"", Tool.path]
+    return try Running(shell + arguments, executable: "/usr/bin/env").finish()
+  }
+
   /// A command that has been started.
   final class Running {
     let process = Process()
     private let out: Scratch
 
     /// Output goes to files, so that neither side waits for the other.
-    init(_ arguments: [String], environment: [String: String] = [:], standardOutput: String? = nil) throws {
+    init(
+      _ arguments: [String], executable: String = Tool.path, environment: [String: String] = [:],
+      standardOutput: String? = nil
+    ) throws {
       out = try Scratch()
-      process.executableURL = URL(fileURLWithPath: Tool.path)
+      process.executableURL = URL(fileURLWithPath: executable)
       process.arguments = arguments
       process.environment = ["SWIFT_BACKTRACE": "enable=no", "PATH": "/usr/bin:/bin"].merging(environment) { $1 }
       process.standardInput = FileHandle.nullDevice

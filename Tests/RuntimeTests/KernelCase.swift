@@ -10,13 +10,16 @@ struct KernelCase {
     /// Floats of the activations' type, of [-scale, scale] or, when positive, of [0.1, scale].
     case float([Int], scale: Double = 2, positive: Bool = false)
     case weight([Int], DType)
+    /// A weight of random codes that are finite numbers; powers of two are near 1, and 32-bit numbers of four digits.
+    case codes([Int], DType)
     case bool([Int])
     /// Whole numbers from 0.
     case index([Int], below: Int)
 
     var shape: [Int] {
       switch self {
-      case .float(let shape, _, _), .weight(let shape, _), .bool(let shape), .index(let shape, _): shape
+      case .float(let shape, _, _), .weight(let shape, _), .codes(let shape, _), .bool(let shape), .index(let shape, _):
+        shape
       }
     }
   }
@@ -207,7 +210,7 @@ struct KernelCase {
   }
 
   static let all: [KernelCase] =
-    unary + binary + rows + products + experts + attention + rotary + layout + images + routing
+    unary + binary + rows + products + experts + attention + rotary + layout + images + routing + quantized
 
   init(_ op: any Op, operands: [Operand]) {
     self.op = op

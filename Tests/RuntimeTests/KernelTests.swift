@@ -22,6 +22,12 @@ struct KernelTrial {
         values.append(try graph.add(Weight(TensorName("w\(k)"), dtype, shape: shape))[0])
         continue
       }
+      if case .codes(let shape, let dtype) = operand {
+        let tensor = try codes(shape, dtype)
+        try weights.append(TensorName("w\(k)"), tensor)
+        values.append(try graph.add(Weight(TensorName("w\(k)"), dtype, shape: shape))[0])
+        continue
+      }
       values.append(try windowed("x\(k)", operand, activation, strided: strided))
     }
     guard let results = try? graph.add(item.op, values) else { return nil }
@@ -34,6 +40,22 @@ struct KernelTrial {
       }
     }
     graph.sortTopologically()
+  }
+
+  private mutating func codes(_ shape: [Int], _ dtype: DType) throws -> Tensor {
+    let count = shape.reduce(1, *)
+    if dtype == .int32 {
+      return try Tensor(dtype, shape: shape, integers: (0..<count).map { _ in Int64(random.next() % 10000) - 5000 })
+    }
+    let bytes = (0..<(dtype.byteCount(of: count) ?? 0)).map { _ -> UInt8 in
+      let byte = UInt8(truncatingIfNeeded: random.next())
+      switch dtype {
+      case .float8e8m0: return 124 + byte % 8
+      case .float8e4m3fn: return byte & 0x7F == 0x7F ? byte - 1 : byte
+      default: return byte
+      }
+    }
+    return try Tensor(dtype, shape: shape, bytes: Bytes(bytes))
   }
 
   /// An input that a transpose, a slice or an expansion leads to the operand's shape.
@@ -79,7 +101,7 @@ struct KernelTrial {
         .bool, shape: shape, bytes: Bytes((0..<count).map { _ in UInt8(random.next() % 3 == 0 ? 0 : 1) }))
     case .index(_, let below):
       tensor = Tensor((0..<count).map { _ in Int64(random.next() % UInt64(below)) }, shape: shape)
-    case .weight: preconditionFailure("weights are no inputs")
+    case .weight, .codes: preconditionFailure("weights are no inputs")
     }
     inputs[name] = tensor
     return graph.addInput(name, tensor.type)

@@ -187,14 +187,14 @@ struct HDF5Walker {
       let offset = H5Dget_offset(dataset)
       if offset == haddr_t.max { return .absent }
       return .contiguous(byteOffset: Int(exactly: offset) ?? .max, byteCount: Int(exactly: stored) ?? .max)
-    case H5D_CHUNKED: return try chunks(dataset, list, space, path, shape)
+    case H5D_CHUNKED: return try chunks(dataset, type, list, space, path, shape)
     default: throw BessemerError(.unsupportedFeature, "dataset \(quoted(path)) has an unknown layout")
     }
   }
 
-  private func chunks(_ dataset: hid_t, _ list: hid_t, _ space: hid_t, _ path: String, _ shape: [Int]) throws
-    -> HDF5Dataset.Storage
-  {
+  private func chunks(
+    _ dataset: hid_t, _ type: hid_t, _ list: hid_t, _ space: hid_t, _ path: String, _ shape: [Int]
+  ) throws -> HDF5Dataset.Storage {
     var dims = [hsize_t](repeating: 0, count: shape.count)
     guard H5Pget_chunk(list, Int32(shape.count), &dims) == Int32(shape.count) else {
       throw HDF5Walker.failure("the chunks of \(quoted(path)) cannot be read")
@@ -204,6 +204,14 @@ struct HDF5Walker {
     var storedCount: hsize_t = 0
     guard H5Dget_num_chunks(dataset, space, &storedCount) >= 0 else {
       throw HDF5Walker.failure("the chunks of \(quoted(path)) cannot be counted")
+    }
+    guard let byteCount = Tensor.elementCount(of: chunk + [H5Tget_size(type)]),
+      byteCount <= HDF5Walker.maximumChunkByteCount
+    else {
+      throw BessemerError(
+        .limit,
+        "dataset \(quoted(path)) has chunks of the shape \(chunk), at most \(HDF5Walker.maximumChunkByteCount) bytes "
+          + "are read; repack it in smaller ones")
     }
     guard storedCount > 0 else { return .absent }
     let grid = zip(shape, chunk).map { $1 > 0 ? ($0 - 1) / $1 + 1 : 0 }

@@ -61,11 +61,12 @@ struct RunOptionGroup: ParsableArguments {
 
   /// Opens a model to run.
   func open(
-    _ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false, capacity: Int = 0
+    _ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false, showsLayers: Bool = false,
+    capacity: Int = 0
   ) throws -> RunnableModel {
     try RunnableModel(
       path: path, component: choice.component, options: computing.options(common), fuse: !computing.noFuse,
-      arithmetic: arithmetic, lastPositionOnly: lastPositionOnly, capacity: capacity)
+      arithmetic: arithmetic, lastPositionOnly: lastPositionOnly, showsLayers: showsLayers, capacity: capacity)
   }
 }
 
