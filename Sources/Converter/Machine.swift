@@ -10,9 +10,34 @@ public enum Machine {
     max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
   }
 
-  /// Bytes of memory the machine has.
+  /// Bytes of memory the machine has, or that the process's control group may use if that is less.
   public static var memoryByteCount: Int {
-    max(0, Int(sysconf(Int32(_SC_PHYS_PAGES)))) * max(0, Int(sysconf(Int32(_SC_PAGESIZE))))
+    let physical = max(0, Int(sysconf(Int32(_SC_PHYS_PAGES)))) * max(0, Int(sysconf(Int32(_SC_PAGESIZE))))
+    return groupLimits.reduce(physical, min)
+  }
+
+  /// The limits of memory that control groups of either version set on this process. In a container its own group
+  /// stands at the root.
+  private static var groupLimits: [Int] {
+    let groups = lines(of: "/proc/self/cgroup").map {
+      $0.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+    }.filter { $0.count == 3 }
+    let root = "/sys/fs/cgroup"
+    let files =
+      [root + "/memory.max", root + "/memory/memory.limit_in_bytes"]
+      + groups.filter { $0[1].isEmpty }.map { "\(root)\($0[2])/memory.max" }
+      + groups.filter { $0[1].split(separator: ",").contains("memory") }
+      .map { "\(root)/memory\($0[2])/memory.limit_in_bytes" }
+    return files.compactMap { lines(of: $0).first.flatMap { Int($0) } }
+  }
+
+  /// The lines of a small file of the system, as far as 4 KB go; none when it cannot be read.
+  private static func lines(of path: String) -> [Substring] {
+    guard let file = fopen(path, "r") else { return [] }
+    defer { fclose(file) }
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let count = fread(&bytes, 1, bytes.count, file)
+    return String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n")
   }
 
   /// Bytes that are free for ordinary users on the disk that holds `path`.
@@ -38,13 +63,7 @@ public enum Machine {
   private static var pageByteCount: Int { Int(sysconf(Int32(_SC_PAGESIZE))) }
 
   private static var memoryPages: (resident: Int, shared: Int)? {
-    guard let file = fopen("/proc/self/statm", "r") else { return nil }
-    defer { fclose(file) }
-    var line = [CChar](repeating: 0, count: 128)
-    guard fgets(&line, 128, file) != nil else { return nil }
-    let numbers = line.prefix { $0 != 0 && $0 != 10 }.split(separator: 32).map { digits in
-      digits.reduce(0) { $0 * 10 + Int($1) - 48 }
-    }
+    let numbers = lines(of: "/proc/self/statm").first?.split(separator: " ").compactMap { Int($0) } ?? []
     return numbers.count > 2 ? (numbers[1], numbers[2]) : nil
   }
 

@@ -69,17 +69,33 @@ public struct RunnableModel {
   /// How sentence-transformers' files say that token vectors become one; without such files the normalized mean.
   public func pooling() throws -> Pooling {
     guard let modules = try list("modules.json") else { return Pooling() }
-    let types = modules.compactMap { $0["type"]?.string ?? nil }
-    var pooling = Pooling(mode: .mean, normalizes: types.contains { $0.hasSuffix(".Normalize") })
-    guard let config = try loaded.files.json("1_Pooling/config.json") else { return pooling }
-    for (key, mode) in [
-      ("cls_token", Pooling.Mode.cls), ("max_tokens", .max), ("lasttoken", .lastToken), ("mean_tokens", .mean),
-    ]
-    where config["pooling_mode_" + key]?.bool == true { pooling.mode = mode }
-    for key in ["mean_sqrt_len_tokens", "weightedmean_tokens"] where config["pooling_mode_" + key]?.bool == true {
-      throw BessemerError(.unsupportedFeature, "pooling_mode_\(key) is not supported", file: loaded.path)
+    let types = modules.map { String(($0["type"]?.string ?? "").split(separator: ".").last ?? "") }
+    if let other = types.first(where: { !["Transformer", "Pooling", "Normalize"].contains($0) }) {
+      throw BessemerError(
+        .unsupportedFeature, "modules.json has a module of type \(quoted(other)), which does not run",
+        file: loaded.path)
     }
-    return pooling
+    return Pooling(modes: try poolingModes(), normalizes: types.contains("Normalize"))
+  }
+
+  /// What `1_Pooling/config.json` names as `pooling_mode`, one or several, or by older keys of its own for each.
+  private func poolingModes() throws -> [Pooling.Mode] {
+    guard let config = try loaded.files.json("1_Pooling/config.json") else { return [.mean] }
+    guard let named = config["pooling_mode"] else {
+      let keys: [(String, Pooling.Mode)] = [
+        ("cls_token", .cls), ("max_tokens", .max), ("mean_tokens", .mean), ("mean_sqrt_len_tokens", .meanOfSquareRoot),
+        ("weightedmean_tokens", .weightedMean), ("lasttoken", .lastToken),
+      ]
+      let modes = keys.filter { config["pooling_mode_" + $0.0]?.bool == true }.map(\.1)
+      return modes.isEmpty ? [.mean] : modes
+    }
+    return try (named.kind == .array ? Array(named.elements) : [named]).map { name in
+      guard let mode = Pooling.Mode(rawValue: try name.asString()) else {
+        throw BessemerError(
+          .unsupportedFeature, "pooling_mode \(quoted(try name.asString())) is not supported", file: loaded.path)
+      }
+      return mode
+    }
   }
 
   /// The most tokens of a text that are read, special ones included.

@@ -105,10 +105,9 @@ extension Planner {
     }
     for state in graph.states { define(state.value, states[state.value]!.filled) }
     end()
-    for (k, id) in graph.nodeIDs.enumerated() {
+    for (k, id) in nodeIDs.enumerated() where isConcerned(k + 1) {
       let node = graph[id]
       begin(part: k + 1)
-      guard isNew(node.operands) else { continue }
       try retype(node)
       if node.results.allSatisfy({ model.parameters.isParameter($0) }) {
         // Evaluated when it is read.
@@ -122,7 +121,7 @@ extension Planner {
       end()
       guard fits else { return ([], [], []) }
     }
-    begin(part: graph.nodeCount + 1)
+    begin(part: nodeIDs.count + 1)
     func kept(_ value: ValueID, _ planner: inout Planner) throws -> View {
       let view = planner.contiguous(try planner.view(value))
       planner.keepToEnd(view)

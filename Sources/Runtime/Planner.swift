@@ -47,10 +47,13 @@ struct Planner {
   /// The part of the plan that is being made, and the one that defined each value.
   private var part = 0
   private var definers: [Int]
-  /// When planning again: the next step and slot of the part, which values changed, which steps are new, and whether
-  /// everything found its place so far.
+  /// The nodes in order, and the part that each is.
+  let nodeIDs: [NodeID]
+  private let parts: [NodeID: Int]
+  /// When planning again: the next step and slot of the part, which parts read what changed, which steps are new, and
+  /// whether everything found its place so far.
   private var again: (step: Int, slot: Int)?
-  private var isChanged: [Bool] = []
+  private var isConcerned: [Bool] = []
   private(set) var changedSteps: [Int] = []
   private(set) var fits = true
 
@@ -62,6 +65,8 @@ struct Planner {
     graph = model.graph
     self.model = model
     self.types = types
+    nodeIDs = graph.nodeIDs
+    parts = Dictionary(uniqueKeysWithValues: nodeIDs.enumerated().map { ($1, $0 + 1) })
     views = [View?](repeating: nil, count: graph.valueCount)
     definers = [Int](repeating: -1, count: graph.valueCount)
   }
@@ -71,7 +76,7 @@ struct Planner {
   /// Makes ready to plan again.
   mutating func beginAgain() {
     again = (0, 0)
-    isChanged = [Bool](repeating: false, count: graph.valueCount)
+    isConcerned = [Bool](repeating: false, count: nodeIDs.count + 1)
     changedSteps.removeAll(keepingCapacity: true)
     fits = true
   }
@@ -95,16 +100,18 @@ struct Planner {
     }
   }
 
-  /// Whether values are to be planned for: always at first, later when one of them changed.
-  func isNew(_ values: some Sequence<ValueID>) -> Bool {
-    again == nil || values.contains { isChanged[$0.ordinal] }
+  /// Whether the part of a node is to be planned: always at first, later when something that it reads changed.
+  func isConcerned(_ part: Int) -> Bool { again == nil || isConcerned[part] }
+
+  private mutating func concern(readersOf value: ValueID) {
+    for node in graph.users(of: value) { isConcerned[parts[node]!] = true }
   }
 
   /// Gives a value another type.
   mutating func retype(_ value: ValueID, _ type: TensorType) {
     guard types[value.ordinal] != type else { return }
     types[value.ordinal] = type
-    isChanged[value.ordinal] = true
+    concern(readersOf: value)
   }
 
   /// Infers the types of a node's results again.
@@ -127,7 +134,7 @@ struct Planner {
   func dtype(_ value: ValueID) -> DType { types[value.ordinal].dtype }
 
   mutating func define(_ value: ValueID, _ view: View) {
-    if again != nil, views[value.ordinal] != view { isChanged[value.ordinal] = true }
+    if again != nil, views[value.ordinal] != view { concern(readersOf: value) }
     views[value.ordinal] = view
     definers[value.ordinal] = part
   }

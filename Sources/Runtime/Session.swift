@@ -10,6 +10,8 @@ public final class Session {
   private var plans: [(key: [String: Int], plan: Plan)] = []
   /// The dimensions that are lengths of states.
   private let lengths: Set<String>
+  /// The symbols of the states' types, sums such as `past+sequence` among them.
+  private let stateSizes: Set<Dim>
   /// What values lie in while a plan runs.
   private var block: HeapMemory?
   private var capacity: Int
@@ -31,6 +33,9 @@ public final class Session {
     self.capacity = capacity
     keepsStates = false
     lengths = Session.lengths(of: model.graph)
+    stateSizes = Set(
+      model.graph.states.flatMap { model.graph.type(of: $0.value).dims + model.graph.type(of: $0.update).dims }
+        .filter { $0.value == nil })
   }
 
   /// A session that looks at the states that `other` has now and leaves them as they are: every run goes on from there
@@ -40,7 +45,7 @@ public final class Session {
     capacity = other.capacity
     (buffers, past) = (other.buffers, other.past)
     keepsStates = true
-    lengths = other.lengths
+    (lengths, stateSizes) = (other.lengths, other.stateSizes)
   }
 
   private static func lengths(of graph: Graph) -> Set<String> {
@@ -95,13 +100,15 @@ public final class Session {
       if graph.states.isEmpty { return plans[index].plan }
       // It comes back once it has followed.
       let plan = plans.remove(at: index).plan
+      // Each size is computed once, not for every state.
+      let sizes = stateSizes.reduce(into: symbols) { $0[$1.description] = $1.value(in: symbols) }
       let states = graph.states.map {
-        ($0, graph.type(of: $0.value).bound(symbols), graph.type(of: $0.update).bound(symbols))
+        ($0, graph.type(of: $0.value).bound(sizes), graph.type(of: $0.update).bound(sizes))
       }
       // A length that only inference knows needs a new plan.
       let isKnown = states.allSatisfy { $0.1.shape != nil && $0.2.shape != nil }
       if isKnown { for (state, type, update) in states { try reserve(state, type, update) } }
-      if try isKnown && plan.follow(symbols, buffers) {
+      if try isKnown && plan.follow(sizes, buffers) {
         plans.append((key, plan))
         return plan
       }

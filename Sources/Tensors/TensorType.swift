@@ -30,6 +30,12 @@ public enum Dim: Hashable, Sendable {
 
   /// The value under `bindings`, or nil when one of its symbols is not bound or the value is too large.
   public func value(in bindings: [String: Int]) -> Int? {
+    // Mostly a number or one name.
+    switch self {
+    case .known(let number) where number.magnitude <= 1 << 48: return number
+    case .symbol(let name): if let number = bindings[name], number.magnitude <= 1 << 48 { return number }
+    default: break
+    }
     var sum = 0
     for term in terms {
       var product = 1

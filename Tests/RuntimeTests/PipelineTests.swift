@@ -69,6 +69,12 @@ import Testing
     #expect((0..<50).map { _ in next(&a, []) } == (0..<50).map { _ in next(&b, []) })
     var c = Sampler(options, stream: 2)
     #expect((0..<50).map { _ in next(&a, []) } != (0..<50).map { _ in next(&c, []) })
+    // One stream is not another some places later.
+    let streams = [1, 2].map { stream in
+      var sampler = Sampler(options, stream: stream)
+      return (0..<50).map { _ in next(&sampler, []) }
+    }
+    #expect(!(0..<9).contains { streams[0].dropFirst($0).elementsEqual(streams[1].dropLast($0)) })
   }
 
   /// What takes part and how likely it is, as transformers has it (`fixtures/sampling/make.py`).
@@ -95,10 +101,24 @@ import Testing
     }
   }
 
+  @Test func poolingModes() throws {
+    let model = try SessionTests.model(.bert)
+    func vector(_ modes: [Pooling.Mode], _ text: [Int32]) throws -> [Float] {
+      try Embedder(Session(model), pooling: Pooling(modes: modes, normalizes: false)).embed([text])[0]
+    }
+    func near(_ a: [Float], _ b: [Float]) -> Bool { a.count == b.count && zip(a, b).allSatisfy { abs($0 - $1) < 1e-5 } }
+    let text: [Int32] = [3, 1, 4, 1]
+    let each = try Pooling.Mode.allCases.map { try vector([$0], text) }
+    #expect(Set(each.map(\.description)).count == each.count)
+    #expect(try near(vector(Pooling.Mode.allCases, text), each.flatMap { $0 }))
+    #expect(try near(vector([.meanOfSquareRoot], text), vector([.mean], text).map { 2 * $0 }))
+    for mode in Pooling.Mode.allCases { #expect(try near(vector([mode], [5]), vector([.mean], [5]))) }
+  }
+
   @Test func embeddingsDoNotDependOnTheBatch() throws {
     let model = try SessionTests.model(.bert)
     for mode in Pooling.Mode.allCases {
-      let embedder = try Embedder(Session(model), pooling: Pooling(mode: mode))
+      let embedder = try Embedder(Session(model), pooling: Pooling(modes: [mode]))
       let texts: [[Int32]] = [[3, 1, 4], [1, 5, 9, 2, 6], [5]]
       let together = try embedder.embed(texts)
       for (text, vector) in zip(texts, together) {

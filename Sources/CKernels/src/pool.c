@@ -56,12 +56,17 @@ static void wake_all(atomic_int *word) {
 #endif
 }
 
+/// Takes ranges until none is left: two thirds of an even share of what is left each time, so that few are taken and
+/// the threads still end together.
 static void claim_ranges(bk_pool *p) {
-  const size_t count = p->count, grain = p->grain;
-  for (;;) {
-    size_t begin = atomic_fetch_add_explicit(&p->next, grain, memory_order_relaxed);
-    if (begin >= count) return;
-    p->body(p->ctx, begin, count - begin < grain ? count : begin + grain);
+  const size_t count = p->count, grain = p->grain, shares = 3 * (size_t)p->threads;
+  size_t begin = atomic_load_explicit(&p->next, memory_order_relaxed);
+  while (begin < count) {
+    const size_t end = begin + bk_min(bk_max(2 * (count - begin) / shares, grain), count - begin);
+    if (!atomic_compare_exchange_weak_explicit(&p->next, &begin, end, memory_order_relaxed, memory_order_relaxed))
+      continue;
+    p->body(p->ctx, begin, end);
+    begin = atomic_load_explicit(&p->next, memory_order_relaxed);
   }
 }
 

@@ -4,18 +4,24 @@ import Tensors
 /// How the vectors of a text's tokens become one vector, as sentence-transformers configures it.
 public struct Pooling: Sendable {
   public enum Mode: String, Sendable, CaseIterable {
-    case mean
+    /// The first token's.
     case cls
     case max
+    case mean
+    /// The sum, divided by the square root of the number of tokens.
+    case meanOfSquareRoot = "mean_sqrt_len_tokens"
+    /// The mean, each token weighing as much as its place, counted from 1.
+    case weightedMean = "weightedmean"
     case lastToken = "lasttoken"
   }
 
-  public var mode: Mode
+  /// What each gives stands one behind the other in the result.
+  public var modes: [Mode]
   /// Whether the result is scaled to length 1.
   public var normalizes: Bool
 
-  public init(mode: Mode = .mean, normalizes: Bool = true) {
-    self.mode = mode
+  public init(modes: [Mode] = [.mean], normalizes: Bool = true) {
+    self.modes = modes
     self.normalizes = normalizes
   }
 }
@@ -62,22 +68,26 @@ public final class Embedder {
 
   /// The vector of a text from those of its tokens, one after the other.
   private func pool(_ tokens: ArraySlice<Float>, _ size: Int) -> [Float] {
-    let first = tokens.startIndex
-    let count = tokens.count / size
-    var result: [Double]
-    switch pooling.mode {
-    case .cls: result = tokens.prefix(size).map { Double($0) }
-    case .lastToken: result = tokens.suffix(size).map { Double($0) }
-    case .mean:
-      result = (0..<size).map { i in
-        (0..<count).reduce(0.0) { $0 + Double(tokens[first + $1 * size + i]) } / Double(max(count, 1))
-      }
-    case .max: result = (0..<size).map { i in (0..<count).map { Double(tokens[first + $0 * size + i]) }.max() ?? 0 }
-    }
+    var result = pooling.modes.flatMap { pool(tokens, size, $0) }
     if pooling.normalizes {
       let length = result.reduce(0) { $0 + $1 * $1 }.squareRoot()
       if length > 0 { result = result.map { $0 / length } }
     }
     return result.map { Float($0) }
+  }
+
+  private func pool(_ tokens: ArraySlice<Float>, _ size: Int, _ mode: Pooling.Mode) -> [Double] {
+    let (first, count) = (tokens.startIndex, tokens.count / size)
+    func sum(_ weight: (Int) -> Double) -> [Double] {
+      (0..<size).map { i in (0..<count).reduce(0.0) { $0 + weight($1) * Double(tokens[first + $1 * size + i]) } }
+    }
+    switch mode {
+    case .cls: return tokens.prefix(size).map { Double($0) }
+    case .lastToken: return tokens.suffix(size).map { Double($0) }
+    case .max: return (0..<size).map { i in (0..<count).map { Double(tokens[first + $0 * size + i]) }.max() ?? 0 }
+    case .mean: return sum { _ in 1 / Double(count) }
+    case .meanOfSquareRoot: return sum { _ in 1 / Double(count).squareRoot() }
+    case .weightedMean: return sum { Double($0 + 1) / Double(count * (count + 1) / 2) }
+    }
   }
 }

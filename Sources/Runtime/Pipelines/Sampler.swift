@@ -28,7 +28,9 @@ struct Sampler {
   /// - Parameter stream: which of several sequences this is, so that each has random numbers of its own.
   init(_ options: SamplingOptions, stream: Int = 0) {
     self.options = options
-    random = SplitMix64(state: options.seed &+ UInt64(stream) &* 0x9E37_79B9_7F4A_7C15)
+    // Streams begin far apart: neighbouring states would give the same numbers one place later.
+    var places = SplitMix64(state: options.seed &+ UInt64(stream) &* 0xD1B5_4A32_D192_ED03)
+    random = stream == 0 ? places : SplitMix64(state: places.next())
   }
 
   /// The next token. Ties go to the lowest id.
