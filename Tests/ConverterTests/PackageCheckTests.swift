@@ -1,3 +1,4 @@
+import Glibc
 import Safetensors
 import TestSupport
 import Tensors
@@ -13,6 +14,7 @@ import Testing
   private func package(_ scheme: String = "w8a8-dynamic", format: String = "ascendv1") throws -> String {
     let model = scratch("model")
     if !exists(model) {
+      mkdir(model, 0o755)
       try Scratch.put(model + "/config.json", Self.config)
       try Scratch.put(model + "/tokenizer.json", Array("{}".utf8))
       let weights = try TinyModel.llama.weights(.bfloat16)
