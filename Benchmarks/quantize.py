@@ -2,10 +2,11 @@
 """Times quantize of a model of random numbers, W8A8-dynamic to the nearest, against llama.cpp's Q8_0 and msModelSlim,
 in turns within one run, and prints ratios of bytes of the source a second.
 
-  quantize.py --bessemer PATH [--llama LIBLLAMA] [--msmodelslim PYTHON] [--folder FOLDER] [--gigabytes 2] [--rounds 3]
+  quantize.py --bessemer PATH [--llama LIBLLAMA] [--msmodelslim PYTHON --tokenizer FOLDER] [--folder FOLDER]
+              [--gigabytes 2] [--rounds 3]
 
 LIBLLAMA is libllama.so, whose llama_model_quantize runs in a process of its own; PYTHON has msModelSlim, which gets a
-model of a twentieth of the size. Needs numpy.
+model of a twentieth of the size, with a tokenizer's files from the FOLDER of any model. Needs numpy.
 """
 import argparse
 import json
@@ -88,6 +89,7 @@ def main():
     parser.add_argument("--bessemer", required=True)
     parser.add_argument("--llama")
     parser.add_argument("--msmodelslim")
+    parser.add_argument("--tokenizer")
     parser.add_argument("--folder")
     parser.add_argument("--gigabytes", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=3)
@@ -121,13 +123,17 @@ def main():
                 clean("q8.gguf")
         if options.msmodelslim:
             small = model(f"{folder}/small", options.gigabytes / 20)
+            for name in os.listdir(options.tokenizer):
+                if name.startswith(("tokenizer", "vocab", "merges", "special")):
+                    shutil.copy(f"{options.tokenizer}/{name}", f"{folder}/small")
             recipe = f"{folder}/recipe.yaml"
             open(recipe, "w").write(RECIPE)
             os.chmod(recipe, 0o600)
             command = [options.msmodelslim, "-m", "msmodelslim.cli", "quant", "--model_type", "default", "--model_path",
                        f"{folder}/small", "--save_path", f"{folder}/slim", "--device", "cpu", "--config_path", recipe,
                        "--trust_remote_code", "False"]
-            note("msmodelslim w8a8_dynamic", small, *run(command))
+            slim = dict(os.environ, TORCH_DEVICE_BACKEND_AUTOLOAD="0")
+            note("msmodelslim w8a8_dynamic", small, *run(command, env=slim))
         best = {name: max(values) for name, values in rates.items()}
         for name, rate in best.items():
             print(f"bessemer is {best['bessemer w8a8-dynamic'] / rate:.2f} times {name}")
