@@ -169,8 +169,8 @@ def measure(arguments, folder):
     }
     if arguments.mindspore:
         source, target = path("source"), path("target")
-        os.mkdir(source)
-        os.link(half, source + "/half.safetensors")
+        os.makedirs(source + "/rank_0")
+        os.link(half, source + "/rank_0/half.safetensors")
         code = f"import mindspore; mindspore.safetensors_to_ckpt({source!r}, {target!r}, processes_num=2)"
         jobs["MindSpore's safetensors_to_ckpt"] = [arguments.mindspore, "-c", code]
         against["MindSpore's safetensors_to_ckpt"] = "cp of 16-bit"

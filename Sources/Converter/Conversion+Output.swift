@@ -8,8 +8,9 @@ extension Conversion {
     let expression = tensor.expression
     let encoding = hasBlocks ? entry.encoding : nil
     let source = expression.sources.first
+    let encodes = tensor.encoding.map { ["encode \(expression.dtype) to \($0.rawValue)"] } ?? []
     return Item(
-      name: tensor.name, sources: expression.sources.map(\.name), steps: expression.steps,
+      name: tensor.name, sources: expression.sources.map(\.name), steps: expression.steps + encodes,
       from: source?.dtype ?? expression.dtype,
       to: expression.dtype, storedFrom: source?.storedTypeName ?? expression.dtype.rawValue,
       storedTo: encoding?.rawValue ?? expression.dtype.rawValue,

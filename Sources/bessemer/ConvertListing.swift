@@ -23,13 +23,15 @@ struct ConvertListing {
     try console.out.line(
       "\(isDryRun ? "would write" : "wrote") \(escaped(conversion.output, limit: 240)): \(conversion.targetFormat), "
         + "\(counted(items.count, "tensor")), \(ByteSize(conversion.byteCount).text)\(files)")
-    let cast = items.filter { $0.storedFrom != $0.storedTo }
+    let encoded = items.count(where: isEncoded)
+    let cast = items.filter { $0.storedFrom != $0.storedTo && !isEncoded($0) }
     let lossy = items.filter { $0.losses?.isLossy ?? false }
     let isMeasured = items.contains { $0.losses != nil }
     let changes = isMeasured || !isDryRun ? ", \(grouped(lossy.count)) of them with changed values" : ""
     try console.out.line(
       "\(ByteSize(conversion.sourceByteCount).text) of \(conversion.sourceFormat) in; \(grouped(cast.count)) cast"
-        + "\(changes), \(grouped(items.count - items.count(where: isChanged))) unchanged")
+        + "\(changes)\(encoded > 0 ? ", \(grouped(encoded)) encoded in blocks" : ""), "
+        + "\(grouped(items.count - items.count(where: isChanged))) unchanged")
     if isDryRun {
       try console.out.line("memory at most \(ByteSize(conversion.memory.peakByteCount).text)")
     } else {
@@ -64,6 +66,11 @@ struct ConvertListing {
     item.storedFrom != item.storedTo || !item.steps.isEmpty || item.sources != [item.name]
   }
 
+  /// Whether a value may have become another by an encoding in blocks.
+  private func isEncoded(_ item: Conversion.Item) -> Bool {
+    item.storedTo != item.to.rawValue && item.storedTo != item.storedFrom
+  }
+
   /// `was w; transpose [1, 0]; 3 of 8 changed, 1 overflowed, 1 to zero, 2 NaN, error at most 0.5 ulp, 0.12 in the mean`
   private func words(_ item: Conversion.Item) -> String {
     guard isChanged(item) else { return "unchanged" }
@@ -72,8 +79,8 @@ struct ConvertListing {
       let others = item.sources.count > 1 ? " and \(item.sources.count - 1) more" : ""
       parts.append((item.sources.count > 1 ? "from " : "was ") + escaped(source.string, limit: 80) + others)
     }
-    parts += item.steps.filter { !$0.hasPrefix("cast ") }
-    if item.storedTo != item.to.rawValue, item.storedTo != item.storedFrom {
+    parts += item.steps.filter { !$0.hasPrefix("cast ") && !$0.hasPrefix("encode ") }
+    if isEncoded(item) {
       parts.append("encoded in blocks")
     } else if item.isCast {
       parts.append(item.losses.map(words) ?? "cast")

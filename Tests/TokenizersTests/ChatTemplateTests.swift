@@ -50,6 +50,19 @@ import Testing
     #expect(
       code("{% set ns = namespace(t='x') %}{% for i in range(99) %}{% set ns.t = ns.t + ns.t %}{% endfor %}") == .limit)
     #expect(code("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}") == .limit)
+    let deepen = "{% set ns = namespace(l=[]) %}{% for i in range(99999) %}{% set ns.l = LIST %}{% endfor %}{{ ns.l }}"
+    for list in ["[ns.l]", "{'k': ns.l}", "[ns.l, ns.l]", "namespace(p=ns.l)", "ns", "[ns]"] {
+      #expect(code(deepen.replacing("LIST", with: list)) == .limit, "\(list)")
+    }
+    // A chain that grows at its end, and macros that hold each other.
+    let chain =
+      "{% set h = namespace(t=none) %}{% set h.t = namespace() %}{% set head = h.t %}"
+      + "{% for i in range(90000) %}{% set t = h.t %}{% set t.n = namespace() %}{% set h.t = t.n %}{% endfor %}{{ head }}"
+    #expect(code(chain) == nil)
+    let macros =
+      "{% set ns = namespace(m=none) %}{% for i in range(90000) %}{% for x in [ns.m] %}"
+      + "{% macro m() %}{{ x }}{% endmacro %}{% set ns.m = m %}{% endfor %}{% endfor %}"
+    #expect(code(macros) == nil)
     #expect(code(String(repeating: "{% if 1 %}", count: 100)) == .template)
     #expect(code("{{ " + String(repeating: "(", count: 5000) + " }}") == .template)
     #expect(code("{{ " + String(repeating: "[", count: 500) + String(repeating: "]", count: 500) + " }}") == .template)

@@ -133,21 +133,18 @@ struct GGUFFile {
     return alignment
   }
 
-  /// Throws unless the tensors fill the file, whose last one may lack the padding behind it.
+  /// Throws unless the tensors, or without any the list of them, fill the file, which may lack the last padding.
   private mutating func checkSize(head: Int, _ alignment: Int) throws {
-    guard let last = tensors.last else {
-      dataOffset = content.count
-      return
-    }
+    let (offset, byteCount) = tensors.last.map { ($0.byteOffset, $0.byteCount) } ?? (0, 0)
     guard let start = CheckedSize.aligned(head, to: alignment),
-      let end = CheckedSize.sum(start, last.byteOffset).flatMap({ CheckedSize.sum($0, last.byteCount) }),
+      let end = tensors.isEmpty ? head : CheckedSize.sum(start, offset).flatMap({ CheckedSize.sum($0, byteCount) }),
       let padded = CheckedSize.aligned(end, to: alignment)
     else { throw BessemerError(.tensorLayout, "the tensors end beyond 2^63 bytes") }
     guard end <= content.count else {
       throw BessemerError(.truncated, "truncated: the tensors end at byte \(end), the file has \(content.count)")
     }
     guard content.count <= padded else {
-      throw BessemerError(.tensorLayout, "the file has \(content.count - end) bytes behind the last tensor")
+      throw BessemerError(.tensorLayout, "the file has \(content.count - end) bytes behind the end of its content")
     }
     dataOffset = start
   }

@@ -11,8 +11,8 @@ package struct PlanReader<Source: Sendable> {
   /// Bytes that are gathered before they are turned.
   private let gatherByteCount: Int
 
-  /// Elements that are cast at a time, few enough for the second cache and for memory that is kept for the next.
-  private static var castElementCount: Int { 1 << 14 }
+  /// Bytes that are cast at a time: few enough for the second cache, and for memory that is kept for the next.
+  private static var castByteCount: Int { 96 << 10 }
   /// Bytes that are rather read in vain than skipped by another call.
   private static var gapByteCount: Int { 4096 }
 
@@ -59,8 +59,9 @@ package struct PlanReader<Source: Sendable> {
     case .concat(let parts, let axis, let dtype, let shape):
       try readParts(parts, axis, dtype, shape, elements, target, &losses)
     case .cast(let inner, let from, let to):
-      for start in stride(from: elements.lowerBound, to: elements.upperBound, by: PlanReader.castElementCount) {
-        let piece = start..<min(start + PlanReader.castElementCount, elements.upperBound)
+      let step = PlanReader.castByteCount / from.cellByteCount
+      for start in stride(from: elements.lowerBound, to: elements.upperBound, by: step) {
+        let piece = start..<min(start + step, elements.upperBound)
         let output = target + (start - elements.lowerBound) * to.cellByteCount
         try withScratch(piece.count * from.cellByteCount) { input in
           try readCells(inner, piece, input, &losses)

@@ -12,6 +12,10 @@ struct TemplateInterpreter {
   private var volume = 0
   private var depth = 0
   private(set) var output: [UInt8] = []
+  /// Scopes that macros were defined in, which hold these in turn.
+  private(set) var macroScopes: [TemplateScope] = []
+  /// Namespaces with names that were set.
+  var changed: [TemplateNamespace] = []
   /// Where a template stands in time, for `strftime_now`.
   let now: TemplateDate?
 
@@ -21,6 +25,7 @@ struct TemplateInterpreter {
   init(now: TemplateDate?) { self.now = now }
 
   mutating func run(_ statements: [TemplateStatement], in scope: TemplateScope) throws {
+    defer { release() }
     _ = try execute(statements, scope)
   }
 
@@ -76,8 +81,10 @@ struct TemplateInterpreter {
       for filter in filters { text = try self.filter(text, filter.name, evaluate(filter.arguments, scope)) }
       if let target { try assign(text, to: target, scope) } else { try write(text.printed) }
     case .macro(let name, let parameters, let body):
+      macroScopes.append(scope)
       scope[name] = .macro(TemplateMacro(name: name, parameters: parameters, body: body, scope: scope))
     case .call(let parameters, let call, let body):
+      macroScopes.append(scope)
       let caller = TemplateMacro(name: "caller", parameters: parameters, body: body, scope: scope)
       guard case .call(let callee, let arguments) = call,
         case .macro(let macro) = try evaluate(callee, scope)
@@ -107,14 +114,14 @@ struct TemplateInterpreter {
     return output
   }
 
-  private func assign(_ value: TemplateValue, to target: TemplateTarget, _ scope: TemplateScope) throws {
+  private mutating func assign(_ value: TemplateValue, to target: TemplateTarget, _ scope: TemplateScope) throws {
     switch target {
     case .names(let names): try unpack(value, into: names, scope)
     case .member(let name, let key):
       guard case .namespace(let space)? = scope[name] else {
         throw BessemerError(.template, "\(quoted(name)) is no namespace whose \(quoted(key)) could be set")
       }
-      space.values[key] = value
+      try set(space, key, value)
     }
   }
 
@@ -180,7 +187,12 @@ struct TemplateInterpreter {
 
   private mutating func evaluate(_ expression: TemplateExpression, _ scope: TemplateScope) throws -> TemplateValue {
     try step()
-    return try nested { try $0.value(expression, scope) }
+    let value = try nested { try $0.value(expression, scope) }
+    switch expression {
+    case .list, .map, .slice, .call, .filter, .binary: try measure(value)
+    default: break
+    }
+    return value
   }
 
   private mutating func value(_ expression: TemplateExpression, _ scope: TemplateScope) throws -> TemplateValue {

@@ -218,4 +218,6 @@ final class TemplateScope {
     get { values[name] ?? outer?[name] }
     set { values[name] = newValue }
   }
+
+  func removeAll() { values = [:] }
 }
