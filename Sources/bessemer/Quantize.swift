@@ -53,8 +53,10 @@ struct Quantize: Command {
       "Scale channels first: iterative, flexible, smoothquant, and perhaps :ALPHA, or awq.", valueName: "name"))
   var smooth: String?
 
-  @Flag(help: "Rotate the residual stream and the heads of attention first.")
-  var rotate = false
+  @Option(
+    help: ArgumentHelp(
+      "Rotate first: all, the residual stream and the heads of attention, or heads.", valueName: "what"))
+  var rotate: String?
 
   @Option(help: ArgumentHelp("Rotate so many channels together instead of all.", valueName: "n"))
   var rotationBlock: Int?
@@ -99,7 +101,7 @@ struct Quantize: Command {
     options.calibrationLimit = samples
     options.calibrationLength = maxLength
     options.smoothing = smooth
-    options.rotates = rotate || rotationBlock != nil
+    options.rotates = rotate
     options.rotationBlock = rotationBlock
     options.cache = kvCache
     options.smoothsKeys = smoothKeys

@@ -62,8 +62,8 @@ int bk_pool_threads(const bk_pool *pool);
 /// How often a thread polls for work (or for the end of a run) before it sleeps; 0 on a crowded machine. Default 4000.
 void bk_pool_set_spin(bk_pool *pool, unsigned iterations);
 /// Calls body(ctx, begin, end) for disjoint ranges that cover [0, count), each of `grain` items or more (the last may
-/// be shorter; grain 0 counts as 1), and returns when all are done. Which thread runs which range is not determined. A run
-/// started while another is in progress on the same pool (from a body, or from another thread) is serial on its own
+/// be shorter; grain 0 counts as 1), and returns when all are done. Which thread runs which range is not determined. A
+/// run started while another is in progress on the same pool (from a body, or from another thread) is serial on its own
 /// thread.
 void bk_pool_run(bk_pool *pool, size_t count, size_t grain, bk_body body, void *ctx);
 /// Frees the scratch memory the kernels keep for the calling thread. (Freed at a thread's end by itself.)

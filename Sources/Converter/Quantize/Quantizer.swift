@@ -86,7 +86,7 @@ public struct Quantizer: Sendable {
     }
     extras = try QuantizedExtra.all(recipe, model, isCompatible: options.isCompatible)
     for extra in extras { package.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
-    package.isRotated = recipe.rotates
+    package.isRotated = recipe.rotation.map { !$0.headsOnly } ?? false
     (self.items, self.parts, self.package) = (items, parts, package)
   }
 
@@ -132,8 +132,7 @@ public struct Quantizer: Sendable {
       if let index = index(files) {
         try folder.write(AscendV1.stem + ".safetensors.index.json") { try $0.write(index) }
       }
-      if let rotation = recipe.rotation {
-        let matrix = try RotationPlan.residual(rotation, model.graph).matrix
+      if let rotation = recipe.rotation, let matrix = try RotationPlan.residual(rotation, model.graph)?.matrix {
         let entry = SafetensorsWriter.Entry("global_rotation", .float32, shape: [matrix.rows, matrix.columns]) {
           try $0.write(matrix.values.withUnsafeBytes { Bytes($0) })
         }
