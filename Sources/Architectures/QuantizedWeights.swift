@@ -27,7 +27,9 @@ extension GraphBuilder {
     func part(_ suffix: String, _ dtype: DType, _ shape: [Int], _ b: inout GraphBuilder) throws -> ValueID {
       try b.tensor(TensorName("\(module).\(suffix)"), dtype, shape)
     }
-    let codes = try part("weight", scheme.codes, scheme.codes == .int4 ? [rows / 2, columns, 2] : shape, &self)
+    // Four bits that keep their inputs may also lie row by row.
+    let arePairs = scheme.codes == .int4 && !(scheme.keepsInputs && weightEntry(name)?.shape.count == 2)
+    let codes = try part("weight", scheme.codes, arePairs ? [rows / 2, columns, 2] : shape, &self)
     for suffix in ["weight_offset", "scale_bias"] { ignore("\(module).\(suffix)") }
     var operands = [codes]
     if scheme.isStatic {

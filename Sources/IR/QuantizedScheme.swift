@@ -32,6 +32,8 @@ public enum QuantizedScheme: String, Sendable, Codable, CaseIterable {
   public var isStatic: Bool { self == .w8a8 || self == .w8a8Mix }
   /// Whether inputs stay as they are, and codes have offsets.
   public var keepsInputs: Bool { self == .w8a16 || self == .w4a16 }
+  /// Whether offsets are added to codes, as vLLM-Ascend's operator does, and not subtracted.
+  public var addsOffset: Bool { self == .w8a16 }
 
   /// The tensors that stand for a weight.
   public var operands: [String] {
@@ -73,8 +75,7 @@ extension QuantizedScheme {
     let x = inner == type.dtype ? x : try one(Cast(to: inner), x)
     func result(_ y: V) throws -> V { inner == type.dtype ? y : try one(Cast(to: type.dtype), y) }
     if keepsInputs {
-      // The operator adds an offset that the file subtracts.
-      let offset = try one(Negate(), operands[2])
+      let offset = try addsOffset ? operands[2] : one(Negate(), operands[2])
       return try biased(result(one(Ascend.WeightQuantBatchMatmulV2(), x, codes, scale, offset)))
     }
     func multiply(_ x: V, _ scale: V, _ token: V, _ bias: V?, short: Bool = false) throws -> V {

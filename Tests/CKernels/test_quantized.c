@@ -224,6 +224,16 @@ static void test_code_values(void) {
     const double want = e2m1_value(i % 2 ? codes[i / 2] >> 4 : codes[i / 2] & 15);
     check((double)y[i] == want, "float4 value", "%d is %g", i, (double)y[i]);
   }
+  // Rows of an odd number of codes begin in the middle of a byte.
+  const float scales[2] = {1, 2}, offsets[2] = {0, 3};
+  const bk_codes halves = {.type = BK_CODES_INT4, .rows = 2, .columns = 255, .data = codes, .groups = 1,
+                           .scales = scales, .offsets = offsets};
+  bk_widen_codes(NULL, &halves, y);
+  for (int i = 0; i < 510; i++) {
+    const int code = ((i % 2 ? codes[i / 2] >> 4 : codes[i / 2] & 15) ^ 8) - 8;
+    const float want = i < 255 ? (float)code : ((float)code + 3) * 2;
+    check(y[i] == want, "int4 value", "%d is %g", i, (double)y[i]);
+  }
 }
 
 void test_quantized(void) {

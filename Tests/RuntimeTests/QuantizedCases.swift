@@ -48,6 +48,7 @@ extension KernelCase {
         + [
           KernelCase(Ascend.WeightQuantBatchMatmulV2(), .float(x), .codes([n, k], .int8), scale, scale),
           KernelCase(Ascend.WeightQuantBatchMatmulV2(), .float(x), pairs, scale, scale),
+          KernelCase(Ascend.WeightQuantBatchMatmulV2(), .float(x), .codes([n, k], .int4), scale, scale),
         ]
     }
   }

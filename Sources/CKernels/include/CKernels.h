@@ -491,6 +491,7 @@ int bk_quantize_rows(bk_pool *pool, const bk_quant_rows *args);
 
 typedef enum {
   BK_CODES_INT8,
+  BK_CODES_INT4,        ///< [rows, columns / 2] bytes, the left in the low half; widened only
   BK_CODES_INT4_PAIRS,  ///< [rows / 2, columns] bytes: an even row in the low half, the next in the high half
   BK_CODES_E4M3,
   BK_CODES_E2M1,  ///< [rows, columns / 2] bytes, the left in the low half

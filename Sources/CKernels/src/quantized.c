@@ -106,12 +106,17 @@ static void widen_row(const bk_table *o, const bk_codes *w, size_t row, float *y
       case BK_CODES_INT8:
         o->widen_i8(w->rounding, y + first, (const int8_t *)codes + row * k + first, n, scale, offset);
         break;
+      case BK_CODES_INT4:
       case BK_CODES_INT4_PAIRS:
         for (size_t i = 0; i < n; i += PIECE) {
-          const size_t count = bk_min(PIECE, n - i);
-          const uint8_t *from = codes + row / 2 * k + first + i;
+          const size_t count = bk_min(PIECE, n - i), column = first + i;
+          const bool pairs = w->type == BK_CODES_INT4_PAIRS;
           int8_t single[PIECE];
-          for (size_t c = 0; c < count; c++) single[c] = (int8_t)(((row % 2 ? from[c] >> 4 : from[c] & 15) ^ 8) - 8);
+          for (size_t c = 0; c < count; c++) {
+            const size_t at = row * k + column + c;
+            const uint8_t both = pairs ? codes[row / 2 * k + column + c] : codes[at / 2];
+            single[c] = (int8_t)((((pairs ? row : at) % 2 ? both >> 4 : both & 15) ^ 8) - 8);
+          }
           o->widen_i8(w->rounding, y + first + i, single, count, scale, offset);
         }
         break;

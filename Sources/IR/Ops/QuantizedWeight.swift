@@ -2,11 +2,11 @@ public import Tensors
 
 /// The weight that quantized tensors stand for, in float32: what passes turn into a quantized product.
 ///
-/// `codes * scale`, less an offset of the codes where the scheme has one; scale has one element for each of G runs of a
+/// `codes * scale`, with an offset of the codes where the scheme has one, which `W8A16` adds and others subtract; scale has one element for each of G runs of a
 /// row's columns, or for blocks of 32. What else a scheme has belongs to the products, not to the weight.
 ///
 /// - C1: there are as many operands as the scheme has.
-/// - C2: codes are [N,K] in the scheme's type, or of int4 [N/2,K,2]: pairs of rows side by side.
+/// - C2: codes are [N,K] in the scheme's type, or of int4 also [N/2,K,2]: pairs of rows side by side.
 /// - C3: scale and offset are float32 [N,G] where G divides K, or with blocks float8 e8m0 [N,ceil(K/32)].
 /// - C4: of static schemes deq_scale is float32 [N,1], input_scale and input_offset are single numbers in float32, and
 ///   quant_bias is int32 [N].
@@ -52,10 +52,11 @@ public struct QuantizedWeight: Op {
     let codes = QuantizedRows(operands[0])
     let (scale, groups) = (operands[1].doubles, operands[1].shape[1])
     let size = scheme.isBlocked ? 32 : codes.columns / groups
-    let offset = scheme.keepsInputs ? operands[2].doubles : nil
+    let sign: Double = scheme.addsOffset ? 1 : -1
+    let offset = scheme.keepsInputs ? operands[2].doubles.map { $0 * sign } : nil
     let values = codes.values.indices.map { index in
       let place = index / codes.columns * groups + index % codes.columns / size
-      return (codes.values[index] - (offset?[place] ?? 0)) * scale[place]
+      return (codes.values[index] + (offset?[place] ?? 0)) * scale[place]
     }
     return [try Tensor(.float32, shape: [codes.rows, codes.columns], doubles: values)]
   }

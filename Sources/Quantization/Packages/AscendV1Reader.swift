@@ -12,6 +12,9 @@ public struct AscendV1Reader: Sendable {
   /// Types of other savers and releases that mean the same.
   private static let spellings = ["W8A8FP8_DYNAMIC": "WFP8AFP8_DYNAMIC", "W8A8S": "W8A8"]
 
+  /// Weights that are widened where they are read, and need nothing else.
+  private static let hifloat8 = "WHIF8A16"
+
   /// Whether a file of this name is a description: `quant_model_description.json`, or with a type before its ending.
   public static func isDescription(_ name: String) -> Bool {
     name == AscendV1.descriptionName || name.hasPrefix("quant_model_description_") && name.hasSuffix(".json")
@@ -32,7 +35,7 @@ public struct AscendV1Reader: Sendable {
     var schemes: [TensorName: QuantizedScheme] = [:]
     var problems: [String] = []
     for entry in store.entries where entry.name.string.hasSuffix(".weight") {
-      guard let type = types[entry.name], type != AscendV1.float else { continue }
+      guard let type = types[entry.name], type != AscendV1.float, type != AscendV1Reader.hifloat8 else { continue }
       if let scheme = QuantizedScheme(rawValue: AscendV1Reader.spellings[type] ?? type) {
         schemes[entry.name] = scheme
       } else {
@@ -56,7 +59,15 @@ public struct AscendV1Reader: Sendable {
       let name = entry.name.string
       let end = name.lastIndex(of: ".") ?? name.startIndex
       let scheme = schemes[TensorName(name[..<end] + ".weight")]
-      guard let scheme, let type = AscendV1Reader.type(of: entry, String(name[end...]), scheme),
+      let scales = store[TensorName(name[..<end] + ".weight_scale")]
+      let isHiF8 = types[entry.name] == AscendV1Reader.hifloat8 && entry.dtype == .uint8
+      let found =
+        isHiF8
+        ? TensorType(.hifloat8, shape: entry.shape)
+        : scheme.flatMap { scheme in
+          AscendV1Reader.type(of: entry, String(name[end...]), scheme, rows: scales?.shape.first)
+        }
+      guard let type = found,
         type.shape.flatMap({ Tensor.byteCount(type.dtype, shape: $0) }) == entry.byteCount
       else {
         try result.append(entry)
@@ -71,13 +82,19 @@ public struct AscendV1Reader: Sendable {
   }
 
   /// The type that the bytes of a tensor stand for; nil where it is the stored one.
-  private static func type(of entry: TensorStore.Entry, _ suffix: String, _ scheme: QuantizedScheme) -> TensorType? {
+  private static func type(
+    of entry: TensorStore.Entry, _ suffix: String, _ scheme: QuantizedScheme, rows outputs: Int?
+  ) -> TensorType? {
     let isByte = entry.dtype == .int8 || entry.dtype == .uint8
     switch suffix {
     case ".weight" where isByte && entry.shape.count == 2:
       let (rows, columns) = (entry.shape[0], entry.shape[1])
       switch scheme.codes {
-      case .int4: return TensorType(.int4, shape: [rows, columns, 2])
+      case .int4:
+        // As many rows as outputs: two inputs share a byte.
+        guard scheme.keepsInputs, rows == outputs else { return TensorType(.int4, shape: [rows, columns, 2]) }
+        let (wide, overflow) = columns.multipliedReportingOverflow(by: 2)
+        return overflow ? nil : TensorType(.int4, shape: [rows, wide])
       case .float4e2m1:
         let (wide, overflow) = columns.multipliedReportingOverflow(by: 2)
         return overflow ? nil : TensorType(.float4e2m1, shape: [rows, wide])

@@ -170,9 +170,13 @@ extension Parameters {
   /// The codes of a weight as they lie in the mapping, without scales.
   func codes(_ value: ValueID) throws -> bk_codes {
     let tensor = try tensor(value)
-    let rows = tensor.dtype == .int4 ? 2 * tensor.shape[0] : tensor.shape[0]
+    let arePairs = tensor.rank == 3
     // The tensor is kept as long as the model, and its bytes with it.
-    return bk_codes(tensor.dtype, rows: rows, columns: tensor.shape[1], tensor.bytes.withUnsafeBytes { $0.baseAddress })
+    var codes = bk_codes(
+      tensor.dtype, rows: arePairs ? 2 * tensor.shape[0] : tensor.shape[0], columns: tensor.shape[1],
+      tensor.bytes.withUnsafeBytes { $0.baseAddress })
+    if arePairs { codes.type = BK_CODES_INT4_PAIRS }
+    return codes
   }
 }
 
@@ -182,7 +186,7 @@ extension bk_codes {
     self.init()
     let type: bk_code_type =
       switch dtype {
-      case .int4: BK_CODES_INT4_PAIRS
+      case .int4: BK_CODES_INT4
       case .float8e4m3fn: BK_CODES_E4M3
       case .float4e2m1: BK_CODES_E2M1
       default: BK_CODES_INT8

@@ -104,7 +104,10 @@ private struct QuantizedProduct {
         : parameters.vector(operands[1]))
     weight.groups = try parameters.tensor(operands[1]).shape[1]
     if scheme == .fp8 { outScales = scales } else { weight.scales = scales }
-    if scheme.keepsInputs { weight.offsets = try floats(parameters.vector(operands[2]) { -$0 }) }
+    if scheme.keepsInputs {
+      let sign: Float = scheme.addsOffset ? 1 : -1
+      weight.offsets = try floats(parameters.vector(operands[2]) { sign * $0 })
+    }
   }
 
   /// `y = x · Wᵀ` for rows that lie one after the other; y must not overlap x.

@@ -41,7 +41,7 @@ extension Ascend {
       let isBlocked = scale.dtype == .float8e8m0
       let small: Set<DType> = isBlocked ? [.float8e4m3fn, .float4e2m1] : [.float8e4m3fn]
       try require(
-        x1.dtype == .int8 && !isBlocked && (x2.dtype == .int8 || x2.dtype == .int4)
+        x1.dtype == .int8 && !isBlocked && (x2.dtype == .int8 || x2.dtype == .int4 && x2.rank == 3)
           || small.contains(x1.dtype) && small.contains(x2.dtype),
         "\(name)_c1", "\(x1) and \(x2) with scale \(scale) are not multiplied")
       guard let (rows, columns) = QuantizedRows.size(x2), let last = x1.dims.last, unify(last, .known(columns)) != nil
@@ -115,12 +115,11 @@ struct QuantizedRows {
   /// [rows, columns]
   let values: [Double]
 
-  /// Rows and columns of a weight's type: a matrix, or of int4 [rows/2, columns, 2].
+  /// Rows and columns of a weight's type: a matrix, or of int4 also [rows/2, columns, 2].
   static func size(_ type: TensorType) -> (rows: Int, columns: Int)? {
     guard let shape = type.shape else { return nil }
-    if type.dtype == .int4 {
-      guard shape.count == 3, shape[2] == 2, shape[0] <= Int.max / 2 else { return nil }
-      return (2 * shape[0], shape[1])
+    if type.dtype == .int4, shape.count == 3 {
+      return shape[2] == 2 && shape[0] <= Int.max / 2 ? (2 * shape[0], shape[1]) : nil
     }
     return shape.count == 2 ? (shape[0], shape[1]) : nil
   }
@@ -129,7 +128,7 @@ struct QuantizedRows {
     guard let size = QuantizedRows.size(tensor.type) else { preconditionFailure("refused by inference") }
     (rows, columns) = size
     let values = tensor.doubles
-    guard tensor.dtype == .int4 else {
+    guard tensor.rank == 3 else {
       self.values = values
       return
     }
