@@ -77,6 +77,6 @@ public struct ResidualStream {
   }
 
   private static func refusal(_ reason: String) -> BessemerError {
-    BessemerError(.unsupportedFeature, "the residual stream cannot be rotated: \(reason)")
+    BessemerError(.unsupportedFeature, "the residual stream cannot be rotated, perhaps the heads alone: \(reason)")
   }
 }

@@ -56,6 +56,9 @@ public final class Session {
       })
   }
 
+  /// Makes states that are stored from now on large enough for `count` entries, as far as the model allows.
+  public func reserve(_ count: Int) { capacity = max(capacity, count) }
+
   /// Forgets what the states hold.
   public func reset() {
     past = 0

@@ -82,19 +82,41 @@ public final class HeapMemory: @unchecked Sendable {
     self.byteCount = byteCount
   }
 
-  deinit { free(base) }
+  deinit {
+    if byteCount < HeapMemory.hugePage { free(base) } else { munmap(base, HeapMemory.size(byteCount)!) }
+  }
 
   private static let hugePage = 2 << 20
 
-  private static func allocate(_ byteCount: Int) -> UnsafeMutableRawPointer? {
-    var pointer: UnsafeMutableRawPointer?
-    // Rounded up so that kernels may load whole vectors at the end.
+  /// The bytes to ask for, so that kernels may load whole vectors at the end; nil when there are too many.
+  private static func size(_ byteCount: Int) -> Int? {
     let (size, overflow) = byteCount.addingReportingOverflow(127)
-    let isLarge = byteCount >= hugePage
-    guard !overflow, posix_memalign(&pointer, isLarge ? hugePage : 64, size & ~63) == 0, let pointer else { return nil }
-    // Large pages are read faster, and whole ones take no more memory.
-    if isLarge { madvise(pointer, byteCount / hugePage * hugePage, MADV_HUGEPAGE) }
-    memset(pointer, 0, size & ~63)
+    return overflow ? nil : size & ~63
+  }
+
+  private static func allocate(_ byteCount: Int) -> UnsafeMutableRawPointer? {
+    guard let size = size(byteCount) else { return nil }
+    if byteCount >= hugePage { return map(size) }
+    var pointer: UnsafeMutableRawPointer?
+    guard posix_memalign(&pointer, 64, size) == 0, let pointer else { return nil }
+    memset(pointer, 0, size)
     return pointer
+  }
+
+  /// Much memory is mapped by itself, given back when it is released, and as far as it goes in large pages, which are
+  /// read faster.
+  private static func map(_ size: Int) -> UnsafeMutableRawPointer? {
+    let (whole, overflow) = size.addingReportingOverflow(hugePage)
+    guard !overflow, let mapped = mmap(nil, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      mapped != MAP_FAILED
+    else { return nil }
+    // What stands before a large page begins, and behind the end, is given back.
+    let before = (hugePage - Int(bitPattern: mapped) % hugePage) % hugePage
+    if before > 0 { munmap(mapped, before) }
+    let (base, page) = (mapped + before, Int(sysconf(Int32(_SC_PAGESIZE))))
+    let end = (size + page - 1) / page * page
+    if before + end < whole { munmap(base + end, whole - before - end) }
+    madvise(base, size / hugePage * hugePage, MADV_HUGEPAGE)
+    return base
   }
 }

@@ -30,7 +30,8 @@ static int whole(float q, float low, float high) { return (int)rintf(fminf(fmaxf
 static void test_rows_of_codes(void) {
   for (int n = 0; n < (quick ? 100 : 600); n++) {
     start_case(seed + 1);
-    const size_t rows = random_below(n % 10 ? 5 : 200), k = 1 + random_below(n % 2 ? 40 : 300), xs = k + random_below(3);
+    const size_t rows = random_below(n % 10 ? 5 : 200), k = 1 + random_below(n % 2 ? 40 : 300);
+    const size_t xs = k + random_below(3);
     guarded x = guarded_floats(rows * xs, -3, 3);
     for (size_t r = 0; r < rows; r++) {
       const size_t odd = random_below(12);
@@ -120,7 +121,8 @@ static void test_rows_of_codes(void) {
             const double close = fmin(fabs((double)v), top);
             const double step = e2m1 ? close < 2 * unit ? 0.5 * unit : close < 4 * unit ? unit : 2 * unit
                                      : fmax(ldexp(1, ilogb(fmax(close, 0x1p-149)) - 3), unit * 0x1p-9);
-            check(odd ? isnan(got) : fabs(fabs((double)got) - close) <= step / 2, "block code", "%g of %g", (double)got, (double)v);
+            check(odd ? isnan(got) : fabs(fabs((double)got) - close) <= step / 2, "block code", "%g of %g",
+                  (double)got, (double)v);
           }
         }
       guarded_free("microscaling", codes);
@@ -141,7 +143,8 @@ static void test_products(void) {
     const bool pairs = random_below(2), whole_bias = groups == 1 && random_below(2);
     guarded x = random_bytes(m * k), w = random_bytes(pairs ? N / 2 * k : N * k);
     guarded scales = guarded_floats(N * groups, 0.01f, 0.1f), tokens = guarded_floats(m, 0.01f, 0.1f);
-    guarded bias = guarded_floats(N, -2, 2), wide = guarded_floats(m * k, -2, 2), offsets = guarded_floats(N * groups, -9, 9);
+    guarded bias = guarded_floats(N, -2, 2), wide = guarded_floats(m * k, -2, 2);
+    guarded offsets = guarded_floats(N * groups, -9, 9);
     int32_t *own = calloc(N + 1, sizeof(int32_t));
     for (size_t i = 0; i < N; i++) own[i] = (int32_t)random_below(100000) - 50000;
     bk_quant_linear g = {.m = m, .x = x.data, .y_stride = ys, .whole_bias = whole_bias ? own : NULL,

@@ -23,7 +23,7 @@ final class ScratchFile {
 
 /// Files that the formats' own programs wrote, and what is in them.
 @Suite struct FormatTests {
-  static let files = ["types.ckpt", "crc.ckpt", "stored.npz", "deflated.npz"]
+  static let files = ["types.ckpt", "crc.ckpt", "stored.npz", "deflated.npz", "zip64.npz"]
 
   @Test(arguments: files) func readsWhatOthersWrite(_ name: String) throws {
     let store = try format(of: name).read(path(name))

@@ -18,7 +18,8 @@ for target in $targets; do
   work="$scratch/corpus-$target"
   mkdir -p "$work"
   case $target in
-    FuzzGGUF | FuzzModelGGUF) find ../../fixtures/checkpoints/gguf -name '*.gguf' -exec cp --backup=numbered -t "$work" {} + ;;
+    FuzzGGUF | FuzzModelGGUF)
+      find ../../fixtures/checkpoints/gguf -name '*.gguf' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzGraph) cp ../../fixtures/graphs/*.txt "$work" ;;
     FuzzHDF5) find ../../fixtures/checkpoints/hdf5 -name '*.h5' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzMap | FuzzYAML) cp ../../fixtures/maps/*.yaml "$work" ;;

@@ -57,7 +57,7 @@ import Testing
     // A chain that grows at its end, and macros that hold each other.
     let chain =
       "{% set h = namespace(t=none) %}{% set h.t = namespace() %}{% set head = h.t %}"
-      + "{% for i in range(90000) %}{% set t = h.t %}{% set t.n = namespace() %}{% set h.t = t.n %}{% endfor %}{{ head }}"
+      + "{% for i in range(90000) %}{% set t = h.t %}{% set t.n = namespace() %}{% set h.t = t.n %}{% endfor %}{{ h }}"
     #expect(code(chain) == nil)
     let macros =
       "{% set ns = namespace(m=none) %}{% for i in range(90000) %}{% for x in [ns.m] %}"

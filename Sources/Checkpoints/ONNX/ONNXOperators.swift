@@ -66,8 +66,8 @@ struct ONNXOperators {
 
   /// The element types of a node's outputs, 0 for those that are not known, from those of its inputs.
   ///
-  /// Throws ``ErrorCode/unsupportedFeature`` for an operator that is not known, ``ErrorCode/graph`` for a node that does
-  /// not fit its operator.
+  /// Throws ``ErrorCode/unsupportedFeature`` for an operator that is not known, ``ErrorCode/graph`` for a node that
+  /// does not fit its operator.
   func outputTypes(_ node: ONNXNode, inputTypes: [Int]) throws -> [Int] {
     let unknown = [Int](repeating: 0, count: node.outputs.count)
     if functions.contains(TensorName(node.domain + "." + node.operation)) { return unknown }

@@ -304,9 +304,8 @@ enum PieceMerges {
       ids[Array(token.utf8)] = id
     }
     var found: [(left: Int, right: Int, score: Double)] = []
-    for (id, token) in tokens.enumerated() where kinds[id] == .normal {
+    for (id, token) in tokens.enumerated() where kinds[id] == .normal && token.utf8.count <= maximumByteCount {
       let bytes = Array(token.utf8)
-      guard bytes.count <= maximumByteCount else { continue }
       // Only between characters.
       for cut in bytes.indices.dropFirst() where bytes[cut] & 0xC0 != 0x80 {
         guard let left = ids[Array(bytes[..<cut])], let right = ids[Array(bytes[cut...])] else { continue }

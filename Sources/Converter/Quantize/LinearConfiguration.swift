@@ -13,6 +13,11 @@ struct LinearConfiguration {
     let options: Fields
     let line: Int
 
+    init(dtype: String, scope: String, line: Int) {
+      (self.dtype, self.scope, self.line) = (dtype, scope, line)
+      (isSymmetric, method, options) = (true, "minmax", Fields([]))
+    }
+
     init(_ value: YAML) throws {
       let fields = Fields(try value.asMapping())
       dtype = try fields.text("dtype") ?? "float"
@@ -34,13 +39,10 @@ struct LinearConfiguration {
     input = try fields["act"].map { try Side($0) }.flatMap { $0.dtype == "float" ? nil : $0 }
   }
 
-  /// The bits of a weight alone.
-  static func bits(_ config: YAML) throws -> Int {
-    let side = try Side(config)
-    guard side.isSymmetric, side.scope == "per_channel", let bits = ["int8": 8, "int4": 4][side.dtype] else {
-      throw RecipeFile.unknown("the weight", "\(side.dtype) \(side.scope)", side.line)
-    }
-    return bits
+  /// A weight alone; of four bits with inputs of eight, as there is no other scheme of msModelSlim's.
+  init(weight config: YAML) throws {
+    weight = try Side(config)
+    input = weight.dtype == "int4" ? Side(dtype: "int8", scope: "per_token", line: weight.line) : nil
   }
 
   /// Throws ``ErrorCode/unsupportedFeature`` for a combination that no scheme stores.

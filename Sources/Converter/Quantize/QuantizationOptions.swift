@@ -3,7 +3,7 @@ import Tensors
 
 /// How a model is quantized.
 public struct QuantizationOptions: Sendable {
-  /// The scheme of every projection and expert; nil with a recipe.
+  /// The scheme of every projection and expert, or `float` to keep their values; nil with a recipe.
   public var scheme: String?
   /// Schemes of layers whose names match, later ones over earlier ones.
   public var overrides: [(pattern: NamePattern, scheme: String)] = []
@@ -15,8 +15,8 @@ public struct QuantizationOptions: Sendable {
   public var recipe: String?
   /// How channels are scaled first: `iterative`, `flexible`, `smoothquant` or `awq`, and perhaps `:ALPHA`.
   public var smoothing: String?
-  /// Whether the residual stream and heads are rotated first.
-  public var rotates = false
+  /// What is rotated first: `all`, the residual stream and heads, or `heads`.
+  public var rotates: String?
   /// Channels that are rotated together; nil for all.
   public var rotationBlock: Int?
   /// `c8` or `c8-asymmetric` for eight bits.
@@ -33,6 +33,8 @@ public struct QuantizationOptions: Sendable {
   public var calibrationLength = 2048
   /// Whether what msModelSlim does wrong is done so too.
   public var isCompatible = false
+  /// The kind of package: `ascendv1`, `compressed-tensors`, `mindformers`, `mindie` or `vllm-ascend`.
+  public var format = "ascendv1"
   /// The most bytes of tensors in a file.
   public var partByteCount = 4 << 30
   public var threads = 1
@@ -48,13 +50,21 @@ extension QuantizationRecipe {
     guard let scheme = options.scheme else {
       throw BessemerError(.usage, "no scheme is given; name one, such as w8a8-dynamic, or a recipe with --recipe")
     }
-    if options.rotates { steps.append(.rotate(Rotation(blockSize: options.rotationBlock))) }
-    if let smoothing = options.smoothing { steps.append(.smooth(try Smoothing(smoothing))) }
-    if options.smoothsKeys { steps.append(.smoothKeys(Selection(), power: 1)) }
+    switch options.rotates {
+    case nil: break
+    case "all": steps.append(.rotate(Rotation(blockSize: options.rotationBlock)))
+    case "heads": steps.append(.rotate(Rotation(headsOnly: true)))
+    case let other?: throw BessemerError(.usage, "no rotation \(quoted(other)); expected all or heads")
+    }
     guard let method = WeightMethod(options.method) else {
       let names = WeightMethod.names.joined(separator: ", ")
       throw BessemerError(.usage, "no method \(quoted(options.method)); expected one of \(names)")
     }
+    let general = scheme == "float" ? nil : try QuantizationRecipe.scheme(scheme)
+    if let smoothing = options.smoothing {
+      steps.append(.smooth(try Smoothing(smoothing, scheme: general ?? W8A16(), method)))
+    }
+    if options.smoothsKeys { steps.append(.smoothKeys(Selection(), power: 1)) }
     func linear(_ scheme: String, _ include: [NamePattern]?) throws -> Step {
       var step = Linear(scheme: try QuantizationRecipe.scheme(scheme), method: method)
       step.selection = Selection(include: include, exclude: options.keep)
@@ -64,7 +74,7 @@ extension QuantizationRecipe {
       return .quantize(step)
     }
     for (pattern, scheme) in options.overrides.reversed() { steps.append(try linear(scheme, [pattern])) }
-    steps.append(try linear(scheme, nil))
+    if general != nil { steps.append(try linear(scheme, nil)) }
     switch options.cache {
     case nil: break
     case "c8": steps.append(.quantizeCache(Cache()))
@@ -82,7 +92,9 @@ extension QuantizationRecipe {
 
 extension QuantizationRecipe.Smoothing {
   /// `iterative`, `flexible:0.5`, ... as a person writes it.
-  init(_ text: String) throws {
+  ///
+  /// AWQ rounds by a scheme; a method that needs data is not searched with.
+  init(_ text: String, scheme: any LinearScheme, _ method: WeightMethod) throws {
     let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
     let alpha = parts.count > 1 ? Float(parts[1]) : nil
     guard parts.count < 2 || alpha.map({ (0...1).contains($0) }) == true else {
@@ -94,7 +106,8 @@ extension QuantizationRecipe.Smoothing {
       self.init(kinds: [.normLinear], algorithm: .scales(IterativeSmoothing(alpha: alpha ?? 0.5)))
     case "flexible":
       self.init(algorithm: .scales(FlexibleSmoothing(alpha: alpha, beta: alpha.map { 1 - $0 })))
-    case "awq" where alpha == nil: self.init(algorithm: .awq(AWQ(), bits: 8))
+    case "awq" where alpha == nil:
+      self.init(algorithm: .awq(AWQ(), scheme, method.needsData ? .minmax : method))
     default:
       throw BessemerError(
         .usage, "no smoothing \(quoted(text)); expected awq, flexible, iterative or smoothquant, and perhaps :ALPHA")

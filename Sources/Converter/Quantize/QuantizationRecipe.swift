@@ -34,8 +34,8 @@ struct QuantizationRecipe: Sendable {
   struct Smoothing: Sendable {
     enum Algorithm: Sendable {
       case scales(any SmoothingAlgorithm)
-      /// With the bits of the weights that the search rounds to.
-      case awq(AWQ, bits: Int)
+      /// With the scheme and method that the search rounds weights by.
+      case awq(AWQ, any LinearScheme, WeightMethod)
     }
 
     var selection = Selection()
@@ -66,8 +66,6 @@ struct QuantizationRecipe: Sendable {
     for case .rotate(let rotation) in steps { return rotation }
     return nil
   }
-
-  var rotates: Bool { rotation != nil }
 
   /// Whether calibration data is needed.
   var needsData: Bool {

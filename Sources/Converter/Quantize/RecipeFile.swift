@@ -90,9 +90,9 @@ struct RecipeFile {
     case "awq":
       try fields.expect(["weight_qconfig", "n_grid", "enable_subgraph_type", "include", "exclude"])
       guard let config = fields["weight_qconfig"] else { throw step.mismatch("\"weight_qconfig\"") }
-      let bits = try LinearConfiguration.bits(config)
+      let linear = try LinearConfiguration(weight: config).linear()
       let awq = AWQ(gridSize: try fields["n_grid"]?.asInt() ?? 20)
-      steps.append(.smooth(try fields.smoothing(.awq(awq, bits: bits))))
+      steps.append(.smooth(try fields.smoothing(.awq(awq, linear.scheme, linear.method))))
     case "quarot":
       try fields.expect(["online", "block_size", "down_proj_online_layers", "max_tp_size", "export_extra_info"])
       guard try fields["online"]?.asBool() != true, try fields["down_proj_online_layers"]?.asSequence().isEmpty != false

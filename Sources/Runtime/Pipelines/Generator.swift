@@ -19,6 +19,9 @@ public final class Generator {
     public var decodeRate: Double { Double(decodedTokens) / max(decode / .seconds(1), 1e-9) }
   }
 
+  /// For how many new tokens at most the cache has room before it must grow.
+  private static let reservedCount = 512
+
   private let session: Session
   public private(set) var statistics = Statistics()
 
@@ -51,6 +54,7 @@ public final class Generator {
     var histories = prompts.map { Set($0.map { Int($0) }) }
     var open = [Bool](repeating: true, count: prompts.count)
     let batch = LeftPadded(prompts)
+    session.reserve(batch.width + min(count, Generator.reservedCount))
     let clock = ContinuousClock()
     var start = clock.now
     var logits = try scores(batch.inputs)
@@ -102,7 +106,7 @@ public final class Generator {
 /// Prompts of different lengths as one batch: shorter ones start later, hidden by the mask, with positions from 0.
 struct LeftPadded {
   private let lengths: [Int]
-  private let width: Int
+  let width: Int
   let inputs: [String: Tensor]
 
   init(_ prompts: [[Int32]]) {

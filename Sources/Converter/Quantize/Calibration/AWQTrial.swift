@@ -45,7 +45,9 @@ struct AWQTrial {
     self.run = run
   }
 
-  func search(_ awq: AWQ, mean: [Float], bits: Int) throws -> [Float] {
+  func search(
+    _ awq: AWQ, mean: [Float], _ scheme: any LinearScheme, _ method: WeightMethod
+  ) throws -> [Float] {
     let exact = try outputs([:])
     let originals = try readers.map { (layer: $0, matrix: try weights.matrix($0.weight)) }
     let dtype = try weights.dtype(of: readers[0].weight)
@@ -55,7 +57,7 @@ struct AWQTrial {
         let scaled = matrix.scalingColumns(scales)
         let shape = [matrix.rows, matrix.columns]
         let rounded = try Matrix(
-          RoundTrip.weight(scaled.tensor(dtype, shape: shape), module: layer.module, bits: bits))
+          RoundTrip.weight(scaled.tensor(dtype, shape: shape), module: layer.module, scheme, method))
         replacing[layer.weight] = try rounded.dividingColumns(by: scales).tensor(dtype, shape: shape)
       }
       return try meanSquare(outputs(replacing), exact)

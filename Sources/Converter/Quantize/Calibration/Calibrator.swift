@@ -156,9 +156,9 @@ struct Calibrator {
           weights: try subgraph.readers.map { try weights.matrix($0.weight) }, largest: size.largest, mean: size.mean,
           tokens: size.tokens)
         scales = try algorithm.scales(input, threads)
-      case .awq(let awq, let bits):
+      case .awq(let awq, let scheme, let method):
         let trial = try AWQTrial(graph, subgraph, sites, weights, before: current, begin, section, deployed)
-        let found = try trial.search(awq, mean: size.mean, bits: bits)
+        let found = try trial.search(awq, mean: size.mean, scheme, method)
         if let heads = subgraph.heads, heads.query != heads.keyValue {
           // msModelSlim scales the readers and then fails at the source, which has fewer rows.
           scales =

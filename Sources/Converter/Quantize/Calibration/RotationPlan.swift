@@ -6,6 +6,8 @@ import Tensors
 struct Rotation: Sendable {
   /// Runs of channels that are rotated together; nil rotates all at once.
   var blockSize: Int?
+  /// Whether the residual stream stays as it is.
+  var headsOnly = false
 }
 
 /// What rotation does to each weight: gains of norms go into the layers that read them, the residual stream is rotated
@@ -26,6 +28,8 @@ struct RotationPlan {
 
   /// Throws ``ErrorCode/unsupportedFeature`` for a model whose residual stream cannot be rotated.
   init(_ rotation: Rotation, _ graph: Graph, _ subgraphs: [Subgraph], _ weights: TensorStore) throws {
+    try rotateHeads(subgraphs)
+    guard !rotation.headsOnly else { return }
     let stream = try ResidualStream(graph)
     let residual = try RotationPlan.residual(rotation, width: stream.width)
     let norms = Dictionary(
@@ -43,12 +47,6 @@ struct RotationPlan {
     }
     for table in stream.tables { edits[table, default: []].append(.columns(residual)) }
     for name in stream.writers { edits[name, default: []].append(.rows(residual)) }
-    for subgraph in subgraphs where subgraph.kind == .outputValue {
-      guard let heads = subgraph.heads, let head = HadamardRotation(size: heads.depth) else { continue }
-      edits[subgraph.sourceWeight, default: []].append(.rows(head))
-      if let bias = subgraph.sourceBias { edits[bias, default: []].append(.rows(head)) }
-      edits[subgraph.readers[0].weight, default: []].append(.columns(head))
-    }
     // Twice the same weight is a tied one: it would have to be two.
     if let tied = stream.tables.first(where: { (edits[$0]?.count ?? 0) > 1 }) {
       throw BessemerError(
@@ -57,9 +55,18 @@ struct RotationPlan {
     }
   }
 
-  /// The rotation of the residual stream of a model.
-  static func residual(_ rotation: Rotation, _ graph: Graph) throws -> HadamardRotation {
-    try residual(rotation, width: ResidualStream(graph).width)
+  private mutating func rotateHeads(_ subgraphs: [Subgraph]) throws {
+    for subgraph in subgraphs where subgraph.kind == .outputValue {
+      guard let heads = subgraph.heads, let head = HadamardRotation(size: heads.depth) else { continue }
+      edits[subgraph.sourceWeight, default: []].append(.rows(head))
+      if let bias = subgraph.sourceBias { edits[bias, default: []].append(.rows(head)) }
+      edits[subgraph.readers[0].weight, default: []].append(.columns(head))
+    }
+  }
+
+  /// The rotation of the residual stream of a model; nil when only heads are rotated.
+  static func residual(_ rotation: Rotation, _ graph: Graph) throws -> HadamardRotation? {
+    rotation.headsOnly ? nil : try residual(rotation, width: ResidualStream(graph).width)
   }
 
   private static func residual(_ rotation: Rotation, width: Int) throws -> HadamardRotation {

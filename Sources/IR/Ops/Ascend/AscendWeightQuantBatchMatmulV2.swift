@@ -5,7 +5,8 @@ extension Ascend {
   /// Each widened number is rounded to x's type, sums are float32.
   ///
   /// - C1: x is float16, bfloat16 or float32, weight int8 or int4.
-  /// - C2: weight is a matrix [N,K], or of int4 also [N/2,K,2]: pairs of rows side by side; the last dimension of x is K.
+  /// - C2: weight is a matrix [N,K], or of int4 also [N/2,K,2]: pairs of rows side by side; the last
+  ///   dimension of x is K.
   /// - C3: antiquant_scale and antiquant_offset are float32 [N,G] where G divides K; each element goes with as many
   ///   neighbouring columns.
   public struct WeightQuantBatchMatmulV2: Op {

@@ -1,0 +1,130 @@
+import TestSupport
+import Tensors
+import Testing
+
+@testable import Quantization
+
+@Suite struct AlgorithmTests {
+  private func random(_ rows: Int, _ columns: Int, _ seed: UInt64) -> Matrix {
+    var generator = SplitMix64(seed: seed)
+    return Matrix(
+      rows: rows, columns: columns,
+      values: (0..<rows * columns).map { _ in Float.random(in: -1...1, using: &generator) })
+  }
+
+  /// Sizes on both sides of a block's.
+  @Test(arguments: [1, 2, 95, 96, 97, 250]) func factorsOfTheInverse(_ size: Int) throws {
+    let threads = KernelThreads(2)
+    var moments = SecondMoments(inputs: size)
+    try moments.observe(random(3 * size + 5, size, 1), threads)
+    try moments.observe(random(7, size, 2), threads)
+    var weight = random(2, size, 3)
+    let factor = try moments.inverseFactor(damping: 0.01, clearing: &weight, module: "m", threads)
+    // Uᵀ U H = 1: column by column against the damped matrix, which is made again in double precision.
+    let rows = [random(3 * size + 5, size, 1), random(7, size, 2)]
+    let count = Double(rows.reduce(0) { $0 + $1.rows })
+    var damped = [Double](repeating: 0, count: size * size)
+    for matrix in rows {
+      for row in 0..<matrix.rows {
+        for i in 0..<size {
+          for j in 0..<size {
+            damped[i * size + j] +=
+              2 / count * Double(matrix.values[row * size + i]) * Double(matrix.values[row * size + j])
+          }
+        }
+      }
+    }
+    let mean = (0..<size).reduce(0.0) { $0 + damped[$1 * size + $1] } / Double(size)
+    for i in 0..<size { damped[i * size + i] += 0.01 * mean }
+    var worst = 0.0
+    for i in 0..<size {
+      for j in 0..<i { #expect(factor.values[i * size + j] == 0) }
+      // Row i of U times H is row i of the inverse of Uᵀ: zero left of the diagonal.
+      for j in 0..<i {
+        let sum = (i..<size).reduce(0.0) { $0 + Double(factor.values[i * size + $1]) * damped[$1 * size + j] }
+        worst = max(worst, abs(sum))
+      }
+      let own = (i..<size).reduce(0.0) { $0 + Double(factor.values[i * size + $1]) * damped[$1 * size + i] }
+      worst = max(worst, abs(own * Double(factor.values[i * size + i]) - 1))
+    }
+    #expect(worst < 1e-3)
+  }
+
+  @Test func codesMakeUpForEachOther() throws {
+    let threads = KernelThreads(1)
+    let (weight, inputs) = (random(24, 160, 5), random(400, 160, 6))
+    // Inputs that are alike, so that there is something to make up for.
+    var alike = inputs
+    for row in 0..<alike.rows {
+      for column in 1..<alike.columns {
+        alike.values[row * 160 + column] =
+          0.7 * alike.values[row * 160 + column - 1] + 0.5 * inputs.values[row * 160 + column]
+      }
+    }
+    var moments = SecondMoments(inputs: 160)
+    try moments.observe(alike, threads)
+    let linear = try LinearWeight(module: "m", .float32, shape: [24, 160])
+    func error(_ method: WeightMethod) throws -> Double {
+      let rows = WeightRows(
+        linear, 0..<24, bytes: try weight.tensor(.float32, shape: [24, 160]).bytes, method: method, moments: moments)
+      let codes = try WeightCodes.whole(rows, bits: 4)
+      var rounded = weight
+      for index in rounded.values.indices {
+        rounded.values[index] = Float(Int8(bitPattern: codes.codes[index])) * codes.scales[index / 160]
+      }
+      return try alike.times(transposed: rounded, threads).relativeError(to: alike.times(transposed: weight, threads))
+    }
+    #expect(try error(.gptq(GPTQ())) < 0.6 * error(.minmax))
+  }
+
+  @Test(arguments: [1, 2, 16, 64]) func rotationsAreOrthogonal(_ size: Int) throws {
+    let rotation = try #require(HadamardRotation(size: size))
+    let matrix = rotation.matrix
+    let product = try matrix.times(transposed: matrix, KernelThreads(1))
+    for i in 0..<size {
+      for j in 0..<size { #expect(abs(product.values[i * size + j] - (i == j ? 1 : 0)) < 1e-6) }
+    }
+    var rows = random(2 * size, 3, 9)
+    let before = rows
+    rotation.rotateRows(&rows)
+    for column in 0..<3 {
+      for block in 0..<2 {
+        for i in 0..<size {
+          let sum = (0..<size).reduce(Float(0)) {
+            $0 + matrix.values[$1 * size + i] * before.values[(block * size + $1) * 3 + column]
+          }
+          #expect(abs(rows.values[(block * size + i) * 3 + column] - sum) < 1e-5)
+        }
+      }
+    }
+  }
+
+  @Test func rotationsOfOtherSizesAreRefused() {
+    for size in [0, 3, 12, 100] { #expect(HadamardRotation(size: size) == nil) }
+  }
+
+  /// The first numbers of NumPy's RandomState(1234).
+  @Test func twister() {
+    var twister = MersenneTwister(seed: 1234)
+    #expect((0..<3).map { _ in twister.next() } == [822_569_775, 2_137_449_171, 2_671_936_806])
+  }
+
+  @Test func percentileLeavesOutliersOut() throws {
+    var values = (0..<10_000).map { Float($0) / 10_000 }
+    values[17] = 1000
+    var observer = InputRange.percentile(0.002).observer(isSymmetric: false)
+    try observer.observe(Tensor(values, shape: [100, 100]))
+    let grid = try #require(observer.grid)
+    #expect(grid.scale * 255 > 0.99 && grid.scale * 255 < 1.02)
+    #expect(grid.offset == -128)
+  }
+
+  @Test func infinityIsRefused() throws {
+    for range in [InputRange.minmax, .meanMinmax, .histogram, .percentile(0.01)] {
+      var observer = range.observer(isSymmetric: true)
+      #expect(throws: BessemerError.self) { try observer.observe(Tensor([1, .infinity], shape: [2])) }
+      #expect(throws: BessemerError.self) { try observer.observe(Tensor([1, .nan], shape: [2])) }
+      #expect(observer.grid == nil)
+    }
+  }
+}
