@@ -17,7 +17,7 @@ struct Quantize: Command {
   @Argument(help: "Where the package goes.")
   var output: String
 
-  @Argument(help: "The scheme, such as w8a8-dynamic, w4a8-dynamic or mxfp4.")
+  @Argument(help: "The scheme, such as w8a8-dynamic, w4a8-dynamic or mxfp4; q8_0 or q4_k for a GGUF file.")
   var scheme: String?
 
   @Option(help: ArgumentHelp("A recipe of msModelSlim instead of a scheme.", valueName: "file"))
@@ -80,6 +80,11 @@ struct Quantize: Command {
       "msmodelslim does what that tool does wrong too, see docs/QUANTIZATION.md.", valueName: "name"))
   var compat: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "The kind of package: ascendv1, compressed-tensors, mindformers, mindie or vllm-ascend.", valueName: "name"))
+  var format = "ascendv1"
+
   @OptionGroup var dry: DryRunOption
   @OptionGroup var common: CommonOptions
 
@@ -111,8 +116,12 @@ struct Quantize: Command {
       throw BessemerError(.usage, "--compat takes msmodelslim, not \(quoted(compat ?? ""))")
     }
     options.isCompatible = compat != nil
+    options.format = format
     options.threads = common.resources.threads
     options.overwrite = common.overwrite
+    if let scheme, let type = BlockQuantization.type(scheme) {
+      return try writeBlocks(BlockQuantization.conversion(model, to: output, type, options), console)
+    }
     let quantizer = try Quantizer(model, to: output, options: options)
     if !dry.dryRun {
       let progress = console.progress("quantize", unit: .bytes)
@@ -120,6 +129,17 @@ struct Quantize: Command {
       try quantizer.write { progress.update($0, of: $1) }
     }
     if console.isJSON { try writeJSON(quantizer, console) } else { try writeText(quantizer, console) }
+  }
+
+  /// Writes a GGUF file.
+  private func writeBlocks(_ conversion: Conversion, _ console: Console) throws {
+    let progress = console.progress("quantize", unit: .bytes)
+    defer { progress.finish() }
+    var items = conversion.items
+    if !dry.dryRun { items = try conversion.write { progress.update($0, of: $1) } }
+    progress.finish()
+    let listing = ConvertListing(conversion: conversion, items: items, isDryRun: dry.dryRun)
+    if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
   }
 
   private func writeText(_ quantizer: Quantizer, _ console: Console) throws {

@@ -170,6 +170,7 @@ int main(int count, char **arguments) {
                 {"copy", test_copy},
                 {"numbers", test_numbers},
                 {"blocks", test_blocks},
+                {"quantize", test_quantize},
                 {"conv2d", test_conv2d},
                 {"group_norm", test_group_norm},
                 {"quantized", test_quantized}};

@@ -59,6 +59,7 @@ void test_elementwise(void);
 void test_copy(void);
 void test_numbers(void);
 void test_blocks(void);
+void test_quantize(void);
 void test_conv2d(void);
 void test_group_norm(void);
 void test_quantized(void);

@@ -45,7 +45,7 @@ struct QuantizeTests {
   }
 
   @Test(arguments: [
-    (["w3a3"], 2), (["w8a8"], 4), (["w8a8-dynamic", "--keep", "nothing.*"], 2),
+    (["w3a3"], 2), (["w8a8"], 2), (["w8a8-dynamic", "--keep", "nothing.*"], 2),
     (["w8a8-dynamic", "--scheme", "*=none"], 2),
   ])
   func refuses(_ options: [String], _ status: Int) throws {

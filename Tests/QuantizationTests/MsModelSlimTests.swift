@@ -9,7 +9,14 @@ import Testing
   static let store: TensorStore? = try? SafetensorsCheckpoint.read(
     Fixtures.folder + "/quantization/msmodelslim.safetensors")
 
+  static let methods: [String: WeightMethod] = [
+    "ssz": .ssz(steps: 50), "x": .ceilX(divisor: 7.25), "fouroversix": .fourOverSix, "round": .mseRound,
+  ]
+
   static let packages: [(String, any LinearScheme)] = [
+    ("qwen2_bfloat16__w8a8_dynamic_ssz", W8A8Dynamic()), ("qwen2_bfloat16__w4a8_dynamic_ssz", W4A8Dynamic()),
+    ("qwen2_bfloat16__mxfp4_ceil_x", MXFP4()), ("qwen2_bfloat16__mxfp4_fouroversix", MXFP4()),
+    ("qwen2_bfloat16__mxfp8_mse_round", MXFP8()),
     ("qwen2_bfloat16__mxfp4", MXFP4()), ("qwen2_bfloat16__mxfp8", MXFP8()),
     ("qwen2_bfloat16__w4a8_dynamic", W4A8Dynamic()), ("qwen2_bfloat16__w4a8_mxfp", W4A8MX()),
     ("qwen2_bfloat16__w8a16", W8A16()), ("qwen2_bfloat16__w8a8_dynamic", W8A8Dynamic()),
@@ -35,14 +42,16 @@ import Testing
     {
       input = InputGrid(scale: Float(try scale.tensor().doubles[0]), offset: Float(try offset.tensor().doubles[0]))
     }
-    // In two pieces, as a large weight is.
+    let method = MsModelSlimTests.methods[String(package.split(separator: "_").last ?? "")] ?? .minmax
+    #expect(method.suits(scheme.grid))
+    // In two pieces, as a large weight is, unless the method takes it whole.
     let tensors = scheme.tensors(weight)
     var bytes = tensors.map { _ in [UInt8]() }
     let (half, size) = (weight.rows / 4 * 2, weight.columns * source.dtype.bits / 8)
-    for range in [0..<half, half..<weight.rows] {
+    for range in method.needsWholeWeight ? [0..<weight.rows] : [0..<half, half..<weight.rows] {
       let rows = WeightRows(
         weight, range, bytes: source.bytes[(range.lowerBound * size)..<(range.upperBound * size)],
-        bias: bias.map { Array($0[range]) }, input: input)
+        bias: bias.map { Array($0[range]) }, input: input, method: method)
       for (index, part) in try scheme.quantize(rows).enumerated() { bytes[index] += part.array }
     }
     for (tensor, bytes) in zip(tensors, bytes) {

@@ -55,15 +55,17 @@ enum LlamaCppConsumer: PackageConsumer {
           "quantize the matrices alone")
       }
     }
+    let usual = ["attn_norm.weight", "attn_q.weight", "ffn_down.weight"].filter { name in
+      blocks.values.filter { $0.contains(name) }.count * 2 > blocks.count
+    }
     for index in 0..<min(count, 10_000) {
       guard let names = blocks[index] else {
         add("block-missing", "blk.\(index)", "has no tensors", "convert the whole model")
         continue
       }
-      for name in ["attn_norm.weight", "attn_q.weight", "ffn_down.weight"]
-      where !names.contains(name)
-        && blocks.values.filter({ $0.contains(name) }).count * 2 > blocks.count
-      { add("tensor-missing", "blk.\(index).\(name)", "is missing", "convert the model again") }
+      for name in usual where !names.contains(name) {
+        add("tensor-missing", "blk.\(index).\(name)", "is missing", "convert the model again")
+      }
     }
     return (problems, store.entries.count)
   }

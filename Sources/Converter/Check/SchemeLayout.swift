@@ -6,7 +6,9 @@ extension CheckedFolder {
   /// Notes tensors of other types or shapes than the layer's type stands for. Scales of results may be floats, or a
   /// float's bits in 64, or nothing is known of that.
   mutating func checkLayout(_ layer: Layer, usesLongScales: Bool?) {
-    guard let weight = tensors[TensorName(layer.module + ".weight")], weight.shape.count == 2 else { return }
+    guard let weight = tensors[TensorName(layer.module + ".weight")], weight.shape.count == 2,
+      weight.shape.allSatisfy({ $0 > 0 })
+    else { return }
     let group = groupSize
     func tensor(_ suffix: String) -> TensorStore.Entry? { tensors[TensorName("\(layer.module).\(suffix)")] }
     var (rows, columns) = (weight.shape[0], weight.shape[1])

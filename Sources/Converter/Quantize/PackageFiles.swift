@@ -2,13 +2,16 @@ internal import Tensors
 
 /// The small files of a package, as far as they are not those of the model.
 enum PackageFiles {
-  /// A file of the model: config.json without what says how another program stored the weights.
-  static func bytes(_ file: ModelFiles.File) throws -> Bytes {
+  /// A file of the model: config.json without what says how another program stored the weights, and with what says how
+  /// this package does, if that is its place.
+  static func bytes(_ file: ModelFiles.File, _ settings: CompressedSettings? = nil) throws -> Bytes {
     guard file.name == "config.json" else { return file.bytes }
     let config = try inFile(file.path) { try JSON.parse(file.bytes) }
     let keys = ["quantization_config", "compression_config"]
     let holders = [config] + (config["text_config"].map { [$0] } ?? [])
-    guard holders.contains(where: { holder in keys.contains { holder[$0] != nil } }) else { return file.bytes }
+    guard settings != nil || holders.contains(where: { holder in keys.contains { holder[$0] != nil } }) else {
+      return file.bytes
+    }
     var json = JSONWriter()
     json.object { json in
       for (key, value) in config.members where !keys.contains(key) {
@@ -20,6 +23,7 @@ enum PackageFiles {
           for (key, value) in value.members where !keys.contains(key) { json.member(key, value) }
         }
       }
+      settings?.write(&json)
     }
     return Bytes(json.utf8)
   }

@@ -33,6 +33,8 @@ public struct QuantizationOptions: Sendable {
   public var calibrationLength = 2048
   /// Whether what msModelSlim does wrong is done so too.
   public var isCompatible = false
+  /// The kind of package: `ascendv1`, `compressed-tensors`, `mindformers`, `mindie` or `vllm-ascend`.
+  public var format = "ascendv1"
   /// The most bytes of tensors in a file.
   public var partByteCount = 4 << 30
   public var threads = 1

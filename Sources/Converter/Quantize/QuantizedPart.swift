@@ -10,27 +10,34 @@ struct QuantizedPart: Sendable {
   private let method: WeightMethod
   /// The weight whose codes are kept; nil where they are found.
   private let kept: (any ForeignWeight)?
+  /// Whether the bias keeps its type.
+  private let keepsBias: Bool
 
   /// A tensor that keeps its values.
   init(_ entry: TensorStore.Entry) {
     self.entry = entry
-    (scheme, weight, bias, method, kept) = (nil, nil, nil, .minmax, nil)
+    (scheme, weight, bias, method, kept, keepsBias) = (nil, nil, nil, .minmax, nil, true)
   }
 
   init(
     _ entry: TensorStore.Entry, _ weight: LinearWeight, _ scheme: any LinearScheme, bias: TensorStore.Entry?,
-    method: WeightMethod, keepsCodes: Bool
+    method: WeightMethod, keepsCodes: Bool,
+    keepsBias: Bool
   ) throws {
     self.entry = entry
     self.scheme = scheme
     self.weight = weight
     self.bias = bias
     self.method = method
+    self.keepsBias = keepsBias
     kept = try (keepsCodes ? entry.foreign : nil).flatMap { try $0.agrees(with: scheme) ? $0 : nil }
   }
 
   /// Whether codes of the model are taken over, so that nothing is rounded.
   var keepsCodes: Bool { kept != nil }
+
+  /// The layer, where it is quantized.
+  var module: String? { weight?.module }
 
   /// Bytes of the source that are quantized at a time, unless a row has more.
   private static let pieceByteCount = 1 << 20
@@ -86,7 +93,8 @@ struct QuantizedPart: Sendable {
       parts.append((TensorName("\(weight.module).\(tensor.suffix)"), size / weight.rows * rows.lowerBound, bytes))
     }
     if let biases, rows.lowerBound == 0 {
-      parts.append((TensorName(weight.module + ".bias"), 0, biases.bytes))
+      let stored = keepsBias ? try biases.cast(to: weight.dtype) : biases
+      parts.append((TensorName(weight.module + ".bias"), 0, stored.bytes))
     }
     return parts
   }

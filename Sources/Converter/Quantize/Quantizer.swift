@@ -30,6 +30,7 @@ public struct Quantizer: Sendable {
   private let package: AscendV1
   private let recipe: QuantizationRecipe
   private let choice: SchemeChoice
+  private let style: PackageStyle
   /// Nil for one file.
   private let partByteCount: Int?
   private let calibrationPath: String?
@@ -64,9 +65,15 @@ public struct Quantizer: Sendable {
     where try !layers.contains(where: { try pattern.matches($0.module) || pattern.matches($0.weight.string) }) {
       throw BessemerError(.usage, "\(quoted(pattern.text)) matches none of the \(layers.count) linear layers")
     }
-    let choice = try SchemeChoice(recipe, layers: layers, weights: model.weights, isCompatible: options.isCompatible)
+    guard let style = PackageStyle(rawValue: options.format.lowercased()) else {
+      let names = PackageStyle.allCases.map { $0.rawValue }.joined(separator: ", ")
+      throw BessemerError(.usage, "no package \(quoted(options.format)); expected one of \(names)")
+    }
+    self.style = style
+    let choice = try SchemeChoice(
+      recipe, layers: layers, weights: model.weights, isCompatible: options.isCompatible, style: style)
     (self.recipe, self.choice) = (recipe, choice)
-    var package = AscendV1()
+    var package = AscendV1(style)
     var items: [Item] = []
     var parts: [QuantizedPart] = []
     // msModelSlim writes parameters alone, and this is a buffer.
@@ -128,9 +135,9 @@ public struct Quantizer: Sendable {
         // What the graph does not use stays as it is.
         try work.write(parts.filter { rest[$0.entry.name] != nil }, of: PreparedWeights(model.weights))
       }
-      try folder.write(AscendV1.descriptionName) { try $0.write(package.description) }
+      if let name = package.fileName { try folder.write(name) { try $0.write(package.description) } }
       if let index = index(files) {
-        try folder.write(AscendV1.stem + ".safetensors.index.json") { try $0.write(index) }
+        try folder.write(package.stem + ".safetensors.index.json") { try $0.write(index) }
       }
       if let rotation = recipe.rotation, let matrix = try RotationPlan.residual(rotation, model.graph)?.matrix {
         let entry = SafetensorsWriter.Entry("global_rotation", .float32, shape: [matrix.rows, matrix.columns]) {
@@ -138,7 +145,10 @@ public struct Quantizer: Sendable {
         }
         try folder.write(AscendV1.rotationName) { try SafetensorsWriter([entry]).write(to: $0) }
       }
-      for file in model.files.files { try folder.write(file.name) { try $0.write(PackageFiles.bytes(file)) } }
+      let settings = style == .compressedTensors ? CompressedSettings(parts, kept: choice.keptModules) : nil
+      for file in model.files.files {
+        try folder.write(file.name) { try $0.write(PackageFiles.bytes(file, settings)) }
+      }
     }
   }
 
@@ -182,7 +192,7 @@ public struct Quantizer: Sendable {
       size += item.byteCount
     }
     return try groups.enumerated().map { index, group in
-      var package = AscendV1()
+      var package = AscendV1(style)
       for part in group { part.add(to: &package) }
       if index == groups.count - 1 {
         for extra in extras { package.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
@@ -190,7 +200,7 @@ public struct Quantizer: Sendable {
       // Laid out only: the tensors are written by place.
       let entries = package.items.map { SafetensorsWriter.Entry($0.name, $0.dtype, shape: $0.shape) { _ in } }
       let number = partByteCount.map { _ in "-\(fiveDigits(index + 1))-of-\(fiveDigits(groups.count))" } ?? ""
-      let name = "\(AscendV1.stem)\(number).safetensors"
+      let name = "\(self.package.stem)\(number).safetensors"
       return File(name: name, writer: try SafetensorsWriter(entries), parts: group)
     }
   }
@@ -210,7 +220,12 @@ public struct Quantizer: Sendable {
   /// Whether a folder is a package that this wrote.
   private static func mayReplace(_ path: String) throws -> Bool {
     let folder = try InputFolder(path: path)
-    return try folder.contains(AscendV1.descriptionName) && folder.holdsOnlyFiles()
+    guard try folder.holdsOnlyFiles() else { return false }
+    if try folder.names().contains(where: AscendV1Reader.isDescription) { return true }
+    guard folder.contains("config.json"), let config = try ModelFiles(folder: path).json("config.json") else {
+      return false
+    }
+    return ForeignCheckpoint.settings(config)?["quant_method"]?.string == PackageStyle.compressedTensors.rawValue
   }
 }
 

@@ -8,23 +8,31 @@ struct SchemeChoice {
   private var chosen: [TensorName: (layer: LinearLayer, step: QuantizationRecipe.Linear)] = [:]
   private var biases: Set<TensorName> = []
   private let isCompatible: Bool
+  private let style: PackageStyle
+  /// Linear layers that keep their values.
+  private(set) var keptModules: [String] = []
   /// Whether codes that the model has already may stay.
   private let keepsCodes: Bool
 
   /// Throws ``ErrorCode/unsupportedFeature`` with all layers that their scheme cannot store.
   init(
-    _ recipe: QuantizationRecipe, layers: [LinearLayer], weights: TensorStore, isCompatible: Bool = false
+    _ recipe: QuantizationRecipe, layers: [LinearLayer], weights: TensorStore, isCompatible: Bool = false,
+    style: PackageStyle = .ascendV1
   ) throws {
     self.isCompatible = isCompatible
+    self.style = style
     keepsCodes = !recipe.editsWeights
     var problems: [String] = []
     for layer in layers {
       guard let entry = weights[layer.weight], let (number, step) = try SchemeChoice.step(recipe, for: layer) else {
+        keptModules.append(layer.module)
         continue
       }
       let weight = try LinearWeight(module: layer.module, entry.dtype, shape: entry.shape)
       if let problem = step.scheme.problem(weight) {
         problems.append("\(quoted(layer.module)): \(step.scheme.name) cannot store \(problem)")
+      } else if style.stored(step.scheme) == nil {
+        problems.append("\(quoted(layer.module)): a package for \(style.rawValue) does not store \(step.scheme.name)")
       } else if !step.method.suits(step.scheme.grid) {
         problems.append("\(quoted(layer.module)): codes of \(step.scheme.name) are not found by that method")
       }
@@ -57,9 +65,11 @@ struct SchemeChoice {
   func part(_ entry: TensorStore.Entry, of weights: TensorStore) throws -> QuantizedPart {
     guard let (layer, step) = chosen[entry.name] else { return QuantizedPart(entry) }
     let weight = try LinearWeight(module: layer.module, entry.dtype, shape: entry.shape)
+    let scheme = style.stored(step.scheme) ?? step.scheme
     return try QuantizedPart(
-      entry, weight, isCompatible ? step.scheme.original() : step.scheme,
-      bias: weights[TensorName(layer.module + ".bias")], method: step.method, keepsCodes: keepsCodes)
+      entry, weight, isCompatible ? scheme.original() : scheme,
+      bias: weights[TensorName(layer.module + ".bias")], method: step.method, keepsCodes: keepsCodes,
+      keepsBias: style.keepsBias)
   }
 }
 

@@ -129,7 +129,7 @@ struct CompressedTensors: ForeignFormat {
     return { range in
       let values = try entry.tensor().doubles
       return range.flatMap { row in
-        (0..<groups).map { Int16(clamping: Int(values[count == 1 ? 0 : row * groups + $0])) }
+        (0..<groups).map { Int16(max(-128, min(255, values[count == 1 ? 0 : row * groups + $0]))) }
       }
     }
   }

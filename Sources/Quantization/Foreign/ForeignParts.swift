@@ -22,6 +22,8 @@ struct ForeignParts {
     guard let entry = self[suffix] else {
       throw BessemerError(.weights, "layer \(quoted(module)) lacks its tensor \(suffix)")
     }
+    // Without empty dimensions, each is bounded by the file.
+    guard entry.shape.allSatisfy({ $0 > 0 }) else { throw misfit("\(suffix) \(entry.type)") }
     return entry
   }
 

@@ -33,7 +33,7 @@ package struct WholeCodes: ForeignWeight {
     for row in 0..<rows.count {
       for column in 0..<columns {
         let group = row * perRow + (groups.map { Int($0[column]) } ?? (groupSize == 0 ? 0 : column / groupSize))
-        let step = Float(part.codes[row * columns + column] - part.zeros[group])
+        let step = Float(Int(part.codes[row * columns + column]) - Int(part.zeros[group]))
         values[row * columns + column] = WeightCodes.round(step * part.scales[group], to: dtype)
       }
     }

@@ -35,8 +35,21 @@ public struct AscendV1: Sendable {
   /// Whether ``rotationName`` is in the package.
   public var isRotated = false
   private var groupSize = 0
+  private let style: PackageStyle
 
-  public init() {}
+  public init(_ style: PackageStyle = .ascendV1) { self.style = style }
+
+  /// What the model as a whole is said to be.
+  private var modelType: String {
+    let types = Set(items.map(\.type))
+    return AscendV1.priority.last { types.contains($0) || types.contains(style.typeName($0)) }.map(style.typeName)
+      ?? AscendV1.float
+  }
+
+  /// The name of the description in this package; nil where config.json says it all.
+  public var fileName: String? { style.descriptionName(modelType) }
+  /// What the names of files with tensors start with.
+  public var stem: String { style.stem(modelType) }
 
   /// Adds a tensor that keeps its values.
   public mutating func add(_ name: TensorName, _ dtype: DType, shape: [Int], type: String = AscendV1.float) {
@@ -49,9 +62,11 @@ public struct AscendV1: Sendable {
       items.append(
         Item(
           name: TensorName("\(weight.module).\(tensor.suffix)"), dtype: tensor.dtype, shape: tensor.shape,
-          type: scheme.descriptionType))
+          type: style.typeName(scheme.descriptionType)))
     }
-    if hasBias { add(TensorName(weight.module + ".bias"), .float32, shape: [weight.rows]) }
+    if hasBias {
+      add(TensorName(weight.module + ".bias"), style.keepsBias ? weight.dtype : .float32, shape: [weight.rows])
+    }
     groupSize = max(groupSize, scheme.groupSize)
   }
 
@@ -65,8 +80,8 @@ public struct AscendV1: Sendable {
         json.member("kv_cache_type", AscendV1.cache)
         json.member("kv_quant_type", AscendV1.cache)
       }
-      json.member("version", "1.0.0")
-      json.member("model_quant_type", AscendV1.priority.last { types.contains($0) } ?? AscendV1.float)
+      if style != .mindIE { json.member("version", "1.0.0") }
+      json.member("model_quant_type", modelType)
       json.object("metadata") { _ in }
       json.member("group_size", groupSize)
       json.object("optional") { json in

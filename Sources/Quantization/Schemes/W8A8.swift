@@ -5,7 +5,10 @@ public import Tensors
 /// The product of both scales is stored, as a float for bfloat16 models and as a float's bits in 64 otherwise, and what
 /// the input's offset adds to each output is taken off in advance, in `quant_bias`.
 public struct W8A8: LinearScheme {
-  public init() {}
+  /// Whether the product of scales is a float for every type of model, as MindIE and mindformers have it.
+  public let hasFloatScales: Bool
+
+  public init(hasFloatScales: Bool = false) { self.hasFloatScales = hasFloatScales }
 
   public var name: String { "w8a8" }
   public var descriptionType: String { "W8A8" }
@@ -18,15 +21,15 @@ public struct W8A8: LinearScheme {
       SchemeTensor("quant_bias", .int32, [weight.rows]),
       SchemeTensor("input_scale", .float32, [1]),
       SchemeTensor("input_offset", .float32, [1]),
-      SchemeTensor("deq_scale", weight.dtype == .bfloat16 ? .float32 : .int64, [weight.rows]),
+      SchemeTensor("deq_scale", hasFloatScales || weight.dtype == .bfloat16 ? .float32 : .int64, [weight.rows]),
     ]
   }
 
   public func quantize(_ rows: WeightRows) throws -> [Bytes] {
-    try W8A8.tensors(rows, WeightCodes.whole(rows, bits: 8))
+    try tensors(rows, WeightCodes.whole(rows, bits: 8))
   }
 
-  static func tensors(_ rows: WeightRows, _ result: WeightCodes) throws -> [Bytes] {
+  func tensors(_ rows: WeightRows, _ result: WeightCodes) throws -> [Bytes] {
     let (dtype, columns) = (rows.weight.dtype, rows.weight.columns)
     guard let input = rows.input else {
       throw BessemerError(
@@ -48,7 +51,7 @@ public struct W8A8: LinearScheme {
     return [
       Bytes(result.codes), biases.withUnsafeBytes { Bytes($0) },
       WeightCodes.bytes(isFirst ? [input.scale] : []), WeightCodes.bytes(isFirst ? [input.offset] : []),
-      dtype == .bfloat16
+      hasFloatScales || dtype == .bfloat16
         ? WeightCodes.bytes(scales)
         : scales.map { Int64(Int32(bitPattern: $0.bitPattern)) }.withUnsafeBytes { Bytes($0) },
     ]

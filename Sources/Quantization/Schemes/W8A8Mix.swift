@@ -2,7 +2,10 @@ public import Tensors
 
 /// ``W8A8`` and ``W8A8Dynamic`` in one: prompts are quantized per token, what follows by the scale from calibration.
 public struct W8A8Mix: LinearScheme {
-  public init() {}
+  /// See ``W8A8/hasFloatScales``.
+  public let hasFloatScales: Bool
+
+  public init(hasFloatScales: Bool = false) { self.hasFloatScales = hasFloatScales }
 
   public var name: String { "w8a8-mix" }
   public var descriptionType: String { "W8A8_MIX" }
@@ -10,11 +13,13 @@ public struct W8A8Mix: LinearScheme {
   public var needsInputGrid: Bool { true }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {
-    W8A8().tensors(weight) + W8A8Dynamic().tensors(weight).dropFirst()
+    W8A8(hasFloatScales: hasFloatScales).tensors(weight) + W8A8Dynamic().tensors(weight).dropFirst()
   }
 
   public func quantize(_ rows: WeightRows) throws -> [Bytes] {
     let result = try WeightCodes.whole(rows, bits: 8)
-    return try W8A8.tensors(rows, result) + [WeightCodes.bytes(result.scales), WeightCodes.bytes(result.offsets)]
+    return try W8A8(hasFloatScales: hasFloatScales).tensors(rows, result) + [
+      WeightCodes.bytes(result.scales), WeightCodes.bytes(result.offsets),
+    ]
   }
 }
