@@ -143,7 +143,7 @@ struct YAMLParser {
       guard event.data.mapping_start.tag == nil else { throw refuse("a tag") }
       return .mappingStart(line: line, anchor: try name(event.data.mapping_start.anchor))
     case YAML_ALIAS_EVENT:
-      guard let alias = try name(event.data.alias.anchor) else { throw refuse("an alias") }
+      guard readsAliases, let alias = try name(event.data.alias.anchor) else { throw refuse("an alias") }
       return .alias(alias, line: line)
     case YAML_SEQUENCE_END_EVENT, YAML_MAPPING_END_EVENT, YAML_DOCUMENT_END_EVENT, YAML_STREAM_END_EVENT: return .end
     default: return .other
