@@ -9,7 +9,8 @@ extension Graph {
   /// - Parameters:
   ///   - inputs: where the part begins: values of this graph, with the name, type and default of the new input.
   ///   - outputs: values of this graph and their new names.
-  /// - Throws: ``ErrorCode/graph`` when an output depends on an input or state of this graph that is not among `inputs`.
+  /// - Throws: ``ErrorCode/graph`` when an output depends on an input or state of this graph that is not among
+  ///   `inputs`.
   public func extracted(
     name: String, inputs: [(value: ValueID, input: String, type: TensorType, initial: InputDefault?)],
     outputs: [(value: ValueID, output: String)], rewrite: NodeRewrite = { _, _, _ in nil }

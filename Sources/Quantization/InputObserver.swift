@@ -113,8 +113,8 @@ struct MinMaxObserver: InputObserver {
   }
 }
 
-/// ``InputRange/percentile(_:)``. Values are counted in steps of an eighth of their size, so that memory does not depend
-/// on the data, and the range is found to within a step.
+/// ``InputRange/percentile(_:)``. Values are counted in steps of at most a 64th of their size, so that memory does not
+/// depend on the data, and the range is found to within a step.
 struct PercentileObserver: InputObserver {
   let share: Double
   let isSymmetric: Bool

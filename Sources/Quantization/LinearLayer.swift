@@ -40,8 +40,8 @@ public struct LinearFinder {
     return sites().map(\.layer).filter { known.insert($0.weight).inserted }
   }
 
-  /// The layer whose weight a value is, nil when it is none. A weight that is not transposed is [inputs, outputs], which
-  /// no scheme stores.
+  /// The layer whose weight a value is, nil when it is none. A weight that is not transposed is [inputs, outputs],
+  /// which no scheme stores.
   func layer(of value: ValueID, _ role: () -> LinearLayer.Role) -> LinearLayer? {
     guard let weight = weight(value), weight.shape.count == 2, weight.name.string.hasSuffix(".weight") else {
       return nil

@@ -3,7 +3,8 @@ public import Tensors
 /// The weight that quantized tensors stand for, in float32: what passes turn into a quantized product.
 ///
 /// `codes * scale`, with an offset of the codes where the scheme has one, which `W8A16` adds and others subtract; scale
-/// has one element for each of G runs of a row's columns, or for blocks of 32. What else a scheme has belongs to the products, not to the weight.
+/// has one element for each of G runs of a row's columns, or for blocks of 32. What else a scheme has belongs to the
+/// products, not to the weight.
 ///
 /// - C1: there are as many operands as the scheme has.
 /// - C2: codes are [N,K] in the scheme's type, or of int4 also [N/2,K,2]: pairs of rows side by side.

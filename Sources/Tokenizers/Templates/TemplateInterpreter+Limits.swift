@@ -3,6 +3,8 @@ import Tensors
 extension TemplateInterpreter {
   /// Lists, mappings and namespaces inside each other.
   static let maximumValueDepth = 64
+  /// What one of them counts as, in bytes of text.
+  private static let containerVolume = 32
 
   /// Counts what a new value seems to hold, shared parts as often as they occur, so that none can be made that is too
   /// deep or too large to be printed, compared or taken apart. Throws ``ErrorCode/limit``.
@@ -10,6 +12,11 @@ extension TemplateInterpreter {
     guard depth <= TemplateInterpreter.maximumValueDepth else {
       throw BessemerError(
         .limit, "the chat template makes values of more than \(TemplateInterpreter.maximumValueDepth) levels")
+    }
+    // What holds others counts too, or one that holds the same empty list twice, twice, ... would take for ever.
+    switch value {
+    case .list, .map, .namespace, .method: try charge(TemplateInterpreter.containerVolume)
+    default: break
     }
     switch value {
     case .text(let bytes): try charge(depth > 0 ? bytes.count + 1 : 1)
