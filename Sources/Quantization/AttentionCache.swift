@@ -34,8 +34,7 @@ public struct AttentionCacheFinder {
   public init(_ graph: Graph) {
     self.graph = graph
     finder = LinearFinder(graph)
-    byOutput = Dictionary(
-      finder.sites().compactMap { site in site.output.map { ($0, site) } }, uniquingKeysWith: { first, _ in first })
+    byOutput = LinearFinder.byOutput(finder.sites())
   }
 
   /// - Parameter cached: the values that are cached, a layer's keys before its values.

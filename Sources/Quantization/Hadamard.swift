@@ -3,9 +3,8 @@ import Tensors
 /// The orthogonal matrix `diag(signs) · H / √n` that spreads outliers over n channels, and its transpose, applied in
 /// n log n steps.
 ///
-/// H is Sylvester's for powers of two, else the Kronecker product of Sylvester's with one of Paley's or Williamson's.
-/// The signs are the lowest bits of a Mersenne twister's numbers. Source: QuaRot (Ashkboos et al. 2024) as
-/// msModelSlim has it.
+/// H is Sylvester's, for powers of two. The signs are the lowest bits of a Mersenne twister's numbers. Source: QuaRot
+/// (Ashkboos et al. 2024) as msModelSlim has it.
 public struct HadamardRotation: Sendable {
   public let size: Int
   private let signs: [Float]

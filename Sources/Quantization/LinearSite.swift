@@ -42,6 +42,11 @@ extension LinearFinder {
     return sites
   }
 
+  /// The layers of graphs by the values that they make.
+  static func byOutput(_ sites: [LinearSite]) -> [ValueID: LinearSite] {
+    Dictionary(sites.compactMap { site in site.output.map { ($0, site) } }, uniquingKeysWith: { first, _ in first })
+  }
+
   /// The sum with a bias, if one follows at once.
   private func withBias(_ product: ValueID) -> (output: ValueID, bias: TensorName?) {
     guard let user = graph.users(of: product).first, graph.hasOneUse(product), graph[user].op is Add else {

@@ -14,7 +14,7 @@ public struct ResidualStream {
   public init(_ graph: Graph) throws {
     let finder = LinearFinder(graph)
     let sites = finder.sites()
-    let outputs = Dictionary(sites.compactMap { s in s.output.map { ($0, s) } }, uniquingKeysWith: { a, _ in a })
+    let outputs = LinearFinder.byOutput(sites)
     let experts = Dictionary(grouping: sites.filter { $0.expertPart == 2 }, by: \.node)
     guard
       let table = graph.nodeIDs.first(where: { graph[$0].op is Gather && finder.weight(graph[$0].operands[0]) != nil }),

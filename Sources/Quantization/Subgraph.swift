@@ -55,8 +55,7 @@ public struct SubgraphFinder {
     finder = LinearFinder(graph)
     sites = finder.sites()
     byInput = Dictionary(grouping: sites, by: \.input)
-    byOutput = Dictionary(
-      sites.compactMap { site in site.output.map { ($0, site) } }, uniquingKeysWith: { first, _ in first })
+    byOutput = LinearFinder.byOutput(sites)
   }
 
   /// All of them, in the graph's order. A value that anything else reads too is left out, and so is a weight that is

@@ -40,11 +40,7 @@ struct PreparedWeights: Sendable {
 
   /// Multiplies each column with a factor, rounding once.
   mutating func scaleColumns(of name: TensorName, by factors: [Float]) throws {
-    var weight = try matrix(name)
-    for row in 0..<weight.rows {
-      for column in 0..<weight.columns { weight.values[row * weight.columns + column] *= factors[column] }
-    }
-    try set(name, weight)
+    try set(name, matrix(name).scalingColumns(factors))
   }
 
   /// Divides each row, or each element of a vector, by a number: multiplies with its reciprocal, both rounded.

@@ -83,9 +83,8 @@ struct RecipeFile {
     case "flex_awq_ssz":
       try fields.expect(["alpha", "beta", "qconfig", "enable_subgraph_type", "include", "exclude"])
       guard let config = fields["qconfig"] else { throw step.mismatch("\"qconfig\"") }
-      let algorithm = FlexibleAWQ(
-        alpha: try fields.number("alpha"), scheme: try LinearConfiguration(config).linear().scheme,
-        method: try LinearConfiguration(config).linear().method)
+      let linear = try LinearConfiguration(config).linear()
+      let algorithm = FlexibleAWQ(alpha: try fields.number("alpha"), scheme: linear.scheme, method: linear.method)
       steps.append(.smooth(try fields.smoothing(.scales(algorithm))))
     case "awq":
       try fields.expect(["weight_qconfig", "n_grid", "enable_subgraph_type", "include", "exclude"])

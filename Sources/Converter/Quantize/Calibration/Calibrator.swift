@@ -22,7 +22,7 @@ struct Calibrator {
   /// By module, how the layers of the section are quantized that steps so far have dealt with.
   private var deployed: [String: QuantizationRecipe.Linear] = [:]
   /// Whether what msModelSlim does wrong is done so too.
-  private var isCompatible: Bool
+  private let isCompatible: Bool
 
   /// - Parameter sequences: nil when no step needs data.
   init(
@@ -188,11 +188,11 @@ struct Calibrator {
     return try caches.filter { try here.contains($0.keyModule) && selection.contains($0.attention) }
   }
 
-  /// The ranges of keys and values.
+  /// The ranges of keys and values, of the last sequence alone where others are to be forgotten.
   private func ranges(
-    _ chosen: [AttentionCache], _ section: Range<Int>, _ run: inout CalibrationRun?
+    _ chosen: [AttentionCache], _ section: Range<Int>, _ run: inout CalibrationRun?, forgets: Bool
   ) throws -> [ValueID: CacheRanges] {
-    let (found, forgets) = (Observations(), isCompatible)
+    let found = Observations()
     var watch = try watch(section)
     watch.observed = Set(chosen.flatMap { [$0.keys, $0.values] })
     watch.observe = { try found.ranges[$0, default: CacheRanges()].observe($1, forgets: forgets) }
@@ -206,10 +206,7 @@ struct Calibrator {
     let chosen = try caches(in: section, selection)
     guard !chosen.isEmpty else { return false }
     // Every sequence counts here, in msModelSlim too.
-    let isCompatible = isCompatible
-    self.isCompatible = false
-    let ranges = try ranges(chosen, section, &run)
-    self.isCompatible = isCompatible
+    let ranges = try ranges(chosen, section, &run, forgets: false)
     for cache in chosen {
       guard let range = ranges[cache.keys], let queryScale = cache.queryScale else { continue }
       let scales = range.keyScales(heads: cache.heads, depth: cache.depth, power: power)
@@ -241,7 +238,7 @@ struct Calibrator {
   ) throws -> Bool {
     let chosen = try caches(in: section, step.selection)
     guard !chosen.isEmpty else { return false }
-    let ranges = try ranges(chosen, section, &run)
+    let ranges = try ranges(chosen, section, &run, forgets: isCompatible)
     for cache in chosen {
       for (value, module) in [(cache.keys, cache.keyModule), (cache.values, cache.valueModule)] {
         weights.cacheGrids[module] = ranges[value]?.grids(
@@ -269,7 +266,9 @@ struct Calibrator {
     if !step.method.needsData {
       for layer in chosen.map(\.layer) {
         let weight = try weights[layer.weight]?.tensor()
-        watch.replacing[layer.weight] = try weight.map { try RoundTrip.weight($0, module: layer.module, bits: 8) }
+        watch.replacing[layer.weight] = try weight.map {
+          try RoundTrip.weight($0, module: layer.module, step.scheme, .minmax)
+        }
       }
     }
     let (round, own) = (watch.round, -1)
