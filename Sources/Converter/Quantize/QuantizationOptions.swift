@@ -107,7 +107,7 @@ extension QuantizationRecipe.Smoothing {
     case "flexible":
       self.init(algorithm: .scales(FlexibleSmoothing(alpha: alpha, beta: alpha.map { 1 - $0 })))
     case "awq" where alpha == nil:
-      self.init(algorithm: .awq(AWQ(), scheme, method.needsData ? .minmax : method))
+      self.init(algorithm: .awq(AWQ(cuts: !method.needsData), scheme, method.needsData ? .minmax : method))
     default:
       throw BessemerError(
         .usage, "no smoothing \(quoted(text)); expected awq, flexible, iterative or smoothquant, and perhaps :ALPHA")

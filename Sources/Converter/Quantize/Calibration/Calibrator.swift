@@ -9,14 +9,14 @@ import Tensors
 /// msModelSlim does; weights of one section are in memory at a time.
 struct Calibrator {
   private let recipe: QuantizationRecipe
-  private let graph: CalibrationGraph
+  let graph: CalibrationGraph
   private let subgraphs: [Subgraph]
   private let sites: [LinearSite]
   /// By module, the number of the step that quantizes it.
   private let choice: [String: Int]
-  private let threads: KernelThreads
+  let threads: KernelThreads
   private var run: CalibrationRun?
-  private var weights: PreparedWeights
+  var weights: PreparedWeights
   private let rotation: RotationPlan?
   private let caches: [AttentionCache]
   /// By module, how the layers of the section are quantized that steps so far have dealt with.
@@ -98,7 +98,7 @@ struct Calibrator {
   }
 
   /// How a section runs with the layers quantized that earlier steps have quantized.
-  private func watch(_ section: Range<Int>) throws -> CalibrationRun.Watch {
+  func watch(_ section: Range<Int>) throws -> CalibrationRun.Watch {
     var watch = CalibrationRun.Watch()
     guard run != nil else { return watch }
     var ways: [LinearRounding] = []
@@ -118,7 +118,7 @@ struct Calibrator {
     return watch
   }
 
-  private func sites(in section: Range<Int>) -> [LinearSite] {
+  func sites(in section: Range<Int>) -> [LinearSite] {
     sites.filter { section.contains(graph.place(of: $0.node)) }
   }
 
@@ -134,6 +134,9 @@ struct Calibrator {
         && subgraph.readers.allSatisfy { here.contains($0.weight) && $0.role != .head }
         && step.selection.contains(subgraph.source)
     }.sorted { $0.kind < $1.kind }
+    if case .awq(let awq, let scheme, let method) = step.algorithm, !isCompatible {
+      return try smooth(awq, WeightRounding(scheme, method), chosen, step.selection, section, &run)
+    }
     guard !chosen.isEmpty else { return false }
     let begin = run
     let found = Observations()
@@ -159,22 +162,16 @@ struct Calibrator {
       case .awq(let awq, let scheme, let method):
         let trial = try AWQTrial(graph, subgraph, sites, weights, before: current, begin, section, deployed)
         let found = try trial.search(awq, mean: size.mean, scheme, method)
-        if let heads = subgraph.heads, heads.query != heads.keyValue {
-          // msModelSlim scales the readers and then fails at the source, which has fewer rows.
-          scales =
-            isCompatible
-            ? SmoothingScales(read: found, source: [])
-            : try SharedHeads.mean(found, heads, weights.dtype(of: subgraph.sourceWeight))
-        } else {
-          scales = SmoothingScales(read: found, source: found)
-        }
+        // msModelSlim scales the readers and then fails at a source with fewer rows, as of shared heads.
+        let isShared = subgraph.heads.map { $0.query != $0.keyValue } ?? false
+        scales = SmoothingScales(read: found, source: isShared ? [] : found)
       }
       if let scales { try apply(scales, to: subgraph) }
     }
     return true
   }
 
-  private mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph) throws {
+  mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph) throws {
     for reader in subgraph.readers { try weights.scaleColumns(of: reader.weight, by: scales.read) }
     guard !scales.source.isEmpty else { return }
     try weights.divideRows(of: subgraph.sourceWeight, by: scales.source)
@@ -299,7 +296,7 @@ struct Calibrator {
 }
 
 /// What is found out while sequences run.
-private final class Observations {
+final class Observations {
   var sizes: [ValueID: ChannelSizes] = [:]
   var observers: [ValueID: any InputObserver] = [:]
   var moments: [ValueID: SecondMoments] = [:]
