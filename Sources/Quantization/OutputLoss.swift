@@ -50,7 +50,7 @@ public struct OutputLoss {
 
 extension Matrix {
   /// The sum of products of each row's elements with those of another's row from a column on.
-  fileprivate func rowDots(_ other: Matrix, from column: Int = 0) -> [Double] {
+  func rowDots(_ other: Matrix, from column: Int = 0) -> [Double] {
     values.withUnsafeBufferPointer { a in
       other.values.withUnsafeBufferPointer { b in
         (0..<rows).map { row in

@@ -33,7 +33,7 @@ struct Quantize: Command {
 
   @Option(
     help: ArgumentHelp(
-      "How scales and codes are found: minmax, percentile:SHARE, ssz, ceil-x, ceil-x-search, four-over-six, mse-round.",
+      "How scales and codes are found: minmax, autoround, ceil-x, four-over-six, gptq, mse-round, percentile:SHARE, ssz.",
       valueName: "name"))
   var method = "minmax"
 
@@ -50,7 +50,7 @@ struct Quantize: Command {
 
   @Option(
     help: ArgumentHelp(
-      "Scale channels first: iterative, flexible, smoothquant, and perhaps :ALPHA, or awq.", valueName: "name"))
+      "Scale channels first: iterative, flexible, smoothquant, and perhaps :ALPHA, awq or awq-clip.", valueName: "name"))
   var smooth: String?
 
   @Option(

@@ -7,10 +7,10 @@ public import Tensors
 /// Source: Lin et al. 2023, with msModelSlim's grid and normalization.
 public struct AWQ: Sendable, Equatable {
   public var gridSize: Int
-  /// Whether weights are cut to the range whose rounding costs least; not where codes are found by other means.
+  /// Whether weights are cut to the range whose rounding costs least as well.
   public var cuts: Bool
 
-  public init(gridSize: Int = 20, cuts: Bool = true) {
+  public init(gridSize: Int = 20, cuts: Bool = false) {
     self.gridSize = gridSize
     self.cuts = cuts
   }
