@@ -31,7 +31,11 @@ public struct CodeSolver {
     let grid = WholeGrid(bits: bits, group: scheme.groupSize, isSymmetric: isSymmetric)
     switch algorithm {
     case .gptq(let gptq, let factor): return try gptq.solve(linear, Matrix(weight), factor, grid, threads)
-    case .rounding(let search, let loss): return try search.solve(linear, Matrix(weight), loss, grid)
+    case .rounding(let search, let loss):
+      let rows = WeightRows(linear, 0..<linear.rows, bytes: weight.bytes)
+      let found = try WeightCodes.whole(rows, bits: bits, group: grid.group, symmetric: isSymmetric)
+      let nearest = StoredCodes(codes: found.codes, scales: found.scales, offsets: found.offsets)
+      return try search.solve(Matrix(weight), weight.dtype, nearest: nearest, loss, grid)
     }
   }
 }

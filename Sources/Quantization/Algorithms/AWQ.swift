@@ -33,7 +33,7 @@ public struct AWQ: Sendable, Equatable {
   /// Scales for the layers that read a value, chosen by what rounding costs their outputs; never worse than none.
   ///
   /// What they are divided by at the source is taken as it is after rounding. Of the grid, here with r = 1, every other
-  /// step is tried, then those beside the best.
+  /// step is tried, then those beside the best. A gain that is small on the data at hand is none on other data.
   ///
   /// - Parameters:
   ///   - weights: of the readers, [outputs, inputs].
@@ -63,8 +63,14 @@ public struct AWQ: Sendable, Equatable {
     }
     let coarse = try attempt(Array(stride(from: 0, through: gridSize, by: 2)))
     let best = try attempt([coarse - 1, coarse + 1])
-    return try known[best]?.scales ?? candidate(0)
+    guard let none = known[0], let found = known[best], found.loss < AWQ.worthwhile * none.loss else {
+      return try candidate(0)
+    }
+    return found.scales
   }
+
+  /// Part of the loss without scales that scales have to stay below.
+  private static let worthwhile = 0.9
 
   /// What an input's channels are multiplied with once the source is divided by scales in a type.
   public static func divisors(_ scales: [Float], gains: [Float]?, _ dtype: DType) throws -> [Float] {

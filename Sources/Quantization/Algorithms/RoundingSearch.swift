@@ -13,18 +13,21 @@ public struct RoundingSearch: Sendable, Equatable {
   /// Rows that are worked on at once, which bounds memory.
   private static let chunk = 1024
 
+  /// - Parameters:
+  ///   - matrix: the weight, [outputs, inputs], values of `dtype`.
+  ///   - nearest: its codes by rounding to nearest, where the search begins.
   func solve(
-    _ weight: LinearWeight, _ matrix: Matrix, _ loss: OutputLoss, _ grid: WholeGrid
+    _ matrix: Matrix, _ dtype: DType, nearest: StoredCodes, _ loss: OutputLoss, _ grid: WholeGrid
   ) throws -> StoredCodes {
-    guard matrix.values.allSatisfy(\.isFinite) else { throw WeightCodes.notFinite(weight) }
     var (codes, scales, offsets): ([UInt8], [Float], [Float]) = ([], [], [])
     for start in stride(from: 0, to: matrix.rows, by: RoundingSearch.chunk) {
       var rows = (start..<min(start + RoundingSearch.chunk, matrix.rows)).map { row in
-        RoundedRow(Array(matrix.values[row * matrix.columns..<(row + 1) * matrix.columns]), grid, weight.dtype)
+        RoundedRow(
+          Array(matrix.values[row * matrix.columns..<(row + 1) * matrix.columns]), grid, dtype,
+          nearest.rows(row..<row + 1, of: matrix.rows))
       }
       for step in 0...steps {
         try Interrupt.check()
-        try RoundingSearch.forEach(&rows, loss.threads) { row, _ in row.round() }
         let change = Matrix(rows: rows.count, columns: matrix.columns, values: rows.flatMap(\.change))
         let gradient = try loss.gradient(change)
         let costs = gradient.rowDots(change)
@@ -32,6 +35,7 @@ public struct RoundingSearch: Sendable, Equatable {
         try RoundingSearch.forEach(&rows, loss.threads) { row, index in
           row.keep(cost: costs[index])
           row.move(gradient.values[index * matrix.columns..<(index + 1) * matrix.columns], by: rate)
+          row.round()
         }
       }
       for row in rows {
@@ -79,7 +83,7 @@ private struct RoundedRow {
   private var cost = Double.infinity
   private(set) var best = StoredCodes(codes: [], scales: [], offsets: [])
 
-  init(_ values: [Float], _ grid: WholeGrid, _ dtype: DType) {
+  init(_ values: [Float], _ grid: WholeGrid, _ dtype: DType, _ nearest: StoredCodes) {
     (self.values, self.grid, self.dtype) = (values, grid, dtype)
     size = grid.group == 0 ? values.count : grid.group
     let size = size
@@ -88,10 +92,14 @@ private struct RoundedRow {
     }
     shifts = [Float](repeating: 0, count: values.count)
     change = shifts
-    codes = [UInt8](repeating: 0, count: values.count)
     lowShares = [Float](repeating: 1, count: ranges.count)
-    (highShares, scales) = (lowShares, lowShares)
-    offsets = [Float](repeating: 0, count: ranges.count)
+    highShares = lowShares
+    (codes, scales) = (nearest.codes, nearest.scales)
+    offsets = grid.isSymmetric ? [Float](repeating: 0, count: ranges.count) : nearest.offsets
+    for index in values.indices {
+      change[index] =
+        (Float(Int8(bitPattern: codes[index])) - offsets[index / size]) * scales[index / size] - values[index]
+    }
   }
 
   private func rounded(_ value: Float) -> Float { WeightCodes.round(value, to: dtype) }

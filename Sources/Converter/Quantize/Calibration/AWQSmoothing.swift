@@ -46,7 +46,8 @@ extension Calibrator {
     let matrices = try subgraph.readers.map { try weights.matrix($0.weight) }
     let gains = subgraph.kind == .normLinear ? try weights.matrix(subgraph.sourceWeight).values : nil
     let scales = try awq.search(mean: mean, weights: matrices, gains: gains, dtype: dtype, rounding, loss) { scales in
-      try subgraph.heads.map { try SharedHeads.mean(scales, $0, dtype) } ?? SmoothingScales(read: scales, source: scales)
+      try subgraph.heads.map { try SharedHeads.mean(scales, $0, dtype) }
+        ?? SmoothingScales(read: scales, source: scales)
     }
     try apply(scales, to: subgraph)
     return try loss.scaled(by: AWQ.divisors(scales.read, gains: gains, dtype))
