@@ -103,7 +103,10 @@ extension Planner {
       define(input.value, view)
       inputs.append((input.name, input.value, view))
     }
-    for state in graph.states { define(state.value, states[state.value]!.filled) }
+    for state in graph.states {
+      let filled = states[state.value]!.filled
+      define(state.value, keepsStates ? try converted(filled, to: dtype(state.value)) : filled)
+    }
     end()
     for (k, id) in nodeIDs.enumerated() where isConcerned(k + 1) {
       let node = graph[id]
@@ -113,7 +116,7 @@ extension Planner {
         // Evaluated when it is read.
       } else if let state = appended(node), let buffer = states[state.value] {
         let (full, fresh) = buffer.appending(shape(node.operands[1])[buffer.axis])
-        copy(try view(node.operands[1]), to: fresh)
+        copy(try converted(view(node.operands[1]), to: buffer.dtype), to: fresh)
         define(node.results[0], full)
       } else {
         try add(node)
@@ -151,6 +154,13 @@ extension Graph {
     else { return false }
     let rank = type(of: state).rank
     return (concat.axis < 0 ? concat.axis + rank : concat.axis) == info.axis
+  }
+
+  /// Whether the state is only appended to, and read by nothing but attention.
+  func isCache(_ state: GraphState) -> Bool {
+    isAppendedInPlace(state) && users(of: state.value) == [producer(of: state.update)!]
+      && !outputs.contains { $0.value == state.update }
+      && users(of: state.update).allSatisfy { self[$0].op is Attention && self[$0].operands[0] != state.update }
   }
 
   /// Whether the executor grows the state in its buffer.
