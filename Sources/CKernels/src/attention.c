@@ -123,7 +123,8 @@ static void add_values(const job *j, const place *at, block *s, size_t key, size
                   s->score_stride, v, stride, BK_PANEL, s->sums, s->sum_stride, key > 0);
   if (direct == j->v_panels) return;
   for (size_t p = direct; p < j->v_panels; p++)
-    bk_pack_panel(j->o, BK_F32, s->v + (p - direct) * panel, g->kv_type, v, stride, true, p * BK_PANEL, g->v_depth, keys);
+    bk_pack_panel(j->o, BK_F32, s->v + (p - direct) * panel, g->kv_type, v, stride, true, p * BK_PANEL, g->v_depth,
+                  keys);
   bk_gemm_block(j->o, BK_F32, at->rows, j->v_panels - direct, keys, s->scores, s->score_stride, s->v, BK_PANEL, panel,
                 s->sums + direct * BK_PANEL, s->sum_stride, key > 0);
 }
