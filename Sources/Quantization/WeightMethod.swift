@@ -48,7 +48,7 @@ public enum WeightMethod: Sendable, Equatable {
   /// Whether codes of a row depend on the other rows, so that all rows of a weight have to be quantized together.
   public var needsWholeWeight: Bool {
     switch self {
-    case .ssz, .gptq, .ceilX(divisor: nil): true
+    case .ssz, .ceilX(divisor: nil): true
     default: false
     }
   }

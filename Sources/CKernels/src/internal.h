@@ -72,6 +72,9 @@ typedef struct {
   void (*quant_fit)(bk_dtype type, const void *x, size_t n, float scale, float low, float high, double sums[3]);
   void (*quant_mx)(bk_dtype type, uint8_t *codes, const void *x, size_t n, int exponent, bool is_e2m1);
   void (*quant_mx_error)(bk_dtype type, const void *x, size_t n, int exponent, bool is_e2m1, double *sum);
+  /// `rows` rows from `first` on of bk_quant_spreading; false when an error is no finite number.
+  bool (*quant_spreading)(const bk_rounding *args, size_t first, size_t rows, float *columns);
+  size_t quant_rows;  ///< at most so many at once; `columns` has room for them
   // Inputs and products, see simd_quantized.h.
   float (*magnitude_row)(const float *x, size_t n);
   void (*codes_row)(int8_t *codes, const float *x, size_t n, float factor, bool divides, float offset, bool half,

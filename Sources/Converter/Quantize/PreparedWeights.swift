@@ -11,8 +11,8 @@ struct PreparedWeights: Sendable {
   var grids: [String: InputGrid] = [:]
   /// For each channel, by the module that makes keys or values.
   var cacheGrids: [String: [InputGrid]] = [:]
-  /// By module, for layers whose codes GPTQ finds.
-  var moments: [String: SecondMoments] = [:]
+  /// By module, codes that were found by looking at data.
+  var codes: [String: StoredCodes] = [:]
 
   init(_ base: TensorStore) { self.base = base }
 
@@ -82,6 +82,6 @@ struct PreparedWeights: Sendable {
     edits = [:]
     grids = [:]
     cacheGrids = [:]
-    moments = [:]
+    codes = [:]
   }
 }

@@ -76,7 +76,8 @@ struct QuantizedPart: Sendable {
       }
       return made
     }
-    let stored = try inFile(entry.file) { try kept?.codes(rows) }
+    let stored =
+      try inFile(entry.file) { try kept?.codes(rows) } ?? prepared.codes[weight.module]?.rows(rows, of: weight.rows)
     let row = weight.columns * weight.dtype.bits / 8
     let window =
       try stored == nil ? entry.window((rows.lowerBound * row)..<(rows.upperBound * row)) : Bytes([])
@@ -85,7 +86,7 @@ struct QuantizedPart: Sendable {
     let source = WeightRows(
       weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } },
       input: prepared.grids[weight.module],
-      method: method, moments: prepared.moments[weight.module], stored: stored)
+      method: method, stored: stored)
     let made = try inFile(entry.file) { try scheme.quantize(source) }
     var parts: [(name: TensorName, offset: Int, bytes: Bytes)] = []
     for (tensor, bytes) in zip(scheme.tensors(weight), made) where bytes.count > 0 {

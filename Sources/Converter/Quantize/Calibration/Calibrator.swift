@@ -107,7 +107,7 @@ struct Calibrator {
         continue
       }
       watch.replacing[site.layer.weight] = try RoundTrip.weight(
-        weight, module: site.layer.module, step.scheme, step.method, moments: weights.moments[site.layer.module])
+        weight, module: site.layer.module, step.scheme, step.method, stored: weights.codes[site.layer.module])
       guard step.scheme.quantizesInputs else { continue }
       let way = LinearRounding(scheme: step.scheme, grid: weights.grids[site.layer.module])
       let place = ways.firstIndex(of: way) ?? ways.count
@@ -285,7 +285,14 @@ struct Calibrator {
     try run?.run(section, weights, watch)
     for site in chosen {
       if let grid = found.observers[site.input]?.grid { weights.grids[site.layer.module] = grid }
-      if let moments = found.moments[site.input] { weights.moments[site.layer.module] = moments }
+    }
+    for (value, moments) in found.moments {
+      let layers = chosen.filter { $0.input == value }.map(\.layer)
+      let solver = try CodeSolver(step.method, moments, module: layers[0].module, threads)
+      for layer in layers {
+        guard let weight = try weights[layer.weight]?.tensor() else { continue }
+        weights.codes[layer.module] = try solver.codes(weight, module: layer.module, step.scheme)
+      }
     }
     return true
   }
