@@ -18,6 +18,7 @@ for target in $targets; do
   work="$scratch/corpus-$target"
   mkdir -p "$work"
   case $target in
+    FuzzConfiguration) find ../../fixtures/models -name config.json -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzGGUF | FuzzModelGGUF)
       find ../../fixtures/checkpoints/gguf -name '*.gguf' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzGraph) cp ../../fixtures/graphs/*.txt "$work" ;;
@@ -28,6 +29,9 @@ for target in $targets; do
     FuzzNPY) find ../../fixtures/checkpoints/npy -name '*.npy' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzNPZ) find ../../fixtures/checkpoints -name '*.npz' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzONNX) find ../../fixtures/checkpoints/onnx -name '*.onnx' -exec cp --backup=numbered -t "$work" {} + ;;
+    FuzzPackage)
+      find ../../fixtures/quantization/packages -name 'quant_model_description.json' \
+        -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzPNG) find ../../fixtures/pictures -name '*.png' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzPyTorch) find ../../fixtures/checkpoints/pytorch -name '*.pt*' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzStrategy) cp ../../fixtures/mindspore/ranks/source.ckpt ../../fixtures/mindspore/ranks/*.json "$work" ;;
