@@ -54,5 +54,5 @@ for target in $targets; do
   # shellcheck disable=SC2086
   "$scratch/release/$target" "$work" $seeds -dict="$dictionary" -max_total_time="$seconds" -max_len=65536 \
     -rss_limit_mb=1024 \
-    -malloc_limit_mb=256 -timeout=5 -print_final_stats=1 -artifact_prefix=findings/ 2>&1 | tail -n 12
+    -malloc_limit_mb=256 -timeout=20 -print_final_stats=1 -artifact_prefix=findings/ 2>&1 | tail -n 12
 done
