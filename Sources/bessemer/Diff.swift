@@ -34,7 +34,8 @@ struct Diff: Command {
     let progress = console.progress("diff", unit: .bytes)
     defer { progress.finish() }
     let (diff, omitted) = try CheckpointComparison.diff(
-      old, new, reading: reading.options(), only: try only.map { try NamePattern($0) }, match: match == .content ? .content : .names,
+      old, new, reading: reading.options(), only: try only.map { try NamePattern($0) },
+      match: match == .content ? .content : .names,
       threads: common.resources.threads,
       mapPath: emitMap, overwrite: common.overwrite
     ) { progress.update($0, of: $1) }
