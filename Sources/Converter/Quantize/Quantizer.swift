@@ -116,7 +116,10 @@ public struct Quantizer: Sendable {
   public var byteCount: Int { items.reduce(0) { $0 + $1.byteCount } }
 
   /// Writes the package, whole or not at all. `progress` gets the bytes of the model that are done, and all.
-  public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws {
+  /// - Returns: what a person should know of the calibration, a sentence each.
+  @discardableResult
+  public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [String] {
+    var notes: [String] = []
     let files = try layout()
     let sequences = try calibration()
     try AtomicFolder.write(to: output, overwrite: options.overwrite, mayReplace: Quantizer.mayReplace) { folder in
@@ -138,6 +141,7 @@ public struct Quantizer: Sendable {
           }
           try work.write(names.compactMap { rest.removeValue(forKey: $0) }, of: weights)
         }
+        notes = calibrator.notes
         // What the graph does not use stays as it is.
         try work.write(parts.filter { rest[$0.entry.name] != nil }, of: PreparedWeights(model.weights))
       }
@@ -156,6 +160,7 @@ public struct Quantizer: Sendable {
         try folder.write(file.name) { try $0.write(PackageFiles.bytes(file, settings)) }
       }
     }
+    return notes
   }
 
   private func calibration() throws -> [[Int32]]? {

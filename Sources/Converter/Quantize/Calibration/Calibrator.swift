@@ -9,23 +9,25 @@ import Tensors
 /// msModelSlim does; weights of one section are in memory at a time.
 struct Calibrator {
   private let recipe: QuantizationRecipe
-  private let graph: CalibrationGraph
+  let graph: CalibrationGraph
   private let subgraphs: [Subgraph]
-  private let sites: [LinearSite]
+  let sites: [LinearSite]
   /// By module, the number of the step that quantizes it.
   private let choice: [String: Int]
-  private let threads: KernelThreads
+  let threads: KernelThreads
   private var run: CalibrationRun?
   /// The same through the model as it is, and as it is prepared before anything is quantized; for `modelslim_v0`.
-  private var originalRun: CalibrationRun?
-  private var preparedRun: CalibrationRun?
-  private var weights: PreparedWeights
+  var originalRun: CalibrationRun?
+  var preparedRun: CalibrationRun?
+  var weights: PreparedWeights
   private let rotation: RotationPlan?
-  private let caches: [AttentionCache]
+  let caches: [AttentionCache]
   /// By module, how the layers of the section are quantized that steps so far have dealt with.
   private var deployed: [String: QuantizationRecipe.Linear] = [:]
   /// Whether what msModelSlim does wrong is done so too.
-  private let isCompatible: Bool
+  let isCompatible: Bool
+  /// What a person should know of the calibration, a sentence each.
+  var notes: [String] = []
 
   /// - Parameter sequences: nil when no step needs data.
   init(
@@ -123,7 +125,7 @@ struct Calibrator {
   }
 
   /// How a section runs with the layers quantized that earlier steps have quantized.
-  private func watch(_ section: Range<Int>) throws -> CalibrationRun.Watch {
+  func watch(_ section: Range<Int>) throws -> CalibrationRun.Watch {
     var watch = CalibrationRun.Watch()
     guard run != nil else { return watch }
     var ways: [LinearRounding] = []
@@ -143,7 +145,7 @@ struct Calibrator {
     return watch
   }
 
-  private func sites(in section: Range<Int>) -> [LinearSite] {
+  func sites(in section: Range<Int>) -> [LinearSite] {
     sites.filter { section.contains(graph.place(of: $0.node)) }
   }
 
@@ -165,8 +167,15 @@ struct Calibrator {
     let keepsRows = if case .scales(let algorithm) = step.algorithm { algorithm.needsTokens } else { false }
     let deployed = try watch(section)
     var watch = deployed
-    watch.observed = Set(chosen.map(\.value))
+    let plain = Set(chosen.filter { !$0.isInExpert }.map(\.value))
+    let experts = ExpertTokens.all(
+      sites(in: section).filter { site in
+        chosen.contains { $0.isInExpert && $0.readers[0].weight == site.layer.weight }
+      }, graph.graph)
+    watch.observed = plain.union(experts.values.flatMap(\.values))
     watch.observe = { value, tensor in
+      for tokens in experts.values { tokens.observe(value, tensor) }
+      guard plain.contains(value) else { return }
       try found.sizes[value, default: ChannelSizes(keepsRows: keepsRows)].observe(tensor)
     }
     let current = weights
@@ -178,7 +187,13 @@ struct Calibrator {
       try plain?.run(section, PreparedWeights(weights.base), watch)
     }
     for subgraph in chosen {
-      guard let size = found.sizes[subgraph.value], !size.isEmpty else { continue }
+      var inner: [Tensor] = []
+      var size = subgraph.isInExpert ? ChannelSizes(keepsRows: keepsRows) : found.sizes[subgraph.value]
+      if subgraph.isInExpert {
+        inner = try self.inner(of: subgraph.readers[0], experts, current)
+        for tensor in inner { try size?.observe(tensor) }
+      }
+      guard let size, !size.isEmpty else { continue }
       let scales: SmoothingScales?
       switch step.algorithm {
       case .scales(let algorithm):
@@ -187,6 +202,9 @@ struct Calibrator {
           weights: try subgraph.readers.map { try weights.matrix($0.weight) }, largest: size.largest, mean: size.mean,
           tokens: size.tokens)
         scales = try algorithm.scales(input, threads)
+      case .awq(let awq, let scheme, let method) where subgraph.isInExpert:
+        let found = try search(awq, subgraph.readers[0], inner, mean: size.mean, scheme, method)
+        scales = SmoothingScales(read: found, source: found)
       case .awq(let awq, let scheme, let method):
         let trial = try AWQTrial(graph, subgraph, sites, weights, before: current, begin, section, deployed)
         let found = try trial.search(awq, mean: size.mean, scheme, method)
@@ -236,90 +254,6 @@ struct Calibrator {
     if let bias = subgraph.sourceBias { try weights.divideRows(of: bias, by: scales.source) }
   }
 
-  // MARK: Caches
-
-  private func caches(in section: Range<Int>, _ selection: QuantizationRecipe.Selection) throws -> [AttentionCache] {
-    let here = Set(sites(in: section).map(\.layer.module))
-    return try caches.filter { try here.contains($0.keyModule) && selection.contains($0.attention) }
-  }
-
-  /// The ranges of keys and values, of the last sequence alone where others are to be forgotten.
-  private func ranges(
-    _ chosen: [AttentionCache], _ section: Range<Int>, _ run: inout CalibrationRun?, forgets: Bool
-  ) throws -> [ValueID: CacheRanges] {
-    let found = Observations()
-    var watch = try watch(section)
-    watch.observed = Set(chosen.flatMap { [$0.keys, $0.values] })
-    watch.observe = { try found.ranges[$0, default: CacheRanges()].observe($1, forgets: forgets) }
-    try run?.run(section, weights, watch)
-    return found.ranges
-  }
-
-  private mutating func smoothKeys(
-    _ selection: QuantizationRecipe.Selection, power: Float, _ section: Range<Int>, _ run: inout CalibrationRun?
-  ) throws -> Bool {
-    let chosen = try caches(in: section, selection)
-    guard !chosen.isEmpty else { return false }
-    // Every sequence counts here, in msModelSlim too.
-    let ranges = try ranges(chosen, section, &run, forgets: false)
-    for cache in chosen {
-      guard let range = ranges[cache.keys], let queryScale = cache.queryScale else { continue }
-      let scales = range.keyScales(heads: cache.heads, depth: cache.depth, power: power)
-      switch (cache.keyScale, queryScale) {
-      case (.norm(let key), .norm(let query)):
-        // A norm has one gain for all heads.
-        let shared = (0..<cache.depth).map { channel in
-          (0..<cache.heads).map { scales[$0 * cache.depth + channel] }.max() ?? 1
-        }
-        try weights.divide(key, by: shared)
-        try weights.multiply(query, by: shared)
-      case (.linear(let key, let keyBias), .linear(let query, let queryBias)):
-        let shared = try weights.rows(of: query) / (cache.heads * cache.depth)
-        let wide = (0..<cache.heads).flatMap { head in
-          (0..<shared).flatMap { _ in scales[(head * cache.depth)..<((head + 1) * cache.depth)] }
-        }
-        for name in [key] + (keyBias.map { [$0] } ?? []) { try weights.divide(name, by: scales) }
-        for name in [query] + (queryBias.map { [$0] } ?? []) { try weights.multiply(name, by: wide) }
-      default:
-        throw BessemerError(
-          .unsupportedFeature, "\(quoted(cache.attention)) has a norm on one of keys and queries only")
-      }
-    }
-    return true
-  }
-
-  private mutating func observe(
-    _ step: QuantizationRecipe.Cache, _ section: Range<Int>, _ run: inout CalibrationRun?
-  ) throws -> Bool {
-    let chosen = try caches(in: section, step.selection)
-    if step.isV0 {
-      // What layers make, run as they are prepared.
-      let outputs = Dictionary(uniqueKeysWithValues: sites(in: section).map { ($0.layer.module, $0.output) })
-      let found = Observations()
-      var watch = CalibrationRun.Watch()
-      let observed = chosen.flatMap { [$0.keyModule, $0.valueModule] }.compactMap { module in
-        (outputs[module] ?? nil).map { (module, $0) }
-      }
-      watch.observed = Set(observed.map(\.1))
-      watch.observe = { try found.ranges[$0, default: CacheRanges()].observe($1) }
-      try preparedRun?.run(section, weights, watch)
-      for (module, value) in observed {
-        weights.cacheGrids[module] = found.ranges[value]?.grids(
-          isSymmetric: step.isSymmetric, dtype: graph.graph.type(of: value).dtype)
-      }
-      return false
-    }
-    guard !chosen.isEmpty else { return false }
-    let ranges = try ranges(chosen, section, &run, forgets: isCompatible)
-    for cache in chosen {
-      for (value, module) in [(cache.keys, cache.keyModule), (cache.values, cache.valueModule)] {
-        weights.cacheGrids[module] = ranges[value]?.grids(
-          isSymmetric: step.isSymmetric, dtype: graph.graph.type(of: value).dtype)
-      }
-    }
-    return true
-  }
-
   // MARK: Inputs of layers
 
   /// Finds the grids of inputs and how alike their channels are.
@@ -328,18 +262,12 @@ struct Calibrator {
     _ run: inout CalibrationRun?
   ) throws -> Bool {
     guard !chosen.isEmpty else { return false }
-    if let (expert, step) = chosen.first(where: { $0.site.expertPart != nil }) {
-      throw BessemerError(
-        .unsupportedFeature,
-        "\(quoted(expert.layer.module)) is one of many experts; \(step.scheme.name) with calibration takes layers that "
-          + "every token goes to")
-    }
     let (found, threads) = (Observations(), threads)
     var watch = try watch(section)
     let round = watch.round
     // Roundings of this run are the numbers of steps, below zero.
     var steps: [Int: QuantizationRecipe.Linear] = [:]
-    for (site, step) in chosen {
+    for (site, step) in chosen where site.expertPart == nil {
       let layer = site.layer
       let own = -1 - (choice[layer.module] ?? 0)
       steps[own] = step
@@ -356,7 +284,11 @@ struct Calibrator {
       try found.moments[place, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
       return rounded
     }
+    let experts = ExpertTokens.all(chosen.map(\.site), graph.graph)
+    watch.observed = Set(experts.values.flatMap(\.values))
+    watch.observe = { value, tensor in for tokens in experts.values { tokens.observe(value, tensor) } }
     try run?.run(section, weights, watch)
+    for (site, step) in chosen where site.expertPart != nil { try observe(site, step, experts) }
     for (site, _) in chosen {
       guard let own = watch.roundings[site.node] else { continue }
       let place = RoundedValue(value: site.input, rounding: own)
