@@ -32,12 +32,16 @@ public final class Model {
   public let options: RunOptions
   let pool: ThreadPool
   let parameters: Parameters
+  /// The states that grow in their buffers, by what updates them.
+  let appendedStates: [ValueID: GraphState]
 
   public init(_ graph: Graph, weights: TensorStore, options: RunOptions) {
     self.graph = graph
     self.options = options
     pool = ThreadPool(threads: options.threads)
     parameters = Parameters(graph, weights, options, pool)
+    let appended = graph.states.filter { graph.isAppendedInPlace($0) }
+    appendedStates = Dictionary(appended.map { ($0.update, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// Bytes of memory that prepared parameters take, mapped ones not counted.
