@@ -48,12 +48,17 @@ public struct Quantizer: Sendable {
     input = path
     self.output = output
     self.options = options
-    let model = try LoadedModel(
+    var model = try LoadedModel(
       path: path, options: ModelOptions(activation: Quantizer.activation(location), separatesExperts: true))
-    self.model = model
     sourceByteCount = model.weights.byteCount
-    let file = try options.recipe.map { try RecipeFile($0) }
+    let file = try options.recipe.map {
+      try RecipeFile($0, modelType: model.modelType, isCompatible: options.isCompatible)
+    }
     let recipe = try file.map { QuantizationRecipe(steps: $0.steps) } ?? QuantizationRecipe(options)
+    for case .smooth(let smoothing) in recipe.steps where smoothing.v0?.shifts == true {
+      model = try ShiftedNorms.prepare(model, smoothing)
+    }
+    self.model = model
     partByteCount = file.map(\.partByteCount) ?? options.partByteCount
     calibrationPath = options.calibration ?? file?.dataset
     guard !recipe.needsData || calibrationPath != nil else {
@@ -93,6 +98,7 @@ public struct Quantizer: Sendable {
     }
     extras = try QuantizedExtra.all(recipe, model, isCompatible: options.isCompatible)
     for extra in extras { package.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
+    package.modelTypeV0 = file?.modelTypeV0
     package.isRotated = recipe.rotation.map { !$0.headsOnly } ?? false
     (self.items, self.parts, self.package) = (items, parts, package)
   }

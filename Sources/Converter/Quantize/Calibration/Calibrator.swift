@@ -16,6 +16,9 @@ struct Calibrator {
   private let choice: [String: Int]
   private let threads: KernelThreads
   private var run: CalibrationRun?
+  /// The same through the model as it is, and as it is prepared before anything is quantized; for `modelslim_v0`.
+  private var originalRun: CalibrationRun?
+  private var preparedRun: CalibrationRun?
   private var weights: PreparedWeights
   private let rotation: RotationPlan?
   private let caches: [AttentionCache]
@@ -41,6 +44,13 @@ struct Calibrator {
     caches = AttentionCacheFinder(graph.graph).caches(graph.cached)
     weights = PreparedWeights(model.weights)
     run = try sequences.map { try CalibrationRun(graph, $0, threads: threads) }
+    for step in recipe.steps {
+      switch step {
+      case .smooth(let smoothing) where smoothing.v0 != nil: originalRun = run
+      case .quantizeCache(let cache) where cache.isV0: preparedRun = run
+      default: break
+      }
+    }
     var plan: RotationPlan?
     for case .rotate(let rotation) in recipe.steps {
       plan = try RotationPlan(rotation, graph.graph, subgraphs, model.weights)
@@ -80,9 +90,12 @@ struct Calibrator {
       case .smooth(let smoothing):
         guard try smooth(smoothing, section, &next) else { continue }
       case .quantize(let linear):
-        let layers = sites(in: section).filter { choice[$0.layer.module] == number }
-        let isObserved = try linear.needsData && observe(linear, layers, section, &next)
-        for site in layers { deployed[site.layer.module] = linear }
+        guard let numbers = together(number) else { continue }
+        let layers = sites(in: section).filter { choice[$0.layer.module].map(numbers.contains) ?? false }
+        let chosen = layers.map { (site: $0, step: self.step(choice[$0.layer.module]!) ?? linear) }
+        if linear.isV0 { for (site, step) in chosen where !step.needsData { deployed[site.layer.module] = step } }
+        let isObserved = try observe(chosen.filter(\.step.needsData), section, &next)
+        for (site, step) in chosen { deployed[site.layer.module] = step }
         guard isObserved else { continue }
       case .smoothKeys(let selection, let power):
         guard try smoothKeys(selection, power: power, section, &next) else { continue }
@@ -92,9 +105,21 @@ struct Calibrator {
       run = next
       hasRun = true
     }
+    try originalRun?.run(section, PreparedWeights(weights.base))
     guard !hasRun, run != nil, section.upperBound < graph.order.count else { return }
     let watch = try watch(section)
     try run?.run(section, weights, watch)
+  }
+
+  private func step(_ number: Int) -> QuantizationRecipe.Linear? {
+    if case .quantize(let linear) = recipe.steps[number] { linear } else { nil }
+  }
+
+  /// The steps that are carried out with this one; nil when it was with an earlier one.
+  private func together(_ number: Int) -> [Int]? {
+    guard step(number)?.isV0 == true else { return [number] }
+    let all = recipe.steps.indices.filter { step($0)?.isV0 == true }
+    return all.first == number ? all : nil
   }
 
   /// How a section runs with the layers quantized that earlier steps have quantized.
@@ -129,11 +154,11 @@ struct Calibrator {
     _ step: QuantizationRecipe.Smoothing, _ section: Range<Int>, _ run: inout CalibrationRun?
   ) throws -> Bool {
     let here = Set(sites(in: section).map(\.layer.weight))
-    let chosen = try subgraphs.filter { subgraph in
-      try step.kinds.contains(subgraph.kind) && !subgraph.isInExpert
-        && subgraph.readers.allSatisfy { here.contains($0.weight) && $0.role != .head }
-        && step.selection.contains(subgraph.source)
-    }.sorted { $0.kind < $1.kind }
+    let chosen = try step.kinds.flatMap { kind in
+      try subgraphs.filter { subgraph in
+        try subgraph.kind == kind && subgraph.readers.allSatisfy { here.contains($0.weight) } && step.takes(subgraph)
+      }
+    }
     guard !chosen.isEmpty else { return false }
     let begin = run
     let found = Observations()
@@ -145,7 +170,13 @@ struct Calibrator {
       try found.sizes[value, default: ChannelSizes(keepsRows: keepsRows)].observe(tensor)
     }
     let current = weights
-    try run?.run(section, current, watch)
+    if step.v0 == nil {
+      try run?.run(section, current, watch)
+    } else {
+      var plain = originalRun
+      watch.replacing = [:]
+      try plain?.run(section, PreparedWeights(weights.base), watch)
+    }
     for subgraph in chosen {
       guard let size = found.sizes[subgraph.value], !size.isEmpty else { continue }
       let scales: SmoothingScales?
@@ -169,9 +200,33 @@ struct Calibrator {
           scales = SmoothingScales(read: found, source: found)
         }
       }
-      if let scales { try apply(scales, to: subgraph) }
+      guard let scales else { continue }
+      if let v0 = step.v0 {
+        try apply(scales, to: subgraph, middles: v0.shifts ? size : nil)
+      } else {
+        try apply(scales, to: subgraph)
+      }
     }
-    return true
+    return step.v0 == nil
+  }
+
+  /// As `modelslim_v0` does it: rows are divided, and the middle of each channel's range moves from a norm's bias to
+  /// those of the layers that read it.
+  private mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph, middles: ChannelSizes?) throws {
+    if let middles, subgraph.kind == .normLinear, let bias = subgraph.sourceBias {
+      let middle = try middles.middles(weights.dtype(of: subgraph.sourceWeight))
+      try weights.add(bias, middle.map { -$0 })
+      for reader in subgraph.readers {
+        guard let name = sites.first(where: { $0.layer.weight == reader.weight })?.bias else { continue }
+        let moved = try Matrix(rows: 1, columns: middle.count, values: middle).times(
+          transposed: weights.matrix(reader.weight), threads)
+        try weights.add(name, moved.values.rounded(to: weights.dtype(of: name)))
+      }
+    }
+    for reader in subgraph.readers { try weights.scaleColumns(of: reader.weight, by: scales.read) }
+    for name in [subgraph.sourceWeight] + (subgraph.sourceBias.map { [$0] } ?? []) {
+      try weights.divide(name, by: scales.source)
+    }
   }
 
   private mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph) throws {
@@ -237,6 +292,23 @@ struct Calibrator {
     _ step: QuantizationRecipe.Cache, _ section: Range<Int>, _ run: inout CalibrationRun?
   ) throws -> Bool {
     let chosen = try caches(in: section, step.selection)
+    if step.isV0 {
+      // What layers make, run as they are prepared.
+      let outputs = Dictionary(uniqueKeysWithValues: sites(in: section).map { ($0.layer.module, $0.output) })
+      let found = Observations()
+      var watch = CalibrationRun.Watch()
+      let observed = chosen.flatMap { [$0.keyModule, $0.valueModule] }.compactMap { module in
+        (outputs[module] ?? nil).map { (module, $0) }
+      }
+      watch.observed = Set(observed.map(\.1))
+      watch.observe = { try found.ranges[$0, default: CacheRanges()].observe($1) }
+      try preparedRun?.run(section, weights, watch)
+      for (module, value) in observed {
+        weights.cacheGrids[module] = found.ranges[value]?.grids(
+          isSymmetric: step.isSymmetric, dtype: graph.graph.type(of: value).dtype)
+      }
+      return false
+    }
     guard !chosen.isEmpty else { return false }
     let ranges = try ranges(chosen, section, &run, forgets: isCompatible)
     for cache in chosen {
@@ -252,10 +324,11 @@ struct Calibrator {
 
   /// Finds the grids of inputs and how alike their channels are.
   private mutating func observe(
-    _ step: QuantizationRecipe.Linear, _ chosen: [LinearSite], _ section: Range<Int>, _ run: inout CalibrationRun?
+    _ chosen: [(site: LinearSite, step: QuantizationRecipe.Linear)], _ section: Range<Int>,
+    _ run: inout CalibrationRun?
   ) throws -> Bool {
     guard !chosen.isEmpty else { return false }
-    if let expert = chosen.first(where: { $0.expertPart != nil }) {
+    if let (expert, step) = chosen.first(where: { $0.site.expertPart != nil }) {
       throw BessemerError(
         .unsupportedFeature,
         "\(quoted(expert.layer.module)) is one of many experts; \(step.scheme.name) with calibration takes layers that "
@@ -263,72 +336,41 @@ struct Calibrator {
     }
     let (found, threads) = (Observations(), threads)
     var watch = try watch(section)
-    if !step.method.needsData {
-      for layer in chosen.map(\.layer) {
-        let weight = try weights[layer.weight]?.tensor()
-        watch.replacing[layer.weight] = try weight.map {
-          try RoundTrip.weight($0, module: layer.module, step.scheme, .minmax)
-        }
-      }
+    let round = watch.round
+    // Roundings of this run are the numbers of steps, below zero.
+    var steps: [Int: QuantizationRecipe.Linear] = [:]
+    for (site, step) in chosen {
+      let layer = site.layer
+      let own = -1 - (choice[layer.module] ?? 0)
+      steps[own] = step
+      watch.roundings[site.node] = own
+      guard !step.method.needsData, let weight = try weights[layer.weight]?.tensor() else { continue }
+      watch.replacing[layer.weight] = try RoundTrip.weight(
+        weight, module: layer.module, step.scheme, step.isV0 ? step.method : .minmax)
     }
-    let (round, own) = (watch.round, -1)
-    for site in chosen { watch.roundings[site.node] = own }
-    watch.round = { place, tensor in
-      guard place.rounding == own else { return try round(place, tensor) }
-      let value = place.value
-      let rounded = try found.round(value, tensor, step)
+    watch.round = { [steps] place, tensor in
+      guard let step = steps[place.rounding] else { return try round(place, tensor) }
+      let rounded = try found.round(place, tensor, step)
       guard step.method.needsData else { return rounded }
       let rows = try Matrix(rounded)
-      try found.moments[value, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
+      try found.moments[place, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
       return rounded
     }
     try run?.run(section, weights, watch)
-    for site in chosen {
-      if let grid = found.observers[site.input]?.grid { weights.grids[site.layer.module] = grid }
+    for (site, _) in chosen {
+      guard let own = watch.roundings[site.node] else { continue }
+      let place = RoundedValue(value: site.input, rounding: own)
+      if let grid = found.observers[place]?.grid { weights.grids[site.layer.module] = grid }
     }
-    for (value, moments) in found.moments {
-      let layers = chosen.filter { $0.input == value }.map(\.layer)
-      let solver = try CodeSolver(step.method, moments, module: layers[0].module, threads)
-      for layer in layers {
-        guard let weight = try weights[layer.weight]?.tensor() else { continue }
-        weights.codes[layer.module] = try solver.codes(weight, module: layer.module, step.scheme)
+    for (place, moments) in found.moments {
+      let layers = chosen.filter { $0.site.input == place.value && watch.roundings[$0.site.node] == place.rounding }
+      guard let first = layers.first else { continue }
+      let solver = try CodeSolver(first.step.method, moments, module: first.site.layer.module, threads)
+      for (site, step) in layers {
+        guard let weight = try weights[site.layer.weight]?.tensor() else { continue }
+        weights.codes[site.layer.module] = try solver.codes(weight, module: site.layer.module, step.scheme)
       }
     }
     return true
-  }
-}
-
-/// What is found out while sequences run.
-private final class Observations {
-  var sizes: [ValueID: ChannelSizes] = [:]
-  var observers: [ValueID: any InputObserver] = [:]
-  var moments: [ValueID: SecondMoments] = [:]
-  var ranges: [ValueID: CacheRanges] = [:]
-
-  /// What layers read instead of a value once it is quantized.
-  func round(_ value: ValueID, _ tensor: Tensor, _ step: QuantizationRecipe.Linear) throws -> Tensor {
-    guard step.scheme.needsInputGrid else {
-      return step.scheme.quantizesInputs ? try RoundTrip.input(tensor) : tensor
-    }
-    var observer = observers[value] ?? step.input.observer(isSymmetric: step.isInputSymmetric)
-    try observer.observe(tensor)
-    observers[value] = observer
-    return step.scheme is W8A8Mix ? try RoundTrip.input(tensor) : try observer.roundTrip(tensor)
-  }
-}
-
-/// How the input of a quantized layer is rounded when it runs in calibration.
-private struct LinearRounding: Equatable {
-  let scheme: any LinearScheme
-  let grid: InputGrid?
-
-  static func == (a: LinearRounding, b: LinearRounding) -> Bool {
-    a.scheme.name == b.scheme.name && a.scheme.groupSize == b.scheme.groupSize && a.grid == b.grid
-  }
-
-  func round(_ tensor: Tensor) throws -> Tensor {
-    if let grid { return try grid.roundTrip(tensor) }
-    guard case .whole = scheme.grid else { return tensor }
-    return try RoundTrip.inputs(Matrix(tensor), scheme).tensor(tensor.dtype, shape: tensor.shape)
   }
 }
