@@ -111,11 +111,13 @@ extension Planner {
     for (k, id) in nodeIDs.enumerated() where isConcerned(k + 1) {
       let node = graph[id]
       begin(part: k + 1)
-      try retype(node)
+      let state = keepsStates ? nil : node.results.first.flatMap { model.appendedStates[$0] }
+      if state == nil { try retype(node) }
       if node.results.allSatisfy({ model.parameters.isParameter($0) }) {
         // Evaluated when it is read.
-      } else if let state = appended(node), let buffer = states[state.value] {
+      } else if let state, let buffer = states[state.value] {
         let (full, fresh) = buffer.appending(shape(node.operands[1])[buffer.axis])
+        retype(node.results[0], TensorType(dtype(node.results[0]), shape: full.shape))
         copy(try converted(view(node.operands[1]), to: buffer.dtype), to: fresh)
         define(node.results[0], full)
       } else {
@@ -131,17 +133,12 @@ extension Planner {
       return view
     }
     let outputs = try graph.outputs.map { ($0.name, try kept($0.value, &self)) }
-    let replacements =
-      try (keepsStates ? [] : graph.states)
-      .filter { $0.update != $0.value && !graph.isAppendedInPlace($0) }.map { ($0.name, try kept($0.update, &self)) }
+    let replaced = (keepsStates ? [] : graph.states).filter {
+      $0.update != $0.value && model.appendedStates[$0.update] == nil
+    }
+    let replacements = try replaced.map { ($0.name, try kept($0.update, &self)) }
     end()
     return (inputs, outputs, replacements)
-  }
-
-  /// The state that the node grows in place.
-  private func appended(_ node: Node) -> GraphState? {
-    guard node.op is Concat, !keepsStates else { return nil }
-    return graph.states.first { $0.update == node.results[0] && graph.isAppendedInPlace($0) }
   }
 }
 

@@ -47,9 +47,9 @@ struct Planner {
   /// The part of the plan that is being made, and the one that defined each value.
   private var part = 0
   private var definers: [Int]
-  /// The nodes in order, and the part that each is.
+  /// The nodes in order, and by ``NodeID/ordinal`` the part that each is.
   let nodeIDs: [NodeID]
-  private let parts: [NodeID: Int]
+  private let parts: [Int]
   /// When planning again: the next step and slot of the part, which parts read what changed, which steps are new, and
   /// whether everything found its place so far.
   private var again: (step: Int, slot: Int)?
@@ -66,7 +66,9 @@ struct Planner {
     self.model = model
     self.types = types
     nodeIDs = graph.nodeIDs
-    parts = Dictionary(uniqueKeysWithValues: nodeIDs.enumerated().map { ($1, $0 + 1) })
+    var parts = [Int](repeating: 0, count: graph.madeNodeCount)
+    for (index, id) in nodeIDs.enumerated() { parts[id.ordinal] = index + 1 }
+    self.parts = parts
     views = [View?](repeating: nil, count: graph.valueCount)
     definers = [Int](repeating: -1, count: graph.valueCount)
   }
@@ -104,7 +106,7 @@ struct Planner {
   func isConcerned(_ part: Int) -> Bool { again == nil || isConcerned[part] }
 
   private mutating func concern(readersOf value: ValueID) {
-    for node in graph.users(of: value) { isConcerned[parts[node]!] = true }
+    for node in graph.users(of: value) { isConcerned[parts[node.ordinal]] = true }
   }
 
   /// Gives a value another type.

@@ -84,7 +84,7 @@ public final class Session {
     let results = try plan.run(values, only: outputs, timing: timing)
     if keepsStates { return results }
     for state in graph.states {
-      if graph.isAppendedInPlace(state) {
+      if model.appendedStates[state.update] != nil {
         buffers[state.value]!.count = plan.length(of: state)
       } else if let view = plan.replacements.first(where: { $0.name == state.name })?.view {
         try replace(state, with: plan.tensor(view))
