@@ -7,6 +7,8 @@ import Tensors
 /// Source: PyTorch's HistogramObserver, with msModelSlim's search over it. Arithmetic in float32 where theirs is.
 struct HistogramObserver: InputObserver {
   let isSymmetric: Bool
+  /// Whether the range stays as the search finds it, between values, as for recipes of `modelslim_v0`.
+  let isV0: Bool
   private var dtype = DType.float32
   private var bins = [Float](repeating: 0, count: HistogramObserver.binCount)
   private var bounds: (least: Float, greatest: Float)?
@@ -18,7 +20,10 @@ struct HistogramObserver: InputObserver {
   /// Bins are split into so many when they are counted anew over a wider range.
   private static let splits = 16
 
-  init(isSymmetric: Bool) { self.isSymmetric = isSymmetric }
+  init(isSymmetric: Bool, isV0: Bool = false) {
+    self.isSymmetric = isSymmetric
+    self.isV0 = isV0
+  }
 
   mutating func observe(_ input: Tensor) throws {
     let values = input.floats
@@ -39,6 +44,10 @@ struct HistogramObserver: InputObserver {
       bins = HistogramObserver.count(values, (low, high))
     }
     guard let found = search() else { return }
+    guard !isV0 else {
+      clip = found
+      return
+    }
     let inside = values.filter { $0 >= found.least && $0 <= found.greatest }
     clip = try range(of: inside) ?? found
   }
@@ -46,9 +55,10 @@ struct HistogramObserver: InputObserver {
   var grid: InputGrid? {
     clip.map {
       // bfloat16 is widened there, and stays so.
-      let isWide = dtype == .bfloat16
+      let isWide = dtype == .bfloat16 && !isV0
       var grid = InputGrid(
-        least: $0.least, greatest: $0.greatest, isSymmetric: isSymmetric, dtype: isWide ? .float32 : dtype)
+        least: $0.least, greatest: $0.greatest, isSymmetric: isSymmetric, dtype: isWide ? .float32 : dtype,
+        isV0: isV0)
       grid.isWide = isWide
       return grid
     }
@@ -56,6 +66,7 @@ struct HistogramObserver: InputObserver {
 
   func roundTrip(_ input: Tensor) throws -> Tensor {
     guard let grid, let clip else { return input }
+    guard !isV0 else { return try grid.roundTrip(input) }
     let values = try grid.roundTrip(input).floats
     return try Tensor(values.map { min(max($0, clip.least), clip.greatest) }, shape: input.shape)
       .cast(to: input.dtype)
@@ -134,7 +145,8 @@ struct HistogramObserver: InputObserver {
     return (bounds.least + width * Float(start), Float(end + 1) * (bounds.least / Float(end + 1) + width))
   }
 
-  /// How many whole steps fit into a value, by the remainder, as PyTorch divides: edges of bins are often edges of steps.
+  /// How many whole steps fit into a value, by the remainder, as PyTorch divides: edges of bins are often those of
+  /// steps.
   private static func steps(_ value: Float, of step: Float) -> Float {
     let rest = fmodf(value, step)
     let quotient = (value - rest) / step - (rest != 0 && (step < 0) != (rest < 0) ? 1 : 0)

@@ -4,7 +4,7 @@ internal import Tensors
 /// Codes and scales of some rows, by the kernels.
 struct WeightCodes {
   /// A code a byte, [rows, columns]; microscaling e2m1 has two a byte.
-  let codes: [UInt8]
+  var codes: [UInt8]
   /// [rows, groups]; of microscaling formats the stored exponents instead.
   var scales: [Float] = []
   var offsets: [Float] = []
@@ -19,6 +19,7 @@ struct WeightCodes {
     case let method where method.needsData:
       throw BessemerError(
         .weights, "nothing is known of the input of \(quoted(rows.weight.module)); it needs calibration")
+    case .sparse(let rule): return try sparse(rows, rule)
     case .percentile(let share): return try clipped(rows, bits: bits, group: group, symmetric: symmetric, share: share)
     default: break
     }
@@ -141,6 +142,11 @@ struct WeightCodes {
 
   /// The bytes of 32-bit floats.
   static func bytes(_ values: [Float]) -> Bytes { values.withUnsafeBytes { Bytes($0) } }
+
+  /// The bytes of numbers in a type of weights, which they are rounded to.
+  static func bytes(_ values: [Float], as dtype: DType) throws -> Bytes {
+    dtype == .float32 ? bytes(values) : try Tensor(values, shape: [values.count]).cast(to: dtype).bytes
+  }
 
   /// The value rounded to a type of weights.
   static func round(_ value: Float, to dtype: DType) -> Float {

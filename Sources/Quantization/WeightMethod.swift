@@ -10,6 +10,8 @@ public enum WeightMethod: Sendable, Equatable {
   case gptq(GPTQ)
   /// By the range that so much of each group is in, 0...1 of its magnitudes.
   case percentile(Double)
+  /// Four bits for all but outliers.
+  case sparse(OutlierRule)
   /// Least squares and rounding in turns, at most so often, until no row gets better.
   case ssz(steps: Int)
   /// Microscaling float4 with the exponent of largest / divisor rounded up; without a divisor the best for the weight.
@@ -53,7 +55,7 @@ public enum WeightMethod: Sendable, Equatable {
   /// Whether codes of a row depend on the other rows, so that all rows of a weight have to be quantized together.
   public var needsWholeWeight: Bool {
     switch self {
-    case .ssz, .ceilX(divisor: nil): true
+    case .sparse(.shareOfAll), .ssz, .ceilX(divisor: nil): true
     default: false
     }
   }
@@ -70,7 +72,9 @@ public enum WeightMethod: Sendable, Equatable {
   public func suits(_ grid: WeightGrid) -> Bool {
     switch (self, grid) {
     case (.minmax, _), (.ceilX, .mxfp4), (.fourOverSix, .mxfp4), (.mseRound, .mxfp8): true
-    case (.autoround, .whole), (.percentile, .whole), (.gptq, .whole), (.ssz, .whole(bits: _, isSymmetric: true)): true
+    case (.autoround, .whole), (.sparse, .whole(bits: 8, isSymmetric: true)): true
+    case (.percentile, .whole), (.gptq, .whole): true
+    case (.ssz, .whole(bits: _, isSymmetric: true)): true
     default: false
     }
   }

@@ -33,7 +33,7 @@ struct Quantize: Command {
 
   @Option(
     help: ArgumentHelp(
-      "How scales and codes are found: minmax, autoround, ceil-x, four-over-six, gptq, mse-round, percentile:SHARE, ssz.",
+      "How scales and codes are found: minmax, autoround, ceil-x, four-over-six, gptq, mse-round, percentile, ssz.",
       valueName: "name"))
   var method = "minmax"
 
@@ -50,7 +50,8 @@ struct Quantize: Command {
 
   @Option(
     help: ArgumentHelp(
-      "Scale channels first: iterative, flexible, smoothquant, and perhaps :ALPHA, awq or awq-clip.", valueName: "name"))
+      "Scale channels first: iterative, flexible, smoothquant, each perhaps :ALPHA, awq or awq-clip.", valueName: "name"
+    ))
   var smooth: String?
 
   @Option(
@@ -123,12 +124,13 @@ struct Quantize: Command {
       return try writeBlocks(BlockQuantization.conversion(model, to: output, type, options), console)
     }
     let quantizer = try Quantizer(model, to: output, options: options)
+    var notes: [String] = []
     if !dry.dryRun {
       let progress = console.progress("quantize", unit: .bytes)
       defer { progress.finish() }
-      try quantizer.write { progress.update($0, of: $1) }
+      notes = try quantizer.write { progress.update($0, of: $1) }
     }
-    if console.isJSON { try writeJSON(quantizer, console) } else { try writeText(quantizer, console) }
+    if console.isJSON { try writeJSON(quantizer, notes, console) } else { try writeText(quantizer, notes, console) }
   }
 
   /// Writes a GGUF file.
@@ -142,7 +144,7 @@ struct Quantize: Command {
     if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
   }
 
-  private func writeText(_ quantizer: Quantizer, _ console: Console) throws {
+  private func writeText(_ quantizer: Quantizer, _ notes: [String], _ console: Console) throws {
     var table = Table([("", .left), ("", .left), ("", .left), ("", .right), ("", .left)])
     for item in quantizer.items where item.scheme != nil || console.isVerbose {
       table.add(name: item.name.string)
@@ -152,6 +154,7 @@ struct Quantize: Command {
       table.add(item.scheme.map { item.keepsCodes ? "\($0), codes kept" : $0 } ?? "unchanged")
     }
     try table.write(to: console.out)
+    for note in notes { try console.out.line("note: \(note)") }
     let quantized = quantizer.items.filter { $0.scheme != nil }.count
     try console.out.line(
       "\(dry.dryRun ? "would write" : "wrote") \(escaped(output, limit: 240)): "
@@ -162,7 +165,7 @@ struct Quantize: Command {
         + "memory peak \(ByteSize(Machine.peakByteCount).text)")
   }
 
-  private func writeJSON(_ quantizer: Quantizer, _ console: Console) throws {
+  private func writeJSON(_ quantizer: Quantizer, _ notes: [String], _ console: Console) throws {
     try console.json("quantize") { json in
       json.member("input", model)
       json.member("output", output)
@@ -178,6 +181,7 @@ struct Quantize: Command {
           }
         }
       }
+      json.array("notes", notes)
       json.member("bytes_in", quantizer.sourceByteCount)
       json.member("bytes_out", quantizer.byteCount)
       json.member("memory_peak_bytes", Machine.peakByteCount)

@@ -56,6 +56,8 @@ struct PreparedWeights: Sendable {
 
   mutating func multiply(_ name: TensorName, by factors: [Float]) throws { try change(name, factors) { $0 * $1 } }
 
+  mutating func add(_ name: TensorName, _ numbers: [Float]) throws { try change(name, numbers) { $0 + $1 } }
+
   private mutating func change(_ name: TensorName, _ by: [Float], _ combine: (Float, Float) -> Float) throws {
     var weight = try matrix(name)
     let width = weight.values.count / by.count

@@ -111,7 +111,8 @@ extension QuantizationRecipe.Smoothing {
       self.init(algorithm: .awq(awq, scheme, method.needsData ? .minmax : method))
     default:
       throw BessemerError(
-        .usage, "no smoothing \(quoted(text)); expected awq, awq-clip, flexible, iterative or smoothquant, and perhaps :ALPHA")
+        .usage,
+        "no smoothing \(quoted(text)); expected awq, awq-clip, flexible, iterative or smoothquant, and perhaps :ALPHA")
     }
   }
 }

@@ -29,7 +29,7 @@ struct QuantizedPart: Sendable {
     self.weight = weight
     self.bias = bias
     self.method = method
-    self.keepsBias = keepsBias
+    self.keepsBias = keepsBias || scheme.keepsBias
     kept = try (keepsCodes ? entry.foreign : nil).flatMap { try $0.agrees(with: scheme) ? $0 : nil }
   }
 

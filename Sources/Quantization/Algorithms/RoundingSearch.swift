@@ -1,9 +1,10 @@
 import Tensors
 
-/// Rounds each weight up or down, and narrows the range of each group, by signed gradient descent on what that costs the
-/// layer's outputs; of all that was tried each row keeps the best, rounding to nearest among it.
+/// Rounds each weight up or down, and narrows the range of each group, by signed gradient descent on what that costs
+/// the layer's outputs; of all that was tried each row keeps the best, rounding to nearest among it.
 ///
-/// Source: AutoRound (Cheng et al. 2023), on second moments of the inputs instead of samples, so that nothing is random.
+/// Source: AutoRound (Cheng et al. 2023), on second moments of the inputs instead of samples, so that nothing is
+/// random.
 public struct RoundingSearch: Sendable, Equatable {
   /// How often all weights move. The first move is 1 / steps, the last one near zero.
   public var steps: Int
