@@ -8,9 +8,11 @@ struct QuantizationRecipe: Sendable {
     /// Nil includes all.
     var include: [NamePattern]?
     var exclude: [NamePattern] = []
+    /// The only names, if any are said.
+    var modules: Set<String>?
 
     func contains(_ name: String) throws -> Bool {
-      if try exclude.contains(where: { try $0.matches(name) }) { return false }
+      if try modules?.contains(name) == false || exclude.contains(where: { try $0.matches(name) }) { return false }
       return try include?.contains { try $0.matches(name) } ?? true
     }
   }
@@ -42,6 +44,8 @@ struct QuantizationRecipe: Sendable {
     /// Whether norms get a bias of zeros, as msModelSlim leaves them after SmoothQuant.
     var addsBias = false
     var kinds = Set(Subgraph.Kind.allCases)
+    /// The only layers for which inputs are smoothed; nil for all.
+    var readers: Set<String>?
     var algorithm: Algorithm
   }
 

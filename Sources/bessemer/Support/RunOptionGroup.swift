@@ -37,9 +37,9 @@ struct RunOptionGroup: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Whose arithmetic quantized weights of a checkpoint are multiplied in: a2, a3, a5, 310p, or a chip's name.",
-      valueName: "chip"))
-  var soc = "a2"
+      "Whose arithmetic quantized weights of a checkpoint are multiplied in: a2, a3, a5, 310p, or a chip's name; a2 "
+        + "if it is left out.", valueName: "chip"))
+  var soc: String?
 
   @Flag(help: "Widen quantized weights of a checkpoint, and leave inputs as they are.")
   var dequantize = false
@@ -47,14 +47,8 @@ struct RunOptionGroup: ParsableArguments {
   /// How quantized weights are multiplied; nil widens them.
   private var arithmetic: QuantizedArithmetic? {
     get throws {
-      guard let known = QuantizedArithmetic(named: soc) else {
-        throw BessemerError(
-          .unsupportedTarget,
-          "--soc \(quoted(soc)) multiplies nothing quantized that is known; expected a2, a3, a5, "
-            + "310p or the name of such a chip")
-      }
-      guard dequantize else { return known }
-      guard soc == "a2" else { throw BessemerError(.usage, "--dequantize and --soc exclude each other") }
+      guard dequantize else { return try QuantizedArithmetic(option: soc ?? "a2") }
+      guard soc == nil else { throw BessemerError(.usage, "--dequantize and --soc exclude each other") }
       return nil
     }
   }
@@ -67,6 +61,19 @@ struct RunOptionGroup: ParsableArguments {
     try RunnableModel(
       path: path, component: choice.component, options: computing.options(common), fuse: !computing.noFuse,
       arithmetic: arithmetic, lastPositionOnly: lastPositionOnly, showsLayers: showsLayers, capacity: capacity)
+  }
+}
+
+extension QuantizedArithmetic {
+  /// By what `--soc` says; throws ``ErrorCode/unsupportedTarget``.
+  init(option soc: String) throws {
+    guard let known = QuantizedArithmetic(named: soc) else {
+      throw BessemerError(
+        .unsupportedTarget,
+        "--soc \(quoted(soc)) multiplies nothing quantized that is known; expected a2, a3, a5, "
+          + "310p or the name of such a chip")
+    }
+    self = known
   }
 }
 
