@@ -53,14 +53,27 @@ struct RunOptionGroup: ParsableArguments {
     }
   }
 
-  /// Opens a model to run.
+  /// Opens models to run. Throws ``ErrorCode/usage`` when it is said how quantized weights are multiplied, and none
+  /// of the models has such weights.
   func open(
-    _ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false, showsLayers: Bool = false,
-    capacity: Int = 0
-  ) throws -> RunnableModel {
-    try RunnableModel(
-      path: path, component: choice.component, options: computing.options(common), fuse: !computing.noFuse,
-      arithmetic: arithmetic, lastPositionOnly: lastPositionOnly, showsLayers: showsLayers, capacity: capacity)
+    _ paths: [String], _ common: CommonOptions, lastPositionOnly: Bool = false, showsLayers: Bool = false
+  ) throws -> [RunnableModel] {
+    let models = try paths.map {
+      try RunnableModel(
+        path: $0, component: choice.component, options: computing.options(common), fuse: !computing.noFuse,
+        arithmetic: arithmetic, lastPositionOnly: lastPositionOnly, showsLayers: showsLayers)
+    }
+    let isMultiplied = models.contains { $0.loaded.origin == .checkpoint && $0.loaded.isQuantized }
+    if soc != nil || dequantize, !isMultiplied {
+      throw BessemerError(
+        .usage, "\(soc == nil ? "--dequantize" : "--soc") has no effect: \(paths.map(quoted).joined(separator: " and ")) "
+          + "\(paths.count == 1 ? "holds" : "hold") no weights in few bits that a chip multiplies")
+    }
+    return models
+  }
+
+  func open(_ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false) throws -> RunnableModel {
+    try open([path], common, lastPositionOnly: lastPositionOnly)[0]
   }
 }
 

@@ -111,16 +111,16 @@ extension QuantizationPlan {
     lines.append("expected:")
     if let rowCount { lines.append("  rows: \(rowCount)") }
     if let byteCount { lines.append("  bytes: \(byteCount)") }
-    if let bitsPerWeight { lines.append("  bits-per-weight: \(bitsPerWeight)") }
+    if let bitsPerWeight { lines.append("  bits-per-weight: \(Float(bitsPerWeight))") }
     if let divergence {
-      lines += ["  # The sum of the units': their errors are taken to be independent.", "  kl: \(divergence)"]
+      lines += ["  # The sum of the units': their errors are taken to be independent.", "  kl: \(Float(divergence))"]
     }
     lines.append("units:")
     for unit in units {
       lines.append("  - scheme: \(QuantizationPlan.scalar(unit.scheme))")
       if let bytes = unit.byteCount { lines.append("    bytes: \(bytes)") }
-      if let error = unit.error { lines.append("    error: \(error)") }
-      if let divergence = unit.divergence { lines.append("    kl: \(divergence)") }
+      if let error = unit.error { lines.append("    error: \(Float(error))") }
+      if let divergence = unit.divergence { lines.append("    kl: \(Float(divergence))") }
       lines.append("    layers:")
       lines += unit.layers.map { "      - \(QuantizationPlan.scalar($0))" }
     }

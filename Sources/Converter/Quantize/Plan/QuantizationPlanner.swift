@@ -85,6 +85,7 @@ public struct QuantizationPlanner: Sendable {
     func candidates(_ size: (PlanUnit.Candidate) -> Double) -> [[PlanChoice.Candidate]] {
       units.map { unit in unit.candidates.map { PlanChoice.Candidate(cost: cost(unit, $0), size: size($0)) } }
     }
+    let kept = units.filter { $0.candidates.allSatisfy { $0.scheme == nil } }
     func bits(_ bytes: Double) -> String { "\(bytes * 8 / Double(max(1, elements)))".prefix(6).description }
     switch target {
     case nil:
@@ -98,14 +99,16 @@ public struct QuantizationPlanner: Sendable {
       if let chosen = PlanChoice.choose(all, limit: Double(limit) - fixed) { return chosen }
       throw BessemerError(
         .usage, "a size of \(limit) bytes cannot be met with these candidates; the smallest mix takes "
-          + "\(Int(PlanChoice.smallest(all) + fixed)) bytes, of which \(Int(fixed)) are of tensors that are kept")
+          + "\(Int(PlanChoice.smallest(all) + fixed)) bytes, of which "
+          + "\(Int(fixed) + kept.reduce(0) { $0 + $1.candidates[0].byteCount }) are of tensors that are kept")
     case .bitsPerWeight(let limit)?:
       let all = candidates { Double($0.byteCount) }
       let fixed = Double(rest.byteCount)
       if let chosen = PlanChoice.choose(all, limit: limit * Double(elements) / 8 - fixed) { return chosen }
       throw BessemerError(
         .usage, "\(limit) bits per weight cannot be met with these candidates; the smallest mix has "
-          + "\(bits(PlanChoice.smallest(all) + fixed)), of which \(bits(fixed)) are of tensors that are kept")
+          + "\(bits(PlanChoice.smallest(all) + fixed)), of which "
+          + "\(bits(fixed + kept.reduce(0) { $0 + Double($1.candidates[0].byteCount) })) are of tensors that are kept")
     case .divergence(let limit)?:
       guard isMeasured else {
         throw BessemerError(
