@@ -46,12 +46,12 @@ extension QuantizationOptions {
           }
           options.isCompatible = true
         }),
-      text("calibration", \.calibration), text("calibration-sha256", \.calibrationDigest),
+      text("calibration-sha256", \.calibrationDigest),
       Setting(
-        key: "samples", get: { $0.calibration == nil ? nil : "\($0.calibrationLimit)" },
+        key: "samples", get: { $0.calibrationDigest == nil ? nil : "\($0.calibrationLimit)" },
         set: { $0.calibrationLimit = try number("samples", $1) }),
       Setting(
-        key: "max-length", get: { $0.calibration == nil ? nil : "\($0.calibrationLength)" },
+        key: "max-length", get: { $0.calibrationDigest == nil ? nil : "\($0.calibrationLength)" },
         set: { $0.calibrationLength = try number("max-length", $1) }),
     ]
   }
@@ -59,6 +59,16 @@ extension QuantizationOptions {
   /// What differs from what is usual, in a fixed order.
   var settings: [(key: String, value: String)] {
     QuantizationOptions.known.compactMap { setting in setting.get(self).map { (setting.key, $0) } }
+  }
+
+  /// The same with the digest of the calibration data, if one of the schemes needs data; without any else. Where the
+  /// file lies is not kept.
+  func withCalibrationDigest(for schemes: [String]) throws -> QuantizationOptions {
+    var options = self
+    let words = schemes.filter { $0 != QuantizationPlan.float }.map { (scheme: $0, modules: Set<String>()) }
+    if try !QuantizationRecipe(self, words).needsData { options.calibration = nil }
+    options.calibrationDigest = try options.calibration.map { try QuantizationOptions.digest(ofCalibration: $0) }
+    return options
   }
 
   /// Throws ``ErrorCode/usage`` for a key that is none, or a value that is none for it.

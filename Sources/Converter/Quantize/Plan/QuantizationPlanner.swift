@@ -39,10 +39,11 @@ public struct QuantizationPlanner: Sendable {
     }
     let model = try Quantizer.model(path, location)
     let digest = QuantizationPlan.digest(of: model.weights)
-    try sensitivity?.check(digest, options)
     let units = LinearFinder(model.graph).units()
     var words = candidates
     if words.isEmpty { words = sensitivity.map { $0.schemes + [QuantizationPlan.float] } ?? Self.usualCandidates }
+    var settings = try options.withCalibrationDigest(for: words + options.overrides.map(\.scheme))
+    try sensitivity?.check(digest, settings)
     let choice = try CandidateFinder(options, words, units, model.weights)
     var planned = choice.units
     try QuantizationPlanner.expectErrors(&planned, model.weights, choice.method, rows: rows, threads: options.threads)
@@ -66,7 +67,6 @@ public struct QuantizationPlanner: Sendable {
       divergence = divergence.map { $0 + (candidate.divergence ?? 0) }
       result.append(one)
     }
-    var settings = try options.withCalibrationDigest
     (settings.overrides, settings.keep) = ([], [])
     var plan = QuantizationPlan(source: digest, options: settings, units: result)
     (plan.rowCount, plan.byteCount, plan.divergence) = (rows, bytes, divergence)

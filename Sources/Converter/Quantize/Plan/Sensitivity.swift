@@ -139,18 +139,17 @@ public struct Sensitivity: Sendable {
 
   // MARK: Planning
 
-  /// Throws ``ErrorCode/plan`` when it was measured on another model or with other settings.
+  /// Throws ``ErrorCode/plan`` when it was measured on another model or with other settings, calibration data among them.
   func check(_ digest: Digest, _ options: QuantizationOptions) throws {
     guard digest == source else {
       throw BessemerError(.plan, "the sensitivity is that of a model whose tensors come to \(source), not \(digest)")
     }
-    // Where files lie and which program loads the package changes no number; data is known by its digest.
-    func numbers(_ settings: [(key: String, value: String)]) -> [String: String] {
-      Dictionary(settings.map { ($0.key, $0.value) }) { first, _ in first }
-        .filter { !["format", "calibration"].contains($0.key) }
-    }
-    let (own, others) = (numbers(settings), numbers(try options.withCalibrationDigest.settings))
-    guard let key = Set(own.keys).union(others.keys).sorted().first(where: { own[$0] != others[$0] }) else { return }
+    // The program that loads the package changes no number, nor does data that nothing looks at.
+    let others = Dictionary(uniqueKeysWithValues: options.settings.map { ($0.key, $0.value) })
+    var ignored = ["format"]
+    if options.calibrationDigest == nil { ignored += ["calibration-sha256", "samples", "max-length"] }
+    let own = Dictionary(settings.map { ($0.key, $0.value) }) { first, _ in first }
+    guard let key = Set(own.keys).union(others.keys).subtracting(ignored).sorted().first(where: { own[$0] != others[$0] }) else { return }
     throw BessemerError(
       .plan, "the sensitivity was measured with \(key) \(quoted(own[key] ?? "left out")), the plan has "
         + "\(quoted(others[key] ?? "left out"))")
@@ -173,17 +172,6 @@ public struct Sensitivity: Sendable {
         }
         units[unit].candidates[candidate].divergence = divergence
       }
-    }
-  }
-}
-
-extension QuantizationOptions {
-  /// The same with the digest of the calibration data.
-  var withCalibrationDigest: QuantizationOptions {
-    get throws {
-      var options = self
-      if let calibration { options.calibrationDigest = try QuantizationOptions.digest(ofCalibration: calibration) }
-      return options
     }
   }
 }

@@ -41,7 +41,8 @@ public struct SensitivityMeter {
     }
     self.schemes = schemes
     let model = try Quantizer.model(path, location, activation: .float32)
-    (self.model, self.options, self.arithmetic) = (model, try options.withCalibrationDigest, arithmetic)
+    (self.model, self.arithmetic) = (model, arithmetic)
+    self.options = try options.withCalibrationDigest(for: schemes)
     graph = try CalibrationGraph(model.graph)
     let finder = LinearFinder(graph.graph)
     (units, sites) = (finder.units().filter(\.isQuantizedByDefault), finder.sites())
