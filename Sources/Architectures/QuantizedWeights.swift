@@ -15,8 +15,8 @@ public struct QuantizedWeights: Sendable {
 }
 
 extension Graph {
-  /// Adds what stands for a weight in a store that has it in few bits, in the weight's type; nil where the store has no
-  /// tensor of its name. Throws ``ErrorCode/weights`` when its tensors do not go together.
+  /// Adds what stands for a weight in a store that has it in few bits, in float32; nil where the store has no tensor of
+  /// its name. Throws ``ErrorCode/weights`` when its tensors do not go together.
   public mutating func addStored(
     _ weight: Weight, from weights: TensorStore, _ quantization: QuantizedWeights
   ) throws -> ValueID? {
@@ -27,7 +27,7 @@ extension Graph {
     defer { self = builder.graph }
     let value =
       try builder.quantizedWeight(weight.name, weight.shape) ?? builder.tensor(weight.name, entry.dtype, weight.shape)
-    return try builder.cast(value, weight.dtype)
+    return try builder.cast(value, .float32)
   }
 }
 
