@@ -11,7 +11,8 @@ extension LinearScheme {
     let part = try LinearWeight(module: module, rows.weight.dtype, shape: [rows.range.count, rows.weight.columns])
     var store = TensorStore()
     for (tensor, bytes) in zip(tensors(part), made) where bytes.count > 0 {
-      try store.append(TensorName("\(module).\(tensor.suffix)"), Tensor(tensor.dtype, shape: tensor.shape, bytes: bytes))
+      try store.append(
+        TensorName("\(module).\(tensor.suffix)"), Tensor(tensor.dtype, shape: tensor.shape, bytes: bytes))
     }
     let reader = AscendV1Reader(types: [TensorName(module + ".weight"): descriptionType])
     let schemes = try reader.schemes(store)

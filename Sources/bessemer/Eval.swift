@@ -60,7 +60,9 @@ struct Eval: Command {
     let (tokenizer, begin, stop) = (try opened.tokenizer(), try opened.beginToken, try opened.endTokens)
     let evaluation = Evaluation(opened.session, tokenizer, begin: begin, stop: stop)
     if asksQuestions {
-      try ask(evaluation, models.dropFirst().first.map { Evaluation($0.session, tokenizer, begin: begin, stop: stop) }, console)
+      try ask(
+        evaluation, models.dropFirst().first.map { Evaluation($0.session, tokenizer, begin: begin, stop: stop) },
+        console)
     } else {
       try read(evaluation, console)
     }

@@ -62,7 +62,9 @@ struct QuantizePlan: Command {
     }
     if !(2...1 << 20).contains(rows) { throw ValidationError("--rows takes a number from 2 to \(1 << 20)") }
     for (name, value) in [("--target-bpw", targetBpw), ("--max-kl", maxKl)] {
-      if let value, !value.isFinite || value < 0 { throw ValidationError("\(name) takes a number that is not negative") }
+      if let value, !value.isFinite || value < 0 {
+        throw ValidationError("\(name) takes a number that is not negative")
+      }
     }
   }
 
@@ -102,7 +104,8 @@ struct QuantizePlan: Command {
       if isMeasured { table.add(unit.divergence.map { significant($0, 3) } ?? "") }
     }
     try table.write(to: console.out)
-    var total = "\(ByteSize(plan.byteCount ?? 0).text) of tensors, "
+    var total =
+      "\(ByteSize(plan.byteCount ?? 0).text) of tensors, "
       + "\(decimal(plan.bitsPerWeight ?? 0, digits: 3)) bits per weight"
     if let divergence = plan.divergence { total += ", KL about \(significant(divergence, 3))" }
     try console.out.line("plan: \(total); wrote \(escaped(output ?? "", limit: 240))")

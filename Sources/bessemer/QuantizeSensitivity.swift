@@ -53,6 +53,7 @@ struct QuantizeSensitivity: Command {
     try console.out.line()
     var layers = Table([("all of", .left)] + title)
     for layer in result.layers { layers.row(escaped(layer.name), layer.scheme, significant(layer.divergence, 3)) }
+    for (scheme, whole) in zip(result.schemes, result.wholes) { layers.row("the model", scheme, significant(whole, 3)) }
     try layers.write(to: console.out)
     try console.out.line(
       "\(counted(result.positions, "position")) of \(counted(result.sequences, "sequence")); errors are squares of "
@@ -67,7 +68,9 @@ extension MeasureOptionGroup {
   ) throws -> Sensitivity {
     let memory = common.maxMemory?.byteCount ?? Machine.memoryByteCount
     let meter = try SensitivityMeter(
-      model, schemes: schemes, options, text: text, arithmetic: QuantizedArithmetic(option: soc), memoryLimit: memory / 4)
+      model, schemes: schemes, options, text: text, arithmetic: QuantizedArithmetic(option: soc),
+      memoryLimit: memory / 4)
+    for note in meter.notes { console.note("note: \(note)") }
     let progress = console.progress("measure", unit: .items)
     defer { progress.finish() }
     return try meter.measure { progress.update($0, of: $1) }

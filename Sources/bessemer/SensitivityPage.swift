@@ -12,13 +12,16 @@ struct SensitivityPage {
       return [
         BarChart(
           title: "KL divergence with these layers in \(scheme) alone",
-          bars: units.map { ($0.name, $0.divergence) }).html,
+          bars: units.map { ($0.name, $0.divergence) }
+        ).html,
         BarChart(
           title: "KL divergence with one decoder layer in \(scheme)",
-          bars: result.layers.filter { $0.scheme == scheme }.map { ($0.name, $0.divergence) }).html,
+          bars: result.layers.filter { $0.scheme == scheme }.map { ($0.name, $0.divergence) }
+        ).html,
         BarChart(
           title: "Relative squared error of what linear layers give in \(scheme)",
-          bars: units.flatMap { unit in unit.linears.map { ($0.name, $0.outputError ?? 0) } }).html,
+          bars: units.flatMap { unit in unit.linears.map { ($0.name, $0.outputError ?? 0) } }
+        ).html,
       ]
     }
     let rows = result.units.flatMap { unit in

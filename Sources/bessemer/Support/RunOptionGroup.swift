@@ -66,7 +66,8 @@ struct RunOptionGroup: ParsableArguments {
     let isMultiplied = models.contains { $0.loaded.origin == .checkpoint && $0.loaded.isQuantized }
     if soc != nil || dequantize, !isMultiplied {
       throw BessemerError(
-        .usage, "\(soc == nil ? "--dequantize" : "--soc") has no effect: \(paths.map(quoted).joined(separator: " and ")) "
+        .usage,
+        "\(soc == nil ? "--dequantize" : "--soc") has no effect: \(paths.map(quoted).joined(separator: " and ")) "
           + "\(paths.count == 1 ? "holds" : "hold") no weights in few bits that a chip multiplies")
     }
     return models

@@ -131,7 +131,9 @@ struct Calibrator {
     let here = Set(sites(in: section).map(\.layer.weight))
     let chosen = try subgraphs.filter { subgraph in
       try step.kinds.contains(subgraph.kind) && !subgraph.isInExpert
-        && subgraph.readers.allSatisfy { here.contains($0.weight) && $0.role != .head && step.readers?.contains($0.module) ?? true }
+        && subgraph.readers.allSatisfy {
+          here.contains($0.weight) && $0.role != .head && step.readers?.contains($0.module) ?? true
+        }
         && step.selection.contains(subgraph.source)
     }.sorted { $0.kind < $1.kind }
     guard !chosen.isEmpty else { return false }

@@ -42,7 +42,8 @@ struct CandidateFinder {
       }
       guard !one.candidates.isEmpty else {
         throw BessemerError(
-          .unsupportedFeature, "\(quoted(one.name)) can have none of \(candidates.map(\.0).joined(separator: ", ")); "
+          .unsupportedFeature,
+          "\(quoted(one.name)) can have none of \(candidates.map(\.0).joined(separator: ", ")); "
             + "add float to the candidates to keep it", details: problems.map { "\($0.key): \($0.value.text)" })
       }
       self.units.append(one)
@@ -65,7 +66,8 @@ struct CandidateFinder {
       guard count == 0 || count == unit.layers.count else {
         let names = unit.layers.map(\.module).prefix(8).joined(separator: ", ")
         throw BessemerError(
-          .usage, "\(quoted(pattern.text)) matches \(count) of the \(unit.layers.count) layers that go together: \(names)")
+          .usage,
+          "\(quoted(pattern.text)) matches \(count) of the \(unit.layers.count) layers that go together: \(names)")
       }
       return count > 0
     }

@@ -29,7 +29,8 @@ extension QuantizationPlan {
       case "settings":
         for setting in try value.asMapping() {
           do { try options.set(setting.key, setting.value.asString()) } catch let error as BessemerError
-          where error.code == .usage { throw BessemerError(.plan, "line \(setting.line): \(error.message)") }
+            where error.code == .usage
+          { throw BessemerError(.plan, "line \(setting.line): \(error.message)") }
         }
       case "expected": totals = try Totals(value)
       case "units": units = try value.asSequence().map(unit)
@@ -113,7 +114,9 @@ extension QuantizationPlan {
     if let byteCount { lines.append("  bytes: \(byteCount)") }
     if let bitsPerWeight { lines.append("  bits-per-weight: \(Float(bitsPerWeight))") }
     if let divergence {
-      lines += ["  # The sum of the units': their errors are taken to be independent.", "  kl: \(Float(divergence))"]
+      lines += [
+        "  # The sum of the units', each its part of what its scheme costs everywhere.", "  kl: \(Float(divergence))",
+      ]
     }
     lines.append("units:")
     for unit in units {

@@ -38,7 +38,8 @@ struct PlanUnit {
   ) throws -> String? {
     guard style.stored(scheme) != nil else { return "packages for \(style.rawValue) do not store it" }
     guard method.suits(scheme.grid) else { return "the method finds no codes of it" }
-    if style == .vllmAscend, !VLLMAscendConsumer.hasScheme(scheme.descriptionType, isExpert: layers[0].role == .expert) {
+    if style == .vllmAscend, !VLLMAscendConsumer.hasScheme(scheme.descriptionType, isExpert: layers[0].role == .expert)
+    {
       return "vLLM-Ascend has it not for such layers"
     }
     for layer in layers {

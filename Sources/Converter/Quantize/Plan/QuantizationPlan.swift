@@ -14,7 +14,7 @@ public struct QuantizationPlan: Sendable {
     public var byteCount: Int?
     /// The error of what the layers give, expected from rows of their weights: relative, squared, the mean over them.
     public var error: Double?
-    /// The Kullback-Leibler divergence of the model with these layers quantized alone, in nats.
+    /// What the layers add to the Kullback-Leibler divergence of the model, in nats.
     public var divergence: Double?
 
     public init(_ layers: [String], _ scheme: String) { (self.layers, self.scheme) = (layers, scheme) }

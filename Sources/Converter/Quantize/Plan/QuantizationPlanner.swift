@@ -91,14 +91,16 @@ public struct QuantizationPlanner: Sendable {
     case nil:
       guard let first = units.first(where: { $0.candidates.count > 1 }) else { return units.map { _ in 0 } }
       throw BessemerError(
-        .usage, "\(quoted(first.name)) has \(first.candidates.count) candidates; say what to choose for: --target-size, "
+        .usage,
+        "\(quoted(first.name)) has \(first.candidates.count) candidates; say what to choose for: --target-size, "
           + "--target-bpw or --max-kl")
     case .size(let limit)?:
       let all = candidates { Double($0.byteCount + $0.headerByteCount) }
       let fixed = Double(rest.byteCount + rest.headerByteCount + 64)
       if let chosen = PlanChoice.choose(all, limit: Double(limit) - fixed) { return chosen }
       throw BessemerError(
-        .usage, "a size of \(limit) bytes cannot be met with these candidates; the smallest mix takes "
+        .usage,
+        "a size of \(limit) bytes cannot be met with these candidates; the smallest mix takes "
           + "\(Int(PlanChoice.smallest(all) + fixed)) bytes, of which "
           + "\(Int(fixed) + kept.reduce(0) { $0 + $1.candidates[0].byteCount }) are of tensors that are kept")
     case .bitsPerWeight(let limit)?:
@@ -106,7 +108,8 @@ public struct QuantizationPlanner: Sendable {
       let fixed = Double(rest.byteCount)
       if let chosen = PlanChoice.choose(all, limit: limit * Double(elements) / 8 - fixed) { return chosen }
       throw BessemerError(
-        .usage, "\(limit) bits per weight cannot be met with these candidates; the smallest mix has "
+        .usage,
+        "\(limit) bits per weight cannot be met with these candidates; the smallest mix has "
           + "\(bits(PlanChoice.smallest(all) + fixed)), of which "
           + "\(bits(fixed + kept.reduce(0) { $0 + Double($1.candidates[0].byteCount) })) are of tensors that are kept")
     case .divergence(let limit)?:
@@ -120,7 +123,8 @@ public struct QuantizationPlanner: Sendable {
       }
       if let chosen = PlanChoice.choose(all, limit: limit) { return chosen }
       throw BessemerError(
-        .usage, "a divergence of \(limit) cannot be met with these candidates; the least is "
+        .usage,
+        "a divergence of \(limit) cannot be met with these candidates; the least is "
           + "\(PlanChoice.smallest(all)); let layers be kept: add float to --candidates")
     }
   }

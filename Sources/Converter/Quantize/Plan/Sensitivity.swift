@@ -39,6 +39,8 @@ public struct Sensitivity: Sendable {
   /// How it was quantized, beside schemes.
   public let settings: [(key: String, value: String)]
   public let schemes: [String]
+  /// For each scheme the divergence of the model with all layers in it that can be.
+  public var wholes: [Double]
   /// The chip whose arithmetic it was.
   public let chip: String
   public var sequences = 0
@@ -63,7 +65,7 @@ public struct Sensitivity: Sendable {
     layers: [Layer]
   ) {
     (self.source, self.settings, self.schemes, self.chip) = (source, settings, schemes, chip)
-    (self.units, self.layers) = (units, layers)
+    (self.units, self.layers, wholes) = (units, layers, [])
   }
 
   private init(_ json: JSON) throws {
@@ -94,6 +96,8 @@ public struct Sensitivity: Sendable {
       return Unit(
         scheme: try unit.required("scheme").asString(), linears: linears, divergence: try number(unit.required("kl")))
     }
+    wholes = try json.required("whole_kl").asArray().map(number)
+    guard wholes.count == schemes.count else { throw json.mismatch("a whole_kl for each scheme") }
     layers = try json.required("layers").asArray().map { layer in
       Layer(
         name: try layer.required("name").asString(), scheme: try layer.required("scheme").asString(),
@@ -106,6 +110,7 @@ public struct Sensitivity: Sendable {
     json.member("source", source.description)
     json.object("settings") { json in for setting in settings { json.member(setting.key, setting.value) } }
     json.array("schemes", schemes)
+    json.array("whole_kl") { json in for whole in wholes { json.value(whole) } }
     json.member("soc", chip)
     json.member("sequences", sequences)
     json.member("positions", positions)
@@ -149,16 +154,29 @@ public struct Sensitivity: Sendable {
     var ignored = ["format"]
     if options.calibrationDigest == nil { ignored += ["calibration-sha256", "samples", "max-length"] }
     let own = Dictionary(settings.map { ($0.key, $0.value) }) { first, _ in first }
-    guard let key = Set(own.keys).union(others.keys).subtracting(ignored).sorted().first(where: { own[$0] != others[$0] }) else { return }
+    guard
+      let key = Set(own.keys).union(others.keys).subtracting(ignored).sorted().first(where: { own[$0] != others[$0] })
+    else { return }
     throw BessemerError(
-      .plan, "the sensitivity was measured with \(key) \(quoted(own[key] ?? "left out")), the plan has "
+      .plan,
+      "the sensitivity was measured with \(key) \(quoted(own[key] ?? "left out")), the plan has "
         + "\(quoted(others[key] ?? "left out"))")
   }
 
-  /// Gives each unit's candidates their divergences. Throws ``ErrorCode/plan`` where one was not measured.
+  /// By how much a scheme costs more where it is everywhere than its units do alone.
+  private func excess(_ scheme: String) -> Double {
+    let sum = units.filter { $0.scheme == scheme }.reduce(0) { $0 + $1.divergence }
+    guard let place = schemes.firstIndex(of: scheme), sum > 0 else { return 1 }
+    return wholes[place] / sum
+  }
+
+  /// Gives each unit's candidates their divergences: their parts of what their schemes cost everywhere. Throws ``ErrorCode/plan`` where one was not measured.
   func fill(_ units: inout [PlanUnit]) throws {
     var known: [String: Double] = [:]
-    for unit in self.units { known["\(unit.scheme)\u{0}\(unit.linears[0].name)"] = unit.divergence }
+    let factors = Dictionary(schemes.map { ($0, excess($0)) }) { first, _ in first }
+    for unit in self.units {
+      known["\(unit.scheme)\u{0}\(unit.linears[0].name)"] = unit.divergence * (factors[unit.scheme] ?? 1)
+    }
     for unit in units.indices {
       for candidate in units[unit].candidates.indices {
         let name = units[unit].candidates[candidate].name

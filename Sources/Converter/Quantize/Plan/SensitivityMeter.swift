@@ -20,6 +20,8 @@ public struct SensitivityMeter {
   private let sequences: [[Int32]]
   private let calibration: [[Int32]]?
   private let memoryLimit: Int
+  /// Layers that a scheme cannot store, which are left out.
+  public let notes: [String]
 
   /// - Parameters:
   ///   - options: what is said beside schemes; without `text` its calibration data is measured on.
@@ -62,6 +64,31 @@ public struct SensitivityMeter {
       throw BessemerError(.modelInput, "the text has no tokens to predict", file: text ?? options.calibration ?? path)
     }
     self.memoryLimit = memoryLimit
+    notes = try SensitivityMeter.notes(units, schemes, model, options)
+  }
+
+  /// Throws ``ErrorCode/unsupportedFeature`` for a scheme that no layer can have.
+  private static func notes(
+    _ units: [LinearUnit], _ schemes: [String], _ model: LoadedModel, _ options: QuantizationOptions
+  ) throws -> [String] {
+    guard let method = WeightMethod(options.method) else {
+      throw BessemerError(
+        .usage, "no method \(quoted(options.method)); expected one of \(WeightMethod.names.joined(separator: ", "))")
+    }
+    return try schemes.compactMap { name in
+      let scheme = try QuantizationRecipe.scheme(name)
+      let problems = try units.compactMap { unit in
+        try PlanUnit.problem(scheme, unit.layers, model.weights, .ascendV1, method).map { (unit.layers[0].module, $0) }
+      }
+      guard problems.count < units.count else {
+        let why = problems.first.map { ": \($0.1)" } ?? ""
+        throw BessemerError(
+          .unsupportedFeature, "the model has no linear layer that can have \(name)\(why)", file: model.path)
+      }
+      return problems.first.map {
+        "\(name) is left out for \(problems.count) of \(units.count) groups of layers; \(quoted($0.0)): \($0.1)"
+      }
+    }
   }
 
   /// What a part that is quantized alone comes to.
@@ -80,23 +107,26 @@ public struct SensitivityMeter {
     var (done, positions) = (0, 0)
     /// By scheme and section the units and, last where there are several, all of them together.
     var sums: [[[Sums]]] = []
+    var wholes = [Double](repeating: 0, count: schemes.count)
     for (k, scheme) in schemes.enumerated() {
       sums.append(try graph.sections.map { try parts(in: $0, scheme) })
       for (c, chunk) in chunks.enumerated() {
-        let count = try measure(chunk, scheme, &sums[k], isFirst: c == 0) {
+        let (whole, count) = try measure(chunk, scheme, &sums[k], isFirst: c == 0) {
           done += 1
           progress(done, total)
         }
+        wholes[k] += whole
         if k == 0 { positions += count }
       }
     }
-    return result(sums, positions)
+    return result(sums, wholes, positions)
   }
 
-  private func result(_ sums: [[[Sums]]], _ positions: Int) -> Sensitivity {
+  private func result(_ sums: [[[Sums]]], _ wholes: [Double], _ positions: Int) -> Sensitivity {
     var result = Sensitivity(
       source: QuantizationPlan.digest(of: model.weights), settings: options.settings, schemes: schemes,
       chip: arithmetic.rawValue, units: [], layers: [])
+    result.wholes = wholes.map { $0 / Double(max(1, positions)) }
     (result.sequences, result.positions) = (sequences.count, positions)
     func ratio(_ sum: (lost: Double, all: Double)?) -> Double? { sum.map { $0.all > 0 ? $0.lost / $0.all : 0 } }
     for section in sums.joined() where !section.isEmpty {
@@ -135,10 +165,12 @@ public struct SensitivityMeter {
   private func chunks() -> [[[Int32]]] {
     let types = graph.graph
     func width(_ value: ValueID) -> Int { types.type(of: value).dims.last?.value ?? 0 }
-    let outputs = sites.map { width($0.output ?? types[$0.node].results[0]) }.reduce(0, +) / max(1, graph.sections.count)
-    let between = graph.sections.compactMap { section in
-      try? graph.part(section).outputs.map(width).max()
-    }.filter { $0 > 0 }.min() ?? 0
+    let outputs =
+      sites.map { width($0.output ?? types[$0.node].results[0]) }.reduce(0, +) / max(1, graph.sections.count)
+    let between =
+      graph.sections.compactMap { section in
+        try? graph.part(section).outputs.map(width).max()
+      }.filter { $0 > 0 }.min() ?? 0
     let scores = types.outputs.map { width($0.value) }.max() ?? 0
     let perToken = 4 * (outputs + scores + between * (units.count + graph.sections.count))
     var (chunks, tokens): ([[[Int32]]], Int) = ([[]], 0)
@@ -155,10 +187,11 @@ public struct SensitivityMeter {
 
   // MARK: Running
 
-  /// Runs some sequences with each part quantized alone; answers with how many positions there are.
+  /// Runs some sequences with each part quantized alone; answers with the divergence where all are, and how many
+  /// positions there are.
   private func measure(
     _ chunk: [[Int32]], _ scheme: String, _ sums: inout [[Sums]], isFirst: Bool, step: () -> Void
-  ) throws -> Int {
+  ) throws -> (whole: Double, positions: Int) {
     let modules = Set(sums.joined().flatMap { $0.layers.map(\.module) })
     let recipe = try QuantizationRecipe(options, [(scheme, modules)])
     var walk = try TrialWalk(graph, sites, chunk, arithmetic: arithmetic, threads: options.threads)
@@ -211,8 +244,8 @@ public struct SensitivityMeter {
       let weights = PreparedWeights(model.weights)
       for section in graph.sections.indices { try run(section, weights) }
     }
-    let (found, positions) = try walk.divergences()
+    let (found, whole, positions) = try walk.divergences()
     for (trial, divergence) in found { sums[trial.section][trial.part].divergence += divergence }
-    return positions
+    return (whole, positions)
   }
 }

@@ -26,6 +26,8 @@ struct TrialWalk {
   private let logits: ValueID
   /// For each sequence the values that are read further on.
   private var own: [[ValueID: Tensor]]
+  /// The same where every section had its last trial, that of all its parts.
+  private var whole: [[ValueID: Tensor]]
   private var trials: [(trial: Trial, values: [[ValueID: Tensor]])] = []
 
   /// - Parameter sequences: token ids, at least two each.
@@ -39,6 +41,7 @@ struct TrialWalk {
     (self.graph, self.sites, self.arithmetic, self.threads) = (graph, sites, arithmetic, threads)
     logits = output.value
     own = try CalibrationRun.inputs(graph, sequences)
+    whole = own
   }
 
   /// Takes all sequences through a section, and begins its trials; answers with the errors of what watched layers give,
@@ -65,13 +68,14 @@ struct TrialWalk {
         try Interrupt.check()
         given.append(try plain(own[sequence]))
         own[sequence] = start(own[sequence], given[sequence])
+        if new.isEmpty { whole[sequence] = start(whole[sequence], try plain(whole[sequence])) }
         for trial in trials.indices {
           let values = trials[trial].values[sequence]
           trials[trial].values[sequence] = start(values, try plain(values))
         }
       }
     }
-    return try new.map { trial in
+    return try new.enumerated().map { place, trial in
       let quantized = try SectionRun(
         graph, range, wanted: wanted(trial), weights, trial.tensors, scheme, arithmetic: arithmetic, threads: threads)
       var (values, errors): ([[ValueID: Tensor]], [String: Error]) = ([], [:])
@@ -79,6 +83,9 @@ struct TrialWalk {
         try Interrupt.check()
         let made = try quantized(begin[sequence])
         values.append(start(begin[sequence], made))
+        if place == new.count - 1 {
+          whole[sequence] = start(whole[sequence], try quantized(whole[sequence]))
+        }
         for module in trial.watched {
           guard let output = outputs[module], let a = given[sequence][output], let b = made[output] else { continue }
           let before = errors[module] ?? (0, 0)
@@ -101,10 +108,10 @@ struct TrialWalk {
     return sum
   }
 
-  /// The sum over all positions of each trial's divergence, in nats, and how many positions there are; as `eval` has
-  /// it, the last token of a sequence predicts nothing.
-  func divergences() throws -> ([(Trial, Double)], positions: Int) {
-    var sums = [Double](repeating: 0, count: trials.count)
+  /// The sum over all positions of each trial's divergence, in nats, that of all sections' last trials together, and
+  /// how many positions there are; as `eval` has it, the last token of a sequence predicts nothing.
+  func divergences() throws -> (trials: [(Trial, Double)], whole: Double, positions: Int) {
+    var sums = [Double](repeating: 0, count: trials.count + 1)
     var positions = 0
     for sequence in own.indices {
       guard let exact = own[sequence][logits] else {
@@ -112,7 +119,7 @@ struct TrialWalk {
       }
       let count = exact.shape[1] - 1
       positions += count
-      let others = trials.map { $0.values[sequence][logits] }
+      let others = trials.map { $0.values[sequence][logits] } + [whole[sequence][logits]]
       let found = Mutex([[Double]](repeating: [], count: count))
       try inParallel(count, threads: threads) { position in
         let own = Scores(exact, position)
@@ -121,6 +128,6 @@ struct TrialWalk {
       }
       for values in found.withLock({ $0 }) { for (k, value) in values.enumerated() { sums[k] += value } }
     }
-    return (zip(trials, sums).map { ($0.trial, $1) }, positions)
+    return (zip(trials, sums).map { ($0.trial, $1) }, sums[trials.count], positions)
   }
 }
