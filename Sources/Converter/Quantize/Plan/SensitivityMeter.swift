@@ -244,8 +244,8 @@ public struct SensitivityMeter {
       let weights = PreparedWeights(model.weights)
       for section in graph.sections.indices { try run(section, weights) }
     }
-    let (found, whole, positions) = try walk.divergences()
+    let (found, whole) = walk.divergences
     for (trial, divergence) in found { sums[trial.section][trial.part].divergence += divergence }
-    return (whole, positions)
+    return (whole, walk.positions)
   }
 }

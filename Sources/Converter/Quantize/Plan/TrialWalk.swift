@@ -19,6 +19,14 @@ struct TrialWalk {
 
   typealias Error = (lost: Double, all: Double)
 
+  /// Sequences with something quantized on their way.
+  private struct Path {
+    /// What each keeps for the sections to come.
+    var values: [[ValueID: Tensor]]
+    /// The sum over all positions, in nats; as `eval` has it, the last token of a sequence predicts nothing.
+    var divergence = 0.0
+  }
+
   private let graph: CalibrationGraph
   private let sites: [LinearSite]
   private let arithmetic: QuantizedArithmetic
@@ -26,9 +34,11 @@ struct TrialWalk {
   private let logits: ValueID
   /// For each sequence the values that are read further on.
   private var own: [[ValueID: Tensor]]
-  /// The same where every section had its last trial, that of all its parts.
-  private var whole: [[ValueID: Tensor]]
-  private var trials: [(trial: Trial, values: [[ValueID: Tensor]])] = []
+  /// Where every section had its last trial, that of all its parts.
+  private var whole: Path
+  private var trials: [(trial: Trial, path: Path)] = []
+  /// Positions whose scores were compared.
+  private(set) var positions = 0
 
   /// - Parameter sequences: token ids, at least two each.
   init(
@@ -41,7 +51,12 @@ struct TrialWalk {
     (self.graph, self.sites, self.arithmetic, self.threads) = (graph, sites, arithmetic, threads)
     logits = output.value
     own = try CalibrationRun.inputs(graph, sequences)
-    whole = own
+    whole = Path(values: own)
+  }
+
+  /// What the trials came to, and what all sections' last trials together.
+  var divergences: (trials: [(Trial, Double)], whole: Double) {
+    (trials.map { ($0.trial, $0.path.divergence) }, whole.divergence)
   }
 
   /// Takes all sequences through a section, and begins its trials; answers with the errors of what watched layers give,
@@ -56,36 +71,32 @@ struct TrialWalk {
         ($0.layer.module, $0.output ?? graph.graph[$0.node].results[0])
       }, uniquingKeysWith: { first, _ in first })
     func wanted(_ trial: Trial) -> Set<ValueID> { Set(trial.watched.compactMap { outputs[$0] }) }
-    func start(_ values: [ValueID: Tensor], _ made: [ValueID: Tensor]) -> [ValueID: Tensor] {
-      values.merging(made) { $1 }.filter { graph.isRead($0.key, from: range.upperBound) }
+    func sectionRun(_ wanted: Set<ValueID>, _ tensors: [TensorName: Tensor] = [:]) throws -> SectionRun {
+      try SectionRun(
+        graph, range, wanted: wanted, weights, tensors, tensors.isEmpty ? nil : scheme, arithmetic: arithmetic,
+        threads: threads)
     }
+    /// What the sequences are, as far as trials that begin here hold theirs against it.
     var given: [[ValueID: Tensor]] = []
     do {
-      let plain = try SectionRun(
-        graph, range, wanted: new.reduce(into: []) { $0.formUnion(wanted($1)) }, weights, arithmetic: arithmetic,
-        threads: threads)
+      let plain = try sectionRun(new.reduce(into: []) { $0.formUnion(wanted($1)) })
       for sequence in own.indices {
         try Interrupt.check()
-        given.append(try plain(own[sequence]))
-        own[sequence] = start(own[sequence], given[sequence])
-        if new.isEmpty { whole[sequence] = start(whole[sequence], try plain(whole[sequence])) }
-        for trial in trials.indices {
-          let values = trials[trial].values[sequence]
-          trials[trial].values[sequence] = start(values, try plain(values))
-        }
+        let made = try plain(own[sequence])
+        own[sequence] = kept(own[sequence], made, range)
+        positions += made[logits].map { $0.shape[1] - 1 } ?? 0
+        if new.isEmpty { try move(&whole, sequence, plain, made, range) }
+        for trial in trials.indices { try move(&trials[trial].path, sequence, plain, made, range) }
+        given.append(new.isEmpty ? [:] : made)
       }
     }
     return try new.enumerated().map { place, trial in
-      let quantized = try SectionRun(
-        graph, range, wanted: wanted(trial), weights, trial.tensors, scheme, arithmetic: arithmetic, threads: threads)
-      var (values, errors): ([[ValueID: Tensor]], [String: Error]) = ([], [:])
+      let quantized = try sectionRun(wanted(trial), trial.tensors)
+      var (path, errors): (Path, [String: Error]) = (Path(values: begin), [:])
       for sequence in begin.indices {
         try Interrupt.check()
-        let made = try quantized(begin[sequence])
-        values.append(start(begin[sequence], made))
-        if place == new.count - 1 {
-          whole[sequence] = start(whole[sequence], try quantized(whole[sequence]))
-        }
+        let made = try move(&path, sequence, quantized, given[sequence], range)
+        if place == new.count - 1 { try move(&whole, sequence, quantized, given[sequence], range) }
         for module in trial.watched {
           guard let output = outputs[module], let a = given[sequence][output], let b = made[output] else { continue }
           let before = errors[module] ?? (0, 0)
@@ -94,9 +105,37 @@ struct TrialWalk {
         }
       }
       // Only where it stands is asked for later.
-      trials.append((Trial(section: trial.section, part: trial.part), values))
+      trials.append((Trial(section: trial.section, part: trial.part), path))
       return errors
     }
+  }
+
+  /// The values of a sequence that later sections read; its scores are not.
+  private func kept(
+    _ values: [ValueID: Tensor], _ made: [ValueID: Tensor], _ section: Range<Int>
+  ) -> [ValueID: Tensor] {
+    values.merging(made) { $1 }.filter { $0.key != logits && graph.isRead($0.key, from: section.upperBound) }
+  }
+
+  /// Takes a sequence of a path through a section; scores are compared with the `exact` ones at once, as they are large.
+  @discardableResult
+  private func move(
+    _ path: inout Path, _ sequence: Int, _ run: SectionRun, _ exact: [ValueID: Tensor], _ section: Range<Int>
+  ) throws -> [ValueID: Tensor] {
+    let made = try run(path.values[sequence])
+    path.values[sequence] = kept(path.values[sequence], made, section)
+    if let own = exact[logits], let other = made[logits] { path.divergence += try divergence(own, other) }
+    return made
+  }
+
+  /// The sum over positions, in their order.
+  private func divergence(_ own: Tensor, _ other: Tensor) throws -> Double {
+    let found = Mutex([Double](repeating: 0, count: own.shape[1] - 1))
+    try inParallel(own.shape[1] - 1, threads: threads) { position in
+      let value = Scores(own, position).divergence(of: Scores(other, position))
+      found.withLock { $0[position] = value }
+    }
+    return found.withLock { $0.reduce(0, +) }
   }
 
   private static func error(_ a: [Float], _ b: [Float]) -> Error {
@@ -106,28 +145,5 @@ struct TrialWalk {
       sum.all += Double(x) * Double(x)
     }
     return sum
-  }
-
-  /// The sum over all positions of each trial's divergence, in nats, that of all sections' last trials together, and
-  /// how many positions there are; as `eval` has it, the last token of a sequence predicts nothing.
-  func divergences() throws -> (trials: [(Trial, Double)], whole: Double, positions: Int) {
-    var sums = [Double](repeating: 0, count: trials.count + 1)
-    var positions = 0
-    for sequence in own.indices {
-      guard let exact = own[sequence][logits] else {
-        throw BessemerError(.unsupportedFeature, "the model's logits do not depend on its layers")
-      }
-      let count = exact.shape[1] - 1
-      positions += count
-      let others = trials.map { $0.values[sequence][logits] } + [whole[sequence][logits]]
-      let found = Mutex([[Double]](repeating: [], count: count))
-      try inParallel(count, threads: threads) { position in
-        let own = Scores(exact, position)
-        let values = others.map { other in other.map { own.divergence(of: Scores($0, position)) } ?? 0 }
-        found.withLock { $0[position] = values }
-      }
-      for values in found.withLock({ $0 }) { for (k, value) in values.enumerated() { sums[k] += value } }
-    }
-    return (zip(trials, sums).map { ($0.trial, $1) }, sums[trials.count], positions)
   }
 }
