@@ -10,7 +10,7 @@ struct QuantizeSensitivity: Command {
     discussion: """
       For each linear layer the error of its weight and of what it gives, relative and squared; for layers that have \
       one scheme together, and for each decoder layer, the KL divergence of the model when nothing else is quantized, \
-      by the arithmetic of the chip. `bessemer quantize plan --sensitivity` takes what --json writes.
+      by the arithmetic of the chip. `bessemer quantize plan` takes what --json writes.
       """)
 
   @Argument(help: "The model's folder.")

@@ -144,7 +144,8 @@ public struct Sensitivity: Sendable {
 
   // MARK: Planning
 
-  /// Throws ``ErrorCode/plan`` when it was measured on another model or with other settings, calibration data among them.
+  /// Throws ``ErrorCode/plan`` when it was measured on another model or with other settings, calibration data among
+  /// them.
   func check(_ digest: Digest, _ options: QuantizationOptions) throws {
     guard digest == source else {
       throw BessemerError(.plan, "the sensitivity is that of a model whose tensors come to \(source), not \(digest)")
@@ -170,7 +171,8 @@ public struct Sensitivity: Sendable {
     return wholes[place] / sum
   }
 
-  /// Gives each unit's candidates their divergences: their parts of what their schemes cost everywhere. Throws ``ErrorCode/plan`` where one was not measured.
+  /// Gives each unit's candidates their divergences: their parts of what their schemes cost everywhere. Throws
+  /// ``ErrorCode/plan`` where one was not measured.
   func fill(_ units: inout [PlanUnit]) throws {
     var known: [String: Double] = [:]
     let factors = Dictionary(schemes.map { ($0, excess($0)) }) { first, _ in first }

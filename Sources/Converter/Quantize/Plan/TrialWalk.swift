@@ -117,7 +117,7 @@ struct TrialWalk {
     values.merging(made) { $1 }.filter { $0.key != logits && graph.isRead($0.key, from: section.upperBound) }
   }
 
-  /// Takes a sequence of a path through a section; scores are compared with the `exact` ones at once, as they are large.
+  /// Takes a sequence of a path through a section; scores are compared with the `exact` ones at once: they are large.
   @discardableResult
   private func move(
     _ path: inout Path, _ sequence: Int, _ run: SectionRun, _ exact: [ValueID: Tensor], _ section: Range<Int>
