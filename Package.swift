@@ -28,6 +28,7 @@ let package = Package(
   products: [
     .library(name: "Checkpoints", targets: ["Checkpoints"]),
     .library(name: "Converter", targets: ["Converter"]),
+    .library(name: "Digests", targets: ["Digests"]),
     .library(name: "IR", targets: ["IR"]),
     .library(name: "Images", targets: ["Images"]),
     .library(name: "Passes", targets: ["Passes"]),

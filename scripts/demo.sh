@@ -84,9 +84,24 @@ echo "   \$ bessemer export $model $ascend --target Ascend910B3"
 grep -E '^(operator|ascend\.[A-Za-z]+|all|wrote) ' "$out/output" | sed 's/^/   /'
 show 4 compare "$bundle" "$ascend"
 
+heading "For MindSpore: the weights as a .ckpt, each one traced to where it comes from"
+show 4 convert "$model" "$out/tiny-glm4.ckpt" --overwrite
+show 4 verify "$out/tiny-glm4.ckpt" --source "$model"
+
+heading "For vLLM-Ascend: eight bits, checked by its rules, and what that cost"
+"$bessemer" --progress off quantize "$model" "$out/tiny-glm4-w8a8" w8a8-dynamic --overwrite >"$out/output" 2>&1 ||
+  { cat "$out/output" && exit 1; }
+echo "   \$ bessemer quantize $model $out/tiny-glm4-w8a8 w8a8-dynamic"
+tail -n 2 "$out/output" | sed 's/^/   /'
+show 4 check "$out/tiny-glm4-w8a8" --for vllm-ascend
+"$bessemer" --progress off eval "$out/tiny-glm4-w8a8" "$model" --data "$model/heldout.txt" \
+  --questions "$model/questions.jsonl" >"$out/output" 2>/dev/null || { cat "$out/output" && exit 1; }
+echo "   \$ bessemer eval $out/tiny-glm4-w8a8 $model --data $model/heldout.txt --questions $model/questions.jsonl"
+grep -E '^( .*source|size|bits|perplexity  |top-1|KL divergence, mean|exact)' "$out/output" | sed 's/^/   /'
+
 echo
 if ((failed)); then
   echo "The demo FAILED: a score is not the reference's." >&2
   exit 1
 fi
-echo "Everything agrees. The bundles are in $out."
+echo "Everything agrees. What was made is in $out."

@@ -27,6 +27,8 @@ extension CheckpointFormat {
 public protocol WritableCheckpointFormat: CheckpointFormat {
   /// Whether files keep text metadata.
   var keepsMetadata: Bool { get }
+  /// Whether tensors that are one and the same are stored once, see ``CheckpointEntry/twin``; they are not by default.
+  var keepsTies: Bool { get }
   /// Whether a folder is written, not a file; it is not by default.
   var writesFolder: Bool { get }
   /// Whether an existing folder holds nothing but such a checkpoint, so that one may take its place.
@@ -48,6 +50,8 @@ public struct CheckpointEntry: Sendable {
   /// The encoding that a float32 tensor gets in a format that has it; nil for plain elements. Other formats store the
   /// elements all the same.
   public let encoding: BlockType?
+  /// Another tensor with the same type and bytes, for formats that store such tensors once.
+  public var twin: TensorName?
   /// What the tensor is computed by, where it is known.
   public let expression: TensorExpression?
   private let evaluate: Evaluate
@@ -152,6 +156,7 @@ public struct CheckpointEntry: Sendable {
 
 extension WritableCheckpointFormat {
   public var writesFolder: Bool { false }
+  public var keepsTies: Bool { false }
   public func mayReplace(folder path: String) throws -> Bool { false }
 
   /// Throws ``ErrorCode/unsupportedType`` when the format cannot hold these tensors, with all reasons.

@@ -11,6 +11,14 @@ public struct ReadOptions: Sendable {
 
   public init() {}
 
+  /// The options for one of several checkpoints, of which each gets what is for its format.
+  public func fitting(_ format: any CheckpointFormat) -> ReadOptions {
+    var result = self
+    result.isKeyOptional = true
+    if !(format is DistributedCheckpoint) { result.strategy = nil }
+    return result
+  }
+
   /// The format as these options call for it. Throws ``ErrorCode/usage`` for one that takes no such option.
   public func applied(to format: any CheckpointFormat) throws -> any CheckpointFormat {
     guard strategy == nil || format is DistributedCheckpoint else {

@@ -59,6 +59,7 @@ struct SafetensorsFormat: WritableCheckpointFormat {
   var suffixes: [String] { [".safetensors"] }
   var summary: String { "a file, an index.json with its shards, or a folder of them" }
   var keepsMetadata: Bool { true }
+  var keepsTies: Bool { true }
 
   /// The length of a header and its first character.
   func recognizes(_ start: [UInt8]) -> Bool {
@@ -82,6 +83,17 @@ struct SafetensorsFormat: WritableCheckpointFormat {
 
   func write(_ entries: [CheckpointEntry], metadata: [TensorName: String], to path: String, overwrite: Bool) throws {
     try inFile(path) { try check(entries, metadata: metadata) }
-    try SafetensorsWriter(entries.map(\.safetensors), metadata: metadata).write(to: path, overwrite: overwrite)
+    let (tensors, metadata) = SafetensorsFormat.stored(entries, metadata)
+    try SafetensorsWriter(tensors, metadata: metadata).write(to: path, overwrite: overwrite)
+  }
+
+  /// The tensors that are stored, and the texts with the name of each other one as a key and of its twin as the value,
+  /// as safetensors' own `save_model` writes them.
+  static func stored(_ entries: [CheckpointEntry], _ metadata: [TensorName: String])
+    -> (tensors: [SafetensorsWriter.Entry], metadata: [TensorName: String])
+  {
+    var metadata = metadata
+    for entry in entries { if let twin = entry.twin { metadata[entry.name] = twin.string } }
+    return (entries.filter { $0.twin == nil }.map(\.safetensors), metadata)
   }
 }

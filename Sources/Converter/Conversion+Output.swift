@@ -4,7 +4,7 @@ internal import Safetensors
 internal import Tensors
 
 extension Conversion {
-  static func item(_ tensor: Planned, _ entry: CheckpointEntry, _ file: String, hasBlocks: Bool) -> Item {
+  static func item(_ entry: CheckpointEntry, of tensor: Planned, _ file: String, hasBlocks: Bool) -> Item {
     let expression = tensor.expression
     let encoding = hasBlocks ? entry.encoding : nil
     let source = expression.sources.first
@@ -14,8 +14,9 @@ extension Conversion {
       from: source?.dtype ?? expression.dtype,
       to: expression.dtype, storedFrom: source?.storedTypeName ?? expression.dtype.rawValue,
       storedTo: encoding?.rawValue ?? expression.dtype.rawValue,
-      shape: expression.shape, byteCount: (hasBlocks ? entry.storedByteCount : expression.byteCount) ?? 0,
-      file: file, isCast: expression.isCast)
+      shape: expression.shape,
+      byteCount: entry.twin == nil ? (hasBlocks ? entry.storedByteCount : expression.byteCount) ?? 0 : 0,
+      file: file, isCast: expression.isCast, twin: entry.twin)
   }
 
   /// The format to write.
@@ -124,18 +125,6 @@ extension Conversion {
     }
   }
 
-  /// Tensors that are the same bytes of the same file, in groups of two and more.
-  static func ties(_ store: TensorStore) throws -> [[TensorName]] {
-    var groups: [TensorStore.Entry.Place: [TensorName]] = [:]
-    var order: [TensorStore.Entry.Place] = []
-    for entry in store.entries {
-      guard entry.byteCount > 0, let place = try entry.place else { continue }
-      if groups[place] == nil { order.append(place) }
-      groups[place, default: []].append(entry.name)
-    }
-    return order.compactMap { groups[$0] }.filter { $0.count > 1 }
-  }
-
   /// The files of the output, and which of them holds each tensor when there are several.
   static func layout(
     _ entries: [CheckpointEntry], _ metadata: [TensorName: String], _ companions: [ModelFiles.File], _ output: String,
@@ -145,17 +134,18 @@ extension Conversion {
       let name = output.trimmingSlashes.utf8.split(separator: UInt8(ascii: "/")).last.flatMap { String($0) }
       return ([name ?? output], [:])
     }
-    let writer = try ShardedWriter(
-      entries.map(\.safetensors), metadata: metadata, maxShardByteCount: limit)
+    let (tensors, metadata) = SafetensorsFormat.stored(entries, metadata)
+    let writer = try ShardedWriter(tensors, metadata: metadata, maxShardByteCount: limit)
     var places: [TensorName: String] = [:]
     for shard in writer.shards { for name in shard.writer.names { places[name] = shard.name } }
+    for entry in entries { if let twin = entry.twin { places[entry.name] = places[twin] } }
     return (writer.fileNames + companions.map(\.name), places)
   }
 
   /// Writes the shards, their index and the small files beside them.
   func writeShards(_ entries: [CheckpointEntry], _ work: ConversionWork) throws {
-    let writer = try ShardedWriter(
-      entries.map(\.safetensors), metadata: metadata, maxShardByteCount: options.shardByteCount ?? .max)
+    let (tensors, metadata) = SafetensorsFormat.stored(entries, metadata)
+    let writer = try ShardedWriter(tensors, metadata: metadata, maxShardByteCount: options.shardByteCount ?? .max)
     let indices = Dictionary(
       items.indices.map { (items[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
     try AtomicFolder.write(

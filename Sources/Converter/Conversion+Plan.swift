@@ -21,8 +21,13 @@ extension Conversion {
     }
 
     /// What is written.
-    func entry(evaluate: @escaping CheckpointEntry.Evaluate = CheckpointEntry.evaluate) -> CheckpointEntry {
-      CheckpointEntry(name, expression, encoding: encoding, keepsBlocks: keepsBlocks, evaluate: evaluate)
+    func entry(
+      _ twins: [TensorName: TensorName], evaluate: @escaping CheckpointEntry.Evaluate = CheckpointEntry.evaluate
+    ) -> CheckpointEntry {
+      var entry = CheckpointEntry(
+        name, expression, encoding: encoding, keepsBlocks: keepsBlocks, evaluate: evaluate)
+      entry.twin = twins[name]
+      return entry
     }
   }
 

@@ -23,6 +23,8 @@ public struct Conversion: Sendable {
     public let file: String
     /// Whether its elements are cast.
     public let isCast: Bool
+    /// The tensor of the output that it is stored as; it takes no bytes of its own.
+    public let twin: TensorName?
     /// What the casts did; nil for a tensor that is not cast, and for one that was not read.
     public fileprivate(set) var losses: CastLosses.Count?
   }
@@ -41,7 +43,7 @@ public struct Conversion: Sendable {
   public let items: [Item]
   /// Names of the files that are written; a folder's are relative to it.
   public let files: [String]
-  /// Tensors of the input that share their bytes, in groups; the output holds each by itself.
+  /// Tensors of the input that share their bytes, in groups. The output holds each by itself unless it has a twin.
   public let ties: [[TensorName]]
   /// The memory that the conversion is planned to take at most.
   public let memory: ConversionMemory
@@ -51,6 +53,8 @@ public struct Conversion: Sendable {
   let store: TensorStore
   let metadata: [TensorName: String]
   let planned: [Planned]
+  /// For each tensor that is stored as another one, that one.
+  let twins: [TensorName: TensorName]
   let evaluator: TensorEvaluator
   /// Configuration and tokenizer of the input, for a folder.
   let companions: [ModelFiles.File]
@@ -82,7 +86,9 @@ public struct Conversion: Sendable {
     let planned = try Conversion.typed(mapped, options.types, input, translation?.isExact)
     self.planned = planned
     droppedNames = translation?.droppedNames ?? []
-    let entries = planned.map { $0.entry() }
+    let twins = format.keepsTies ? try Conversion.twins(planned) : [:]
+    self.twins = twins
+    let entries = planned.map { $0.entry(twins) }
     let metadata =
       try translation.map { try $0.metadata(entries.map { ($0.name, $0.shape, $0.storedWord) }) }
       ?? Conversion.metadata(store, planned)
@@ -96,7 +102,7 @@ public struct Conversion: Sendable {
     self.files = files
     let hasBlocks = format is GGUF
     items = zip(planned, entries).map { tensor, entry in
-      Conversion.item(tensor, entry, places[tensor.name] ?? files[0], hasBlocks: hasBlocks)
+      Conversion.item(entry, of: tensor, places[tensor.name] ?? files[0], hasBlocks: hasBlocks)
     }
     ties = try Conversion.ties(store)
     memory = try ConversionMemory(
@@ -145,10 +151,10 @@ public struct Conversion: Sendable {
         items.indices.filter { items[$0].isCast || isCut && options.ledger != nil }, progress)
     }
     // Blocks that stay as they are cost next to nothing.
-    let made = planned.filter { !$0.entry().isEncoded || !(format is GGUF) }
+    let made = planned.filter { twins[$0.name] == nil && (!$0.entry(twins).isEncoded || !(format is GGUF)) }
     let work = ConversionWork(total: made.reduce(0) { $0 + ($1.expression.byteCount ?? 0) }, progress: progress)
     let entries = planned.indices.map { index in
-      planned[index].entry { expression, body in
+      planned[index].entry(twins) { expression, body in
         guard isCut else { return try evaluate(index, expression, work, body) }
         try evaluator.forEachPiece(expression) { piece in
           try body(piece)
@@ -163,6 +169,12 @@ public struct Conversion: Sendable {
       try writeShards(entries, work)
     }
     let results = isCut ? examined ?? work : work
+    let indices = Dictionary(items.indices.map { (items[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
+    for (index, item) in items.enumerated() {
+      if let twin = item.twin, let result = indices[twin].flatMap({ results.results[$0] }) {
+        results.note(index) { $0 = result }
+      }
+    }
     let written = finished(results)
     try ledger?.write(self, written, results)
     return written

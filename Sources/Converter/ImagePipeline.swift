@@ -98,6 +98,7 @@ public struct ImagePipeline {
     var graph = component.graph
     if lastPositionOnly { _ = try PassRunner([KeepLastPosition()]).run(on: &graph) }
     let model = Model(graph, weights: component.weights, options: options)
+    defer { model.releasePages() }
     return try inFile(component.path) { (try body(model), model.parameterByteCount) }
   }
 

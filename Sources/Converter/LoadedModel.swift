@@ -30,10 +30,10 @@ public struct LoadedModel: Sendable {
   public let name: String
   /// The `model_type` of config.json.
   public let modelType: String
-  public let graph: Graph
+  public private(set) var graph: Graph
   /// Operators before any pass ran, by name; for a bundle those of its graph.
   public let sourceOperators: OperatorCounts
-  public let weights: TensorStore
+  public private(set) var weights: TensorStore
   /// The content of config.json.
   public let config: JSON
   /// Configuration and tokenizer files, config.json among them.
@@ -115,6 +115,13 @@ public struct LoadedModel: Sendable {
     (self.path, self.origin, self.name, self.modelType, self.graph) = (path, origin, name, modelType, graph)
     (self.sourceOperators, self.weights, self.config, self.files) = (sourceOperators, weights, config, files)
     (self.report, self.folder) = (report, folder)
+  }
+
+  /// The same model with another graph of other weights.
+  func with(_ graph: Graph, _ weights: TensorStore) -> LoadedModel {
+    var model = self
+    (model.graph, model.weights) = (graph, weights)
+    return model
   }
 
   /// The bytes of tokenizer.json, if the model has one.

@@ -4,6 +4,8 @@ public import Tensors
 public struct NodeID: Hashable, Sendable, Comparable {
   let index: Int32
   public static func < (a: NodeID, b: NodeID) -> Bool { a.index < b.index }
+  /// A dense number, for tables indexed by node.
+  public var ordinal: Int { Int(index) }
 }
 
 /// Identifies a value of one graph: an input, a state or a result of a node.

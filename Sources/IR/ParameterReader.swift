@@ -94,6 +94,11 @@ public final class ParameterReader: Sendable {
     loaded.withLock { $0 = [:] }
   }
 
+  /// Gives the pages of the mapped weights that a value is made of back to the system.
+  public func releasePages(of value: ValueID) {
+    for source in plan(of: value).sources { known(source)?.bytes.releasePages() }
+  }
+
   /// Gives the pages of mapped weights that were read back to the system. Others may go on reading.
   public func releasePages() {
     for tensor in loaded.withLock({ Array($0.values) }) { tensor.bytes.releasePages() }

@@ -7,6 +7,8 @@ import Tensors
 /// Source: PyTorch's HistogramObserver, with msModelSlim's search over it. Arithmetic in float32 where theirs is.
 struct HistogramObserver: InputObserver {
   let isSymmetric: Bool
+  /// Whether the range stays as the search finds it, between values, as for recipes of `modelslim_v0`.
+  let isV0: Bool
   private var dtype = DType.float32
   private var bins = [Float](repeating: 0, count: HistogramObserver.binCount)
   private var bounds: (least: Float, greatest: Float)?
@@ -18,7 +20,10 @@ struct HistogramObserver: InputObserver {
   /// Bins are split into so many when they are counted anew over a wider range.
   private static let splits = 16
 
-  init(isSymmetric: Bool) { self.isSymmetric = isSymmetric }
+  init(isSymmetric: Bool, isV0: Bool = false) {
+    self.isSymmetric = isSymmetric
+    self.isV0 = isV0
+  }
 
   mutating func observe(_ input: Tensor) throws {
     let values = input.floats
@@ -39,16 +44,21 @@ struct HistogramObserver: InputObserver {
       bins = HistogramObserver.count(values, (low, high))
     }
     guard let found = search() else { return }
+    guard !isV0 else {
+      clip = found
+      return
+    }
     let inside = values.filter { $0 >= found.least && $0 <= found.greatest }
     clip = try range(of: inside) ?? found
   }
 
   var grid: InputGrid? {
-    clip.map { InputGrid(least: $0.least, greatest: $0.greatest, isSymmetric: isSymmetric, dtype: dtype) }
+    clip.map { InputGrid(least: $0.least, greatest: $0.greatest, isSymmetric: isSymmetric, dtype: dtype, isV0: isV0) }
   }
 
   func roundTrip(_ input: Tensor) throws -> Tensor {
     guard let grid, let clip else { return input }
+    guard !isV0 else { return try grid.roundTrip(input) }
     let values = try grid.roundTrip(input).floats
     return try Tensor(values.map { min(max($0, clip.least), clip.greatest) }, shape: input.shape)
       .cast(to: input.dtype)

@@ -26,11 +26,11 @@ public enum InputRange: Sendable, Equatable {
   case percentile(Double)
 
   /// An observer of one input.
-  public func observer(isSymmetric: Bool) -> any InputObserver {
+  public func observer(isSymmetric: Bool, isV0: Bool = false) -> any InputObserver {
     switch self {
-    case .minmax: MinMaxObserver(isSymmetric: isSymmetric, isMean: false)
-    case .meanMinmax: MinMaxObserver(isSymmetric: isSymmetric, isMean: true)
-    case .histogram: HistogramObserver(isSymmetric: isSymmetric)
+    case .minmax: MinMaxObserver(isSymmetric: isSymmetric, isMean: false, isV0: isV0)
+    case .meanMinmax: MinMaxObserver(isSymmetric: isSymmetric, isMean: true, isV0: isV0)
+    case .histogram: HistogramObserver(isSymmetric: isSymmetric, isV0: isV0)
     case .percentile(let share): PercentileObserver(share: share, isSymmetric: isSymmetric)
     }
   }
@@ -39,13 +39,16 @@ public enum InputRange: Sendable, Equatable {
 extension InputGrid {
   /// The grid of 8 bits over a range, which is widened to hold zero. Each operation is rounded to `dtype`, that of the
   /// observed tensors, as msModelSlim does.
-  public init(least: Float, greatest: Float, isSymmetric: Bool, dtype: DType) {
+  ///
+  /// - Parameter isV0: whether the bounds are subtracted before they are divided, as for recipes of `modelslim_v0`.
+  public init(least: Float, greatest: Float, isSymmetric: Bool, dtype: DType, isV0: Bool = false) {
     func round(_ value: Float) -> Float { WeightCodes.round(value, to: dtype) }
     let (low, high) = (min(least, 0), max(greatest, 0))
     if isSymmetric {
       self.init(scale: max(round(max(-low, high) / 127), round(Float.ulpOfOne)), offset: 0)
     } else {
-      let scale = max(round(round(high / 255) - round(low / 255)), round(Float.ulpOfOne))
+      let width = isV0 ? round(round(high - low) / 255) : round(round(high / 255) - round(low / 255))
+      let scale = max(width, round(Float.ulpOfOne))
       self.init(scale: scale, offset: round(round(-low / scale).rounded(.toNearestOrEven) - 128))
     }
   }
@@ -82,13 +85,15 @@ func range(of values: [Float]) throws -> (least: Float, greatest: Float)? {
 struct MinMaxObserver: InputObserver {
   let isSymmetric: Bool
   let isMean: Bool
+  let isV0: Bool
   private var dtype = DType.float32
   private var count = 0
   private var (least, greatest) = (0.0, 0.0)
 
-  init(isSymmetric: Bool, isMean: Bool) {
+  init(isSymmetric: Bool, isMean: Bool, isV0: Bool) {
     self.isSymmetric = isSymmetric
     self.isMean = isMean
+    self.isV0 = isV0
   }
 
   mutating func observe(_ input: Tensor) throws {
@@ -109,7 +114,8 @@ struct MinMaxObserver: InputObserver {
     let share = isMean ? Double(count) : 1
     return InputGrid(
       least: WeightCodes.round(Float(least / share), to: dtype),
-      greatest: WeightCodes.round(Float(greatest / share), to: dtype), isSymmetric: isSymmetric, dtype: dtype)
+      greatest: WeightCodes.round(Float(greatest / share), to: dtype), isSymmetric: isSymmetric, dtype: dtype,
+      isV0: isV0)
   }
 }
 

@@ -23,6 +23,9 @@ public protocol LinearScheme: Sendable {
   /// Whether inputs are quantized when the model runs.
   var quantizesInputs: Bool { get }
 
+  /// Whether the layer's bias keeps its type; it becomes float32 otherwise.
+  var keepsBias: Bool { get }
+
   /// The scheme with scales for groups of so many columns, or with offsets; nil where there is none.
   func grouped(_ size: Int) -> (any LinearScheme)?
   func asymmetric() -> (any LinearScheme)?
@@ -44,6 +47,7 @@ extension LinearScheme {
   public var rowMultiple: Int { 1 }
   public var needsInputGrid: Bool { false }
   public var quantizesInputs: Bool { true }
+  public var keepsBias: Bool { false }
 
   public func grouped(_: Int) -> (any LinearScheme)? { nil }
   public func asymmetric() -> (any LinearScheme)? { nil }

@@ -10,8 +10,9 @@ public struct LinearSite: Sendable {
   /// With the bias; nil for a matrix of an expert, whose output stays inside its operator.
   public let output: ValueID?
   public let bias: TensorName?
-  /// Of an expert's matrix, which of gate, up and down it is.
+  /// Of an expert's matrix, which of gate, up and down it is, and the expert's number.
   public let expertPart: Int?
+  public let expert: Int?
 }
 
 extension LinearFinder {
@@ -28,13 +29,15 @@ extension LinearFinder {
         let (output, bias) = withBias(node.results[0])
         sites.append(
           LinearSite(
-            layer: layer, node: id, input: node.operands[0], output: output, bias: bias, expertPart: nil))
+            layer: layer, node: id, input: node.operands[0], output: output, bias: bias, expertPart: nil,
+            expert: nil))
       case is MixtureOfExperts:
         for (k, operand) in node.operands.dropFirst(3).enumerated() {
           guard let layer = layer(of: operand, { .expert }) else { continue }
           sites.append(
             LinearSite(
-              layer: layer, node: id, input: node.operands[0], output: nil, bias: nil, expertPart: k % 3))
+              layer: layer, node: id, input: node.operands[0], output: nil, bias: nil, expertPart: k % 3,
+              expert: k / 3))
         }
       default: break
       }

@@ -43,14 +43,12 @@ public struct WeightRows: Sendable {
   public let input: InputGrid?
   /// How scales and codes are found.
   public let method: WeightMethod
-  /// How alike the layer's inputs are; nil where the method does not ask.
-  public let moments: SecondMoments?
   /// Codes that exist already; nil where they are found from the elements.
   public let stored: StoredCodes?
 
   public init(
     _ weight: LinearWeight, _ range: Range<Int>, bytes: Bytes, bias: [Float]? = nil, input: InputGrid? = nil,
-    method: WeightMethod = .minmax, moments: SecondMoments? = nil, stored: StoredCodes? = nil
+    method: WeightMethod = .minmax, stored: StoredCodes? = nil
   ) {
     precondition(
       stored != nil || bytes.count == range.count * weight.columns * weight.dtype.bits / 8, "rows of another size")
@@ -60,7 +58,6 @@ public struct WeightRows: Sendable {
     self.bias = bias
     self.input = input
     self.method = method
-    self.moments = moments
     self.stored = stored
   }
 

@@ -44,20 +44,18 @@ public struct Matrix: Sendable, Equatable {
 
   /// `self · otherᵀ`, sums in float32: [m,k] and [n,k] give [m,n].
   public func times(transposed other: Matrix, _ threads: KernelThreads) throws -> Matrix {
-    precondition(columns == other.columns, "factors of other sizes")
-    var result = Matrix(zeros: rows, other.rows)
-    try result.values.withUnsafeMutableBufferPointer { c in
-      try values.withUnsafeBufferPointer { a in
-        try other.values.withUnsafeBufferPointer { b in
-          let left = bk_matrix(data: a.baseAddress, batch: 0, row: columns, column: 1)
-          let right = bk_matrix(data: b.baseAddress, batch: 0, row: 1, column: columns)
-          try check(
-            bk_matmul_f32(
-              threads.pool, 1, rows, other.rows, columns, left, right, c.baseAddress, 0, other.rows))
-        }
+    try all.times(other.all.transposed, threads)
+  }
+
+  /// Multiplies all elements with a factor.
+  mutating func scale(by factor: Float, _ threads: KernelThreads? = nil) {
+    let count = values.count
+    values.withUnsafeMutableBufferPointer { values in
+      _ = withUnsafePointer(to: factor) {
+        // The factor stays where it is for every element.
+        bk_binary(threads?.pool, BK_BINARY_MUL, values.baseAddress, 1, [count], values.baseAddress, [1], $0, [0])
       }
     }
-    return result
   }
 
   /// Each column multiplied by a factor.

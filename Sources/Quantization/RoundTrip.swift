@@ -12,17 +12,17 @@ public enum RoundTrip {
 extension RoundTrip {
   /// A weight as a scheme of whole numbers stores it; as it is for any other scheme.
   public static func weight(
-    _ weight: Tensor, module: String, _ scheme: any LinearScheme, _ method: WeightMethod, moments: SecondMoments? = nil
+    _ weight: Tensor, module: String, _ scheme: any LinearScheme, _ method: WeightMethod, stored: StoredCodes? = nil
   ) throws -> Tensor {
     guard case .whole = scheme.grid else { return weight }
-    let rounded = try self.weight(Matrix(weight), module: module, weight.dtype, scheme, method, moments: moments)
+    let rounded = try self.weight(Matrix(weight), module: module, weight.dtype, scheme, method, stored: stored)
     return try rounded.tensor(weight.dtype, shape: weight.shape)
   }
 
   /// Throws ``ErrorCode/unsupportedFeature`` for a scheme that stores no whole numbers.
   static func weight(
     _ weight: Matrix, module: String = "", _ dtype: DType, _ scheme: any LinearScheme, _ method: WeightMethod,
-    moments: SecondMoments? = nil
+    stored: StoredCodes? = nil
   ) throws -> Matrix {
     guard case .whole(let bits, let isSymmetric) = scheme.grid else {
       throw BessemerError(.unsupportedFeature, "\(scheme.name) stores no whole numbers, which the search needs")
@@ -30,7 +30,7 @@ extension RoundTrip {
     let shape = [weight.rows, weight.columns]
     let linear = try LinearWeight(module: module, dtype, shape: shape)
     let rows = WeightRows(
-      linear, 0..<weight.rows, bytes: try weight.tensor(dtype, shape: shape).bytes, method: method, moments: moments)
+      linear, 0..<weight.rows, bytes: try weight.tensor(dtype, shape: shape).bytes, method: method, stored: stored)
     let group = scheme.groupSize
     let result = try WeightCodes.whole(rows, bits: bits, group: group, symmetric: isSymmetric)
     let size = group == 0 ? weight.columns : group

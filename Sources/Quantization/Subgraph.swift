@@ -88,7 +88,8 @@ public struct SubgraphFinder {
   private func norm(before value: ValueID, _ readers: [LinearLayer]) -> Subgraph? {
     var product = value
     var bias: TensorName?
-    if let (sum, _) = graph.producer(of: value, as: Add.self) {
+    while let (cast, _) = graph.producer(of: product, as: Cast.self) { product = cast.operands[0] }
+    if let (sum, _) = graph.producer(of: product, as: Add.self) {
       let parts = sum.operands
       guard let place = parts.firstIndex(where: { finder.weight($0)?.shape.count == 1 }) else { return nil }
       bias = finder.weight(parts[place])?.name

@@ -4,7 +4,7 @@ internal import Tensors
 /// Codes and scales of some rows, by the kernels.
 struct WeightCodes {
   /// A code a byte, [rows, columns]; microscaling e2m1 has two a byte.
-  let codes: [UInt8]
+  var codes: [UInt8]
   /// [rows, groups]; of microscaling formats the stored exponents instead.
   var scales: [Float] = []
   var offsets: [Float] = []
@@ -16,7 +16,10 @@ struct WeightCodes {
     if let stored = rows.stored { return WeightCodes(stored) }
     switch rows.method {
     case .ssz(let steps) where symmetric: return try fitted(rows, bits: bits, group: group, steps: steps)
-    case .gptq(let gptq): return try solved(rows, gptq, bits: bits, group: group, symmetric: symmetric)
+    case let method where method.needsData:
+      throw BessemerError(
+        .weights, "nothing is known of the input of \(quoted(rows.weight.module)); it needs calibration")
+    case .sparse(let rule): return try sparse(rows, rule)
     case .percentile(let share): return try clipped(rows, bits: bits, group: group, symmetric: symmetric, share: share)
     default: break
     }
@@ -25,21 +28,6 @@ struct WeightCodes {
         bk_quant_int(nil, weight, Int32(bits), scales, symmetric ? nil : offsets, $0.baseAddress)
       }
     }
-  }
-
-  private static func solved(
-    _ rows: WeightRows, _ gptq: GPTQ, bits: Int, group: Int, symmetric: Bool
-  ) throws -> WeightCodes {
-    let (weight, threads) = (rows.weight, KernelThreads(1))
-    guard let moments = rows.moments, rows.range.count == weight.rows else {
-      throw BessemerError(.weights, "nothing is known of the input of \(quoted(weight.module)); it needs calibration")
-    }
-    let matrix = try Matrix(Tensor(weight.dtype, shape: [weight.rows, weight.columns], bytes: rows.bytes))
-    let found = try gptq.solve(
-      matrix, weight.dtype, second: moments, bits: bits, group: group, isSymmetric: symmetric, module: weight.module,
-      threads)
-    return WeightCodes(
-      codes: found.codes.map { UInt8(bitPattern: $0) }, scales: found.scales, offsets: found.offsets)
   }
 
   /// Whole numbers of some bits for scales that are known.
@@ -154,6 +142,11 @@ struct WeightCodes {
 
   /// The bytes of 32-bit floats.
   static func bytes(_ values: [Float]) -> Bytes { values.withUnsafeBytes { Bytes($0) } }
+
+  /// The bytes of numbers in a type of weights, which they are rounded to.
+  static func bytes(_ values: [Float], as dtype: DType) throws -> Bytes {
+    dtype == .float32 ? bytes(values) : try Tensor(values, shape: [values.count]).cast(to: dtype).bytes
+  }
 
   /// The value rounded to a type of weights.
   static func round(_ value: Float, to dtype: DType) -> Float {

@@ -8,6 +8,8 @@ public enum WeightMethod: Sendable, Equatable {
   case gptq(GPTQ)
   /// By the range that so much of each group is in, 0...1 of its magnitudes.
   case percentile(Double)
+  /// Four bits for all but outliers.
+  case sparse(OutlierRule)
   /// Least squares and rounding in turns, at most so often, until no row gets better.
   case ssz(steps: Int)
   /// Microscaling float4 with the exponent of largest / divisor rounded up; without a divisor the best for the weight.
@@ -48,7 +50,7 @@ public enum WeightMethod: Sendable, Equatable {
   /// Whether codes of a row depend on the other rows, so that all rows of a weight have to be quantized together.
   public var needsWholeWeight: Bool {
     switch self {
-    case .ssz, .gptq, .ceilX(divisor: nil): true
+    case .sparse(.shareOfAll), .ssz, .ceilX(divisor: nil): true
     default: false
     }
   }
@@ -60,7 +62,8 @@ public enum WeightMethod: Sendable, Equatable {
   public func suits(_ grid: WeightGrid) -> Bool {
     switch (self, grid) {
     case (.minmax, _), (.ceilX, .mxfp4), (.fourOverSix, .mxfp4), (.mseRound, .mxfp8): true
-    case (.percentile, .whole), (.gptq, .whole), (.ssz, .whole(bits: _, isSymmetric: true)): true
+    case (.sparse, .whole(bits: 8, isSymmetric: true)), (.percentile, .whole), (.gptq, .whole): true
+    case (.ssz, .whole(bits: _, isSymmetric: true)): true
     default: false
     }
   }

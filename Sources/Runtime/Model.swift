@@ -32,13 +32,20 @@ public final class Model {
   public let options: RunOptions
   let pool: ThreadPool
   let parameters: Parameters
+  /// The states that grow in their buffers, by what updates them.
+  let appendedStates: [ValueID: GraphState]
 
   public init(_ graph: Graph, weights: TensorStore, options: RunOptions) {
     self.graph = graph
     self.options = options
     pool = ThreadPool(threads: options.threads)
     parameters = Parameters(graph, weights, options, pool)
+    let appended = graph.states.filter { graph.isAppendedInPlace($0) }
+    appendedStates = Dictionary(appended.map { ($0.update, $0) }, uniquingKeysWith: { first, _ in first })
   }
+
+  /// Gives the pages of mapped weights back to the system, for a model that is done with.
+  public func releasePages() { parameters.releasePages() }
 
   /// Bytes of memory that prepared parameters take, mapped ones not counted.
   public var parameterByteCount: Int { parameters.byteCount }
@@ -83,6 +90,8 @@ final class Parameters {
   }
 
   func isParameter(_ value: ValueID) -> Bool { reader.isParameter(value) }
+
+  func releasePages() { reader.releasePages() }
 
   /// The value as it is typed in the graph. A weight stays in its mapping.
   func tensor(_ value: ValueID) throws -> Tensor {
@@ -141,6 +150,7 @@ final class Parameters {
     let matrix = try pack(
       Tensor(source.dtype, shape: [shape[0], target.dropFirst().reduce(1, *)], bytes: bytes), as: packedType(of: source)
     )
+    reader.releasePages(of: value)
     matrices[value] = matrix
     return matrix
   }
@@ -178,6 +188,8 @@ final class Parameters {
     if byteCount + bk_pack_size(wanted, n, k) > options.packLimit, let stored, let rows = try mappedRows(value) {
       return Matrix(inputs: k, dtype: stored, parts: rows)
     }
+    // What is packed is not read again where it lies.
+    defer { reader.releasePages(of: value) }
     let tensor = try reader.tensor(value)
     return try pack(stored == nil ? tensor.cast(to: .float32) : tensor, as: wanted)
   }

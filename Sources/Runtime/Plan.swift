@@ -103,17 +103,22 @@ extension Planner {
       define(input.value, view)
       inputs.append((input.name, input.value, view))
     }
-    for state in graph.states { define(state.value, states[state.value]!.filled) }
+    for state in graph.states {
+      let filled = states[state.value]!.filled
+      define(state.value, keepsStates ? try converted(filled, to: dtype(state.value)) : filled)
+    }
     end()
     for (k, id) in nodeIDs.enumerated() where isConcerned(k + 1) {
       let node = graph[id]
       begin(part: k + 1)
-      try retype(node)
+      let state = keepsStates ? nil : node.results.first.flatMap { model.appendedStates[$0] }
+      if state == nil { try retype(node) }
       if node.results.allSatisfy({ model.parameters.isParameter($0) }) {
         // Evaluated when it is read.
-      } else if let state = appended(node), let buffer = states[state.value] {
+      } else if let state, let buffer = states[state.value] {
         let (full, fresh) = buffer.appending(shape(node.operands[1])[buffer.axis])
-        copy(try view(node.operands[1]), to: fresh)
+        retype(node.results[0], TensorType(dtype(node.results[0]), shape: full.shape))
+        copy(try converted(view(node.operands[1]), to: buffer.dtype), to: fresh)
         define(node.results[0], full)
       } else {
         try add(node)
@@ -128,17 +133,12 @@ extension Planner {
       return view
     }
     let outputs = try graph.outputs.map { ($0.name, try kept($0.value, &self)) }
-    let replacements =
-      try (keepsStates ? [] : graph.states)
-      .filter { $0.update != $0.value && !graph.isAppendedInPlace($0) }.map { ($0.name, try kept($0.update, &self)) }
+    let replaced = (keepsStates ? [] : graph.states).filter {
+      $0.update != $0.value && model.appendedStates[$0.update] == nil
+    }
+    let replacements = try replaced.map { ($0.name, try kept($0.update, &self)) }
     end()
     return (inputs, outputs, replacements)
-  }
-
-  /// The state that the node grows in place.
-  private func appended(_ node: Node) -> GraphState? {
-    guard node.op is Concat, !keepsStates else { return nil }
-    return graph.states.first { $0.update == node.results[0] && graph.isAppendedInPlace($0) }
   }
 }
 
@@ -151,6 +151,13 @@ extension Graph {
     else { return false }
     let rank = type(of: state).rank
     return (concat.axis < 0 ? concat.axis + rank : concat.axis) == info.axis
+  }
+
+  /// Whether the state is only appended to, and read by nothing but attention.
+  func isCache(_ state: GraphState) -> Bool {
+    isAppendedInPlace(state) && users(of: state.value) == [producer(of: state.update)!]
+      && !outputs.contains { $0.value == state.update }
+      && users(of: state.update).allSatisfy { self[$0].op is Attention && self[$0].operands[0] != state.update }
   }
 
   /// Whether the executor grows the state in its buffer.

@@ -47,9 +47,9 @@ struct Planner {
   /// The part of the plan that is being made, and the one that defined each value.
   private var part = 0
   private var definers: [Int]
-  /// The nodes in order, and the part that each is.
+  /// The nodes in order, and by ``NodeID/ordinal`` the part that each is.
   let nodeIDs: [NodeID]
-  private let parts: [NodeID: Int]
+  private let parts: [Int]
   /// When planning again: the next step and slot of the part, which parts read what changed, which steps are new, and
   /// whether everything found its place so far.
   private var again: (step: Int, slot: Int)?
@@ -66,7 +66,9 @@ struct Planner {
     self.model = model
     self.types = types
     nodeIDs = graph.nodeIDs
-    parts = Dictionary(uniqueKeysWithValues: nodeIDs.enumerated().map { ($1, $0 + 1) })
+    var parts = [Int](repeating: 0, count: graph.madeNodeCount)
+    for (index, id) in nodeIDs.enumerated() { parts[id.ordinal] = index + 1 }
+    self.parts = parts
     views = [View?](repeating: nil, count: graph.valueCount)
     definers = [Int](repeating: -1, count: graph.valueCount)
   }
@@ -104,7 +106,7 @@ struct Planner {
   func isConcerned(_ part: Int) -> Bool { again == nil || isConcerned[part] }
 
   private mutating func concern(readersOf value: ValueID) {
-    for node in graph.users(of: value) { isConcerned[parts[node]!] = true }
+    for node in graph.users(of: value) { isConcerned[parts[node.ordinal]] = true }
   }
 
   /// Gives a value another type.
@@ -166,19 +168,24 @@ struct Planner {
     if views[value.ordinal] == nil, model.parameters.isParameter(value) {
       return fixed(try model.parameters.vector(value))
     }
-    let source = contiguousUnlessFloat(try view(value))
-    guard source.dtype != .float32 else { return source }
-    guard let dtype = bk_dtype(source.dtype) else { throw unsupported("\(source.dtype) activations") }
-    let result = allocate(.float32, shape: source.shape)
+    return try converted(try view(value), to: .float32)
+  }
+
+  /// The same elements in another type, as they are if they have it.
+  mutating func converted(_ view: View, to dtype: DType) throws -> View {
+    guard view.dtype != dtype else { return view }
+    guard let from = bk_dtype(view.dtype), let to = bk_dtype(dtype) else {
+      throw unsupported("\(view.dtype == .float32 ? dtype : view.dtype) activations")
+    }
+    let source = contiguous(view)
+    let result = allocate(dtype, shape: source.shape)
     let (pool, count) = (pool, source.elementCount)
     addStep("convert", reads: [source], writes: [result]) { arena in
-      let (from, to) = (arena.pointer(source), arena.pointer(result))
-      return { bk_convert(pool, BK_F32, to, dtype, from, count) }
+      let (input, output) = (arena.pointer(source), arena.pointer(result))
+      return { bk_convert(pool, to, output, from, input, count) }
     }
     return result
   }
-
-  private mutating func contiguousUnlessFloat(_ view: View) -> View { view.dtype == .float32 ? view : contiguous(view) }
 
   /// A view with row-major elements, copied if need be.
   mutating func contiguous(_ view: View) -> View {
@@ -216,17 +223,7 @@ struct Planner {
 
   /// Defines a result that was computed in float32, converted to its type if that is another.
   mutating func finish(_ value: ValueID, _ view: View) throws {
-    let dtype = dtype(value)
-    guard dtype != .float32 else { return define(value, view) }
-    guard let narrow = bk_dtype(dtype) else { throw unsupported("\(dtype) results") }
-    let source = contiguous(view)
-    let result = allocate(dtype, shape: view.shape)
-    let (pool, count) = (pool, source.elementCount)
-    addStep("convert", reads: [source], writes: [result]) { arena in
-      let (from, to) = (arena.pointer(source), arena.pointer(result))
-      return { bk_convert(pool, narrow, to, BK_F32, from, count) }
-    }
-    define(value, result)
+    define(value, try converted(view, to: dtype(value)))
   }
 
   // MARK: Steps

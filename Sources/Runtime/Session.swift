@@ -84,7 +84,7 @@ public final class Session {
     let results = try plan.run(values, only: outputs, timing: timing)
     if keepsStates { return results }
     for state in graph.states {
-      if graph.isAppendedInPlace(state) {
+      if model.appendedStates[state.update] != nil {
         buffers[state.value]!.count = plan.length(of: state)
       } else if let view = plan.replacements.first(where: { $0.name == state.name })?.view {
         try replace(state, with: plan.tensor(view))
@@ -147,7 +147,10 @@ public final class Session {
       throw BessemerError(.modelInput, "the batch size changed between runs that share a cache")
     }
     let room = min(max(needed, capacity), state.capacity)
-    buffers[state.value] = try StateBuffer(type.dtype, shape: shape, axis: state.axis, capacity: max(room, 1))
+    // Frameworks that compute in bfloat16 keep keys and values in it too.
+    let isNarrow = model.options.compute == .bfloat16 && type.dtype == .float32 && model.graph.isCache(state)
+    buffers[state.value] = try StateBuffer(
+      isNarrow ? .bfloat16 : type.dtype, shape: shape, axis: state.axis, capacity: max(room, 1))
   }
 
   /// A state that is not appended to is stored anew.

@@ -14,8 +14,20 @@ public enum SafetensorsCheckpoint {
   /// `model.safetensors` or `diffusion_pytorch_model.safetensors` is taken if it is there, else the one
   /// `*.safetensors.index.json`, else all `*.safetensors` files, which must not share a name. An index must name every
   /// tensor of its shards, each in the shard that holds it. `check` is called for each file before its tensors are
-  /// taken.
+  /// taken. A text that has the name of a tensor, under a key with a dot, is another name of that tensor, as
+  /// safetensors' own `save_model` writes it.
   public static func read(_ path: String, check: (SafetensorsFile) throws -> Void = { _ in }) throws -> TensorStore {
+    var store = try files(path, check)
+    let names = store.metadata.filter { $0.key.string.utf8.contains(UInt8(ascii: ".")) && store[$0.key] == nil }
+    for (name, first) in names.sorted(by: { $0.key < $1.key }) {
+      guard let entry = store[TensorName(first)] else { continue }
+      try store.append(entry.renamed(name))
+      store.metadata[name] = nil
+    }
+    return store
+  }
+
+  private static func files(_ path: String, _ check: (SafetensorsFile) throws -> Void) throws -> TensorStore {
     func append(_ file: SafetensorsFile, _ store: inout TensorStore) throws {
       try inFile(file.path) {
         try check(file)

@@ -149,11 +149,13 @@ extension Tensor {
 
   /// The elements as floats, each rounded once.
   public var floats: [Float] {
-    if dtype == .float32 {
-      return bytes.withUnsafeBytes { raw in
-        (0..<elementCount).map { raw.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) }
+    guard BulkConversion.kernelType(dtype) != nil else { return doubles.map { Float($0) } }
+    return [Float](unsafeUninitializedCapacity: elementCount) { buffer, count in
+      // Exact: the kernels' types are no wider than float32.
+      _ = bytes.withUnsafeBytes {
+        BulkConversion.convert($0, dtype, to: UnsafeMutableRawBufferPointer(buffer), .float32, count: elementCount)
       }
+      count = elementCount
     }
-    return doubles.map { Float($0) }
   }
 }

@@ -51,8 +51,14 @@ struct ConvertListing {
       let others = conversion.droppedNames.count > 1 ? " and \(conversion.droppedNames.count - 1) more" : ""
       console.note("warning: left out tensor \(quoted(name.string))\(others), which such a file has no place for")
     }
-    if let group = conversion.ties.first {
-      let count = conversion.ties.reduce(0) { $0 + $1.count - 1 }
+    let kept = items.filter { $0.twin != nil }
+    if let item = kept.first, let twin = item.twin {
+      console.note(
+        "note: \(counted(kept.count, "tied tensor")) \(kept.count == 1 ? "is" : "are") stored once with "
+          + "\(kept.count == 1 ? "another" : "others"), as \(quoted(item.name.string)) with \(quoted(twin.string))")
+    }
+    let count = conversion.ties.reduce(0) { $0 + $1.count - 1 } - kept.count
+    if let group = conversion.ties.first, count > 0 {
       console.note(
         "note: \(counted(count, "tensor")) share\(count == 1 ? "s" : "") bytes with others in the input and "
           + "\(count == 1 ? "is" : "are") written in full, as \(quoted(group[0].string)) and \(quoted(group[1].string))"
@@ -63,7 +69,7 @@ struct ConvertListing {
   }
 
   private func isChanged(_ item: Conversion.Item) -> Bool {
-    item.storedFrom != item.storedTo || !item.steps.isEmpty || item.sources != [item.name]
+    item.storedFrom != item.storedTo || !item.steps.isEmpty || item.sources != [item.name] || item.twin != nil
   }
 
   /// Whether a value may have become another by an encoding in blocks.
@@ -75,6 +81,7 @@ struct ConvertListing {
   private func words(_ item: Conversion.Item) -> String {
     guard isChanged(item) else { return "unchanged" }
     var parts: [String] = []
+    if let twin = item.twin { parts.append("tied to " + escaped(twin.string, limit: 80)) }
     if let source = item.sources.first, item.sources != [item.name] {
       let others = item.sources.count > 1 ? " and \(item.sources.count - 1) more" : ""
       parts.append((item.sources.count > 1 ? "from " : "was ") + escaped(source.string, limit: 80) + others)
@@ -132,6 +139,7 @@ struct ConvertListing {
     json.member("to", item.storedTo)
     json.array("shape", item.shape)
     json.member("bytes", item.byteCount)
+    if let twin = item.twin { json.member("tied_to", twin.string) }
     json.member("file", item.file)
     guard let losses = item.losses else { return json.null("cast") }
     json.object("cast") { losses.write(to: &$0) }

@@ -27,13 +27,15 @@ struct Diff: Command {
   @Option(help: ArgumentHelp("Write a map that makes NEW of OLD, for `convert --map`.", valueName: "file"))
   var emitMap: String?
 
+  @OptionGroup var reading: ReadOptionGroup
   @OptionGroup var common: CommonOptions
 
   func execute(_ console: Console) throws {
     let progress = console.progress("diff", unit: .bytes)
     defer { progress.finish() }
     let (diff, omitted) = try CheckpointComparison.diff(
-      old, new, only: try only.map { try NamePattern($0) }, match: match == .content ? .content : .names,
+      old, new, reading: reading.options(), only: try only.map { try NamePattern($0) },
+      match: match == .content ? .content : .names,
       threads: common.resources.threads,
       mapPath: emitMap, overwrite: common.overwrite
     ) { progress.update($0, of: $1) }

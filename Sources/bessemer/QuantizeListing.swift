@@ -9,15 +9,16 @@ struct QuantizeListing {
   init(_ quantizer: Quantizer, isDryRun: Bool) { (self.quantizer, self.isDryRun) = (quantizer, isDryRun) }
 
   func write(_ console: Console) throws {
+    var notes: [String] = []
     if !isDryRun {
       let progress = console.progress("quantize", unit: .bytes)
       defer { progress.finish() }
-      try quantizer.write { progress.update($0, of: $1) }
+      notes = try quantizer.write { progress.update($0, of: $1) }
     }
-    if console.isJSON { try writeJSON(console) } else { try writeText(console) }
+    if console.isJSON { try writeJSON(notes, console) } else { try writeText(notes, console) }
   }
 
-  private func writeText(_ console: Console) throws {
+  private func writeText(_ notes: [String], _ console: Console) throws {
     var table = Table([("", .left), ("", .left), ("", .left), ("", .right), ("", .left)])
     for item in quantizer.items where item.scheme != nil || console.isVerbose {
       table.add(name: item.name.string)
@@ -27,6 +28,7 @@ struct QuantizeListing {
       table.add(item.scheme.map { item.keepsCodes ? "\($0), codes kept" : $0 } ?? "unchanged")
     }
     try table.write(to: console.out)
+    for note in notes { try console.out.line("note: \(note)") }
     let quantized = quantizer.items.filter { $0.scheme != nil }.count
     try console.out.line(
       "\(isDryRun ? "would write" : "wrote") \(escaped(quantizer.output, limit: 240)): "
@@ -37,7 +39,7 @@ struct QuantizeListing {
         + "memory peak \(ByteSize(Machine.peakByteCount).text)")
   }
 
-  private func writeJSON(_ console: Console) throws {
+  private func writeJSON(_ notes: [String], _ console: Console) throws {
     try console.json("quantize") { json in
       json.member("input", quantizer.input)
       json.member("output", quantizer.output)
@@ -53,6 +55,7 @@ struct QuantizeListing {
           }
         }
       }
+      json.array("notes", notes)
       json.member("bytes_in", quantizer.sourceByteCount)
       json.member("bytes_out", quantizer.byteCount)
       json.member("memory_peak_bytes", Machine.peakByteCount)

@@ -22,6 +22,7 @@ struct Verify: Command {
   @Flag(help: "With --source: PATH need not have all of the source.")
   var partial = false
 
+  @OptionGroup var reading: ReadOptionGroup
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -32,9 +33,9 @@ struct Verify: Command {
     let progress = console.progress("verify", unit: .bytes)
     defer { progress.finish() }
     if let source {
-      let verification = try CheckpointComparison.verify(path, source: source, threads: common.resources.threads) {
-        progress.update($0, of: $1)
-      }
+      let verification = try CheckpointComparison.verify(
+        path, source: source, reading: reading.options(), threads: common.resources.threads
+      ) { progress.update($0, of: $1) }
       progress.finish()
       return try VerifyListing(path: path, source: source, verification: verification, isPartial: partial)
         .write(console)

@@ -5,6 +5,7 @@ typedef struct {
   size_t B, Hq, Hkv, S, T, D, Dv;
   bool causal, sequence_first;
   bk_mask mask;
+  bk_dtype kv;
 } attention_case;
 
 static bk_strides3 strides_of(size_t heads, size_t length, size_t depth, bool sequence_first, size_t pad) {
@@ -25,10 +26,9 @@ static void reference(const bk_attention_args *g, double *want) {
             g->q + sb * g->q_strides.batch + (ptrdiff_t)h * g->q_strides.head + (ptrdiff_t)i * g->q_strides.sequence;
         double max = -INFINITY, total = 0;
         for (size_t j = 0; j < g->keys; j++) {
-          const float *k =
-              g->k + sb * g->k_strides.batch + kv * g->k_strides.head + (ptrdiff_t)j * g->k_strides.sequence;
+          const ptrdiff_t k = sb * g->k_strides.batch + kv * g->k_strides.head + (ptrdiff_t)j * g->k_strides.sequence;
           double s = 0;
-          for (size_t d = 0; d < g->depth; d++) s += (double)q[d] * (double)k[d];
+          for (size_t d = 0; d < g->depth; d++) s += (double)q[d] * element(g->kv_type, g->k, (size_t)k + d);
           s *= g->scale;
           const ptrdiff_t at = sb * g->mask_strides[0] + (ptrdiff_t)h * g->mask_strides[1] +
                                (ptrdiff_t)i * g->mask_strides[2] + (ptrdiff_t)j * g->mask_strides[3];
@@ -43,9 +43,9 @@ static void reference(const bk_attention_args *g, double *want) {
                       (ptrdiff_t)i * g->out_strides.sequence;
         for (size_t d = 0; d < g->v_depth; d++) out[d] = 0;
         for (size_t j = 0; j < g->keys; j++) {
-          const float *v =
-              g->v + sb * g->v_strides.batch + kv * g->v_strides.head + (ptrdiff_t)j * g->v_strides.sequence;
-          for (size_t d = 0; d < g->v_depth; d++) out[d] += scores[j] / total * (double)v[d];
+          const ptrdiff_t v = sb * g->v_strides.batch + kv * g->v_strides.head + (ptrdiff_t)j * g->v_strides.sequence;
+          for (size_t d = 0; d < g->v_depth; d++)
+            out[d] += scores[j] / total * element(g->kv_type, g->v, (size_t)v + d);
         }
       }
   free(scores);
@@ -53,8 +53,8 @@ static void reference(const bk_attention_args *g, double *want) {
 
 static void run_attention(attention_case c) {
   const size_t pad = random_below(3), qn = c.B * c.Hq * c.S, kn = c.B * c.Hkv * c.T;
-  guarded q = guarded_floats(qn * (c.D + pad), -2, 2), k = guarded_floats(kn * (c.D + pad), -2, 2),
-          v = guarded_floats(kn * (c.Dv + pad), -2, 2);
+  guarded q = guarded_floats(qn * (c.D + pad), -2, 2), k = guarded_elements(c.kv, kn * (c.D + pad), -2, 2),
+          v = guarded_elements(c.kv, kn * (c.Dv + pad), -2, 2);
   bk_attention_args g = {.batch = c.B,
                          .q_heads = c.Hq,
                          .kv_heads = c.Hkv,
@@ -63,6 +63,7 @@ static void run_attention(attention_case c) {
                          .depth = c.D,
                          .v_depth = c.Dv,
                          .q = q.data,
+                         .kv_type = c.kv,
                          .k = k.data,
                          .v = v.data,
                          .scale = 1 / sqrtf((float)c.D + 1),
@@ -92,8 +93,8 @@ static void run_attention(attention_case c) {
   double *want = calloc(out_count + 1, sizeof(double));
   reference(&g, want);
   char what[160];
-  snprintf(what, sizeof what, "attention B%zu H%zu/%zu S%zu T%zu D%zu/%zu causal %d mask %d", c.B, c.Hq, c.Hkv, c.S,
-           c.T, c.D, c.Dv, c.causal, c.mask);
+  snprintf(what, sizeof what, "attention B%zu H%zu/%zu S%zu T%zu D%zu/%zu causal %d mask %d type %d", c.B, c.Hq,
+           c.Hkv, c.S, c.T, c.D, c.Dv, c.causal, c.mask, c.kv);
   guarded first = {0};
   for (int p = 0; p < 4; p++) {
     guarded out = guarded_new(out_count * sizeof(float));
@@ -119,11 +120,12 @@ static void run_attention(attention_case c) {
 
 void test_attention(void) {
   static const attention_case fixed[] = {
-      {1, 4, 4, 128, 128, 32, 32, false, true, 0}, {1, 4, 2, 1, 700, 64, 64, true, false, 0},
-      {2, 8, 2, 1, 300, 40, 24, false, true, 1},   {1, 2, 1, 300, 300, 16, 16, true, true, 0},
-      {1, 2, 2, 150, 70, 20, 20, true, false, 0},  {1, 1, 1, 70, 400, 33, 17, true, true, 1},
-      {1, 2, 2, 5, 0, 8, 8, false, false, 0},      {1, 2, 2, 5, 9, 0, 8, false, false, 0},
-      {1, 2, 2, 140, 260, 24, 40, true, false, 2}, {3, 6, 3, 2, 513, 128, 128, true, true, 2},
+      {1, 4, 4, 128, 128, 32, 32, false, true, 0, BK_F32}, {1, 4, 2, 1, 700, 64, 64, true, false, 0, BK_F32},
+      {2, 8, 2, 1, 300, 40, 24, false, true, 1, BK_F32},   {1, 2, 1, 300, 300, 16, 16, true, true, 0, BK_F32},
+      {1, 4, 2, 1, 700, 64, 64, true, false, 0, BK_BF16}, {1, 2, 1, 300, 300, 16, 24, true, true, 0, BK_BF16},
+      {1, 2, 2, 150, 70, 20, 20, true, false, 0, BK_F32},  {1, 1, 1, 70, 400, 33, 17, true, true, 1, BK_F32},
+      {1, 2, 2, 5, 0, 8, 8, false, false, 0, BK_F32},      {1, 2, 2, 5, 9, 0, 8, false, false, 0, BK_F32},
+      {1, 2, 2, 140, 260, 24, 40, true, false, 2, BK_F32}, {3, 6, 3, 2, 513, 128, 128, true, true, 2, BK_F32},
   };
   for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
     start_case(seed + 1);
@@ -141,6 +143,7 @@ void test_attention(void) {
     c.causal = random_below(2);
     c.sequence_first = random_below(2);
     c.mask = random_below(3);
+    c.kv = random_below(2) ? BK_F32 : BK_BF16;
     run_attention(c);
   }
   bk_attention_args g = {.batch = 1, .q_heads = 3, .kv_heads = 2, .queries = 1, .v_depth = 1};

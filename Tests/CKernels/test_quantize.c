@@ -76,7 +76,56 @@ static void check_plain(const bk_weight *w) {
   free(scales), free(codes);
 }
 
+/// Rounding that spreads its errors, and the same written plainly.
+static void check_spreading(void) {
+  const size_t rows = 1 + random_below(40), all = 1 + random_below(70), first = random_below(all);
+  const size_t columns = 1 + random_below(all - first), group = 1 + random_below(40), groups = (all + group - 1) / group;
+  const bool with = random_below(2);
+  guarded w = guarded_elements(BK_F32, rows * all, -1, 1), factor = guarded_elements(BK_F32, columns * columns, -1, 1);
+  guarded scales = guarded_elements(BK_F32, rows * groups, 0.1f, 0.3f), errors = guarded_new(4 * rows * columns);
+  guarded offsets = guarded_elements(BK_F32, rows * groups, -2, 2), codes = guarded_new(rows * all);
+  float *f = (float *)factor.data, *wide = (float *)w.data, *e = (float *)errors.data;
+  for (size_t c = 0; c < columns; c++) f[c * columns + c] = 1.5f;
+  bk_rounding g = {.rows = rows, .columns = columns, .w = wide + first, .w_stride = all, .factor = f,
+                   .factor_stride = columns, .scales = (float *)scales.data,
+                   .offsets = with ? (float *)offsets.data : NULL, .scale_stride = groups, .first = first,
+                   .group = group, .low = -8, .high = 7, .codes = (int8_t *)codes.data + first, .codes_stride = all,
+                   .errors = e};
+  float *rest = malloc(4 * rows * all);
+  memcpy(rest, wide, 4 * rows * all);
+  memset(codes.data, 0, rows * all);
+  check(bk_quant_spreading(NULL, &g) == BK_OK, "quant_spreading", "status");
+  bool ok = true;
+  for (size_t r = 0; r < rows; r++) {
+    volatile float *line = rest + r * all + first;
+    for (size_t c = 0; c < columns; c++) {
+      const size_t at = r * groups + (first + c) / group;
+      const float scale = g.scales[at], offset = with ? g.offsets[at] : 0;
+      volatile float place = line[c] / scale;
+      place = place + offset;
+      const float code = rintf(fminf(fmaxf(place, -8), 7));
+      volatile float rounded = (code - offset) * scale;
+      volatile float error = (line[c] - rounded) / f[c * columns + c];
+      ok &= g.codes[r * all + c] == (int8_t)code && e[r * columns + c] == error;
+      for (size_t o = c; o < columns; o++) {
+        volatile float change = error * f[c * columns + o];
+        line[o] = line[o] - change;
+      }
+    }
+  }
+  ok &= memcmp(rest, wide, 4 * rows * all) == 0;
+  check(ok, "quant_spreading", "%zu rows of %zu columns from %zu in groups of %zu", rows, columns, first, group);
+  f[0] = 0;
+  wide[first] = 1;
+  check(bk_quant_spreading(NULL, &g) == BK_ENUMBER, "quant_spreading", "an endless error is good");
+  free(rest);
+  guarded_free("quant_spreading", w), guarded_free("quant_spreading", factor), guarded_free("quant_spreading", scales);
+  guarded_free("quant_spreading", errors), guarded_free("quant_spreading", offsets);
+  guarded_free("quant_spreading", codes);
+}
+
 void test_quantize(void) {
+  for (int round = 0; round < (quick ? 20 : 300); round++) check_spreading();
   const char *isa = bk_isa();
   for (int type = BK_F32; type <= BK_F16; type++) {
     for (int round = 0; round < (quick ? 6 : 60); round++) {

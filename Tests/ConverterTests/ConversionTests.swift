@@ -133,6 +133,51 @@ import Testing
     #expect(try Conversion.ties(store) == [["a", "c"]])
   }
 
+  /// A file as safetensors' `save_model` writes it: the first name of a tied weight is that of a copy.
+  private func tiedWeights() throws -> String {
+    let store = try CheckpointFormats.read(
+      weights("plain.safetensors", [("model.embed.weight", [30, 20]), ("norm", [20])]))
+    let texts: [TensorName: String] = [
+      "lm_head.weight": "model.embed.weight", "a.b": "lm_head.weight", "c.d": "norms", "format": "norm",
+    ]
+    try SafetensorsFormat().write(
+      store.entries.map { CheckpointEntry($0) }, metadata: texts, to: folder("tied.safetensors"), overwrite: false)
+    return folder("tied.safetensors")
+  }
+
+  @Test func namesInMetadataAreTensors() throws {
+    let store = try CheckpointFormats.read(tiedWeights())
+    #expect(store.entries.map(\.name) == ["model.embed.weight", "norm", "lm_head.weight"])
+    #expect(store.metadata == ["a.b": "lm_head.weight", "c.d": "norms", "format": "norm"])
+    #expect(try Conversion.ties(store) == [["model.embed.weight", "lm_head.weight"]])
+  }
+
+  @Test(arguments: ["out.safetensors", "out.h5", "shards", "out.ckpt"], [nil, DType.bfloat16])
+  func tiesStayTied(_ output: String, _ dtype: DType?) throws {
+    let input = try tiedWeights()
+    let (conversion, items) = try convert(input, output) { options in
+      if output == "shards" { (options.format, options.shardByteCount) = ("safetensors", 1300) }
+      if let dtype { options.types.common = .type(dtype) }
+      options.ledger = folder("ledger.jsonl")
+    }
+    let isKept = conversion.format.keepsTies
+    #expect(isKept == (output != "out.ckpt"))
+    let (head, embedding) = (try #require(items.last), items[0])
+    #expect(head.name == "lm_head.weight" && head.twin == (isKept ? embedding.name : nil))
+    #expect(head.byteCount == (isKept ? 0 : embedding.byteCount) && head.file == embedding.file)
+    #expect(head.losses == embedding.losses)
+    #expect(conversion.byteCount == items.filter { $0.twin == nil }.reduce(0) { $0 + $1.byteCount })
+    let store = try CheckpointFormats.read(folder(output))
+    #expect(try Conversion.ties(store).count == (isKept ? 1 : 0))
+    let source = try CheckpointFormats.read(input)
+    for entry in store.entries {
+      let expected = try #require(source[entry.name]).tensor().cast(to: dtype ?? .float32)
+      #expect(try entry.tensor().bytes == expected.bytes, "\(entry.name)")
+    }
+    let lines = try folder.text("ledger.jsonl").split(separator: "\n").map { try JSON.parse(Bytes($0.utf8)) }
+    #expect(lines.count == 3 && lines[0]["digest"]?.string == lines[2]["digest"]?.string)
+  }
+
   @Test func unfinishedFoldersGoOn() throws {
     func write(_ key: String, _ names: [String], fail: Bool = false) throws -> [String] {
       var written: [String] = []

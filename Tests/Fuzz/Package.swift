@@ -10,15 +10,16 @@ let package = Package(
     .target(name: "FuzzSupport", dependencies: [.product(name: "Checkpoints", package: "bessemer")])
   ]
     + [
-      "FuzzGGUF", "FuzzGraph", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMap", "FuzzMindSpore", "FuzzModelGGUF",
-      "FuzzNPY", "FuzzNPZ", "FuzzONNX", "FuzzPNG", "FuzzPyTorch", "FuzzSafetensors", "FuzzStrategy", "FuzzTemplate",
-      "FuzzTokenizer", "FuzzVocabulary", "FuzzYAML",
+      "FuzzBundle", "FuzzConfiguration", "FuzzGGUF", "FuzzGraph", "FuzzHDF5", "FuzzIndex", "FuzzJSON", "FuzzMap",
+      "FuzzMindSpore", "FuzzModelGGUF", "FuzzNPY", "FuzzNPZ", "FuzzONNX", "FuzzPackage", "FuzzPNG", "FuzzPyTorch",
+      "FuzzSafetensors", "FuzzStrategy", "FuzzTemplate", "FuzzTokenizer", "FuzzVocabulary", "FuzzYAML",
     ]
     .map { name in
       .executableTarget(
         name: name,
         dependencies: [
           "FuzzSupport", .product(name: "Converter", package: "bessemer"),
+          .product(name: "Digests", package: "bessemer"),
         ],
         swiftSettings: [.unsafeFlags(["-parse-as-library"])])
     }

@@ -18,6 +18,7 @@ for target in $targets; do
   work="$scratch/corpus-$target"
   mkdir -p "$work"
   case $target in
+    FuzzConfiguration) find ../../fixtures/models -name config.json -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzGGUF | FuzzModelGGUF)
       find ../../fixtures/checkpoints/gguf -name '*.gguf' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzGraph) cp ../../fixtures/graphs/*.txt "$work" ;;
@@ -28,6 +29,9 @@ for target in $targets; do
     FuzzNPY) find ../../fixtures/checkpoints/npy -name '*.npy' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzNPZ) find ../../fixtures/checkpoints -name '*.npz' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzONNX) find ../../fixtures/checkpoints/onnx -name '*.onnx' -exec cp --backup=numbered -t "$work" {} + ;;
+    FuzzPackage)
+      find ../../fixtures/quantization/packages -name 'quant_model_description.json' \
+        -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzPNG) find ../../fixtures/pictures -name '*.png' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzPyTorch) find ../../fixtures/checkpoints/pytorch -name '*.pt*' -exec cp --backup=numbered -t "$work" {} + ;;
     FuzzStrategy) cp ../../fixtures/mindspore/ranks/source.ckpt ../../fixtures/mindspore/ranks/*.json "$work" ;;
@@ -50,5 +54,5 @@ for target in $targets; do
   # shellcheck disable=SC2086
   "$scratch/release/$target" "$work" $seeds -dict="$dictionary" -max_total_time="$seconds" -max_len=65536 \
     -rss_limit_mb=1024 \
-    -malloc_limit_mb=256 -timeout=5 -print_final_stats=1 -artifact_prefix=findings/ 2>&1 | tail -n 12
+    -malloc_limit_mb=256 -timeout=20 -print_final_stats=1 -artifact_prefix=findings/ 2>&1 | tail -n 12
 done

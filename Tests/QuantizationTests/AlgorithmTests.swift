@@ -18,8 +18,7 @@ import Testing
     var moments = SecondMoments(inputs: size)
     try moments.observe(random(3 * size + 5, size, 1), threads)
     try moments.observe(random(7, size, 2), threads)
-    var weight = random(2, size, 3)
-    let factor = try moments.inverseFactor(damping: 0.01, clearing: &weight, module: "m", threads)
+    let factor = try moments.inverseFactor(damping: 0.01, module: "m", threads).matrix
     // Uᵀ U H = 1: column by column against the damped matrix, which is made again in double precision.
     let rows = [random(3 * size + 5, size, 1), random(7, size, 2)]
     let count = Double(rows.reduce(0) { $0 + $1.rows })
@@ -64,9 +63,9 @@ import Testing
     var moments = SecondMoments(inputs: 160)
     try moments.observe(alike, threads)
     let linear = try LinearWeight(module: "m", .float32, shape: [24, 160])
-    func error(_ method: WeightMethod) throws -> Double {
+    func error(_ stored: StoredCodes?) throws -> Double {
       let rows = WeightRows(
-        linear, 0..<24, bytes: try weight.tensor(.float32, shape: [24, 160]).bytes, method: method, moments: moments)
+        linear, 0..<24, bytes: try weight.tensor(.float32, shape: [24, 160]).bytes, stored: stored)
       let codes = try WeightCodes.whole(rows, bits: 4)
       var rounded = weight
       for index in rounded.values.indices {
@@ -74,7 +73,9 @@ import Testing
       }
       return try alike.times(transposed: rounded, threads).relativeError(to: alike.times(transposed: weight, threads))
     }
-    #expect(try error(.gptq(GPTQ())) < error(.minmax))
+    let tensor = try weight.tensor(.float32, shape: [24, 160])
+    let solver = try CodeSolver(.gptq(GPTQ()), moments, module: "m", threads)
+    #expect(try error(solver.codes(tensor, module: "m", W4A16())) < error(nil))
   }
 
   @Test(arguments: [1, 2, 16, 64]) func rotationsAreOrthogonal(_ size: Int) throws {

@@ -134,6 +134,26 @@ import Testing
     }
   }
 
+  /// Keys and values lie in bfloat16 when products are computed in it, and give what exact ones give but for rounding.
+  @Test(arguments: [TinyModel.llama, .glm4]) func cachesAreAsNarrowAsTheProducts(_ kind: TinyModel) throws {
+    let wide = Session(try Self.model(kind))
+    let narrow = Session(try Self.model(kind, compute: .bfloat16))
+    let capacity = 64
+    for session in [wide, narrow] { session.reserve(capacity) }
+    var largest = 0.0
+    for chunk: [Int64] in [[3, 1, 4, 1, 5], [9], [2, 6], [5], [3]] {
+      let input = ["input_ids": ids([chunk])]
+      let reader = narrow.past > 0 ? try logits(Session(reading: narrow), input).doubles : nil
+      let (a, b) = (try logits(wide, input).doubles, try logits(narrow, input).doubles)
+      largest = max(largest, distance(a, b))
+      if let reader { #expect(distance(b, reader) < 2e-2) }
+    }
+    #expect(largest > 1e-4 && largest < 3e-2, "\(largest)")
+    let caches = narrow.model.graph.states.filter { narrow.model.graph.isCache($0) }
+    #expect(caches.count == narrow.model.graph.states.count && !caches.isEmpty)
+    #expect(narrow.peakByteCount < wide.peakByteCount)
+  }
+
   @Test func aFailedRunChangesNoState() throws {
     let session = Session(try Self.model())
     let clean = Session(session.model)

@@ -36,6 +36,34 @@ import Testing
     #expect(scratch.names.isEmpty)
   }
 
+  /// What a killed process left goes with the next output of that name; what another one is writing stays.
+  @Test func removesWhatWasAbandoned() throws {
+    let scratch = Scratch()
+    let (live, other) = (try AtomicWriter(path: scratch("a")), try AtomicWriter(path: scratch("b")))
+    try live.write("live")
+    let temporaries = scratch.names
+    #expect(temporaries.count == 2)
+    let name = try #require(temporaries.first { $0.hasPrefix(".bessemer-") })
+    let start = String(name[...(name.lastIndex(of: "-") ?? name.startIndex)])
+    try scratch.put(start + "x.tmp", "abandoned")
+    mkdir(scratch(start + "y.tmp"), 0o755)
+    try scratch.put(start + "y.tmp/part", "abandoned")
+    try scratch.put(start + "z.other", "kept")
+    for path in ["a", "b"] { _ = try AtomicWriter(path: scratch(path)) }
+    #expect(scratch.names == (temporaries + [start + "z.other"]).sorted())
+    try live.commit()
+    #expect(try scratch.text("a") == "live")
+    other.cancel()
+  }
+
+  @Test func anUnfinishedFolderHasOneWriter() throws {
+    let scratch = Scratch()
+    let first = try AtomicFolder(path: scratch("a"), key: "k")
+    #expect(code { _ = try AtomicFolder(path: scratch("a"), key: "k") } == .outputFailed)
+    first.cancel()
+    _ = try AtomicFolder(path: scratch("a"), key: "k")
+  }
+
   @Test func respectsWhatIsThere() throws {
     let scratch = Scratch()
     try scratch.put("old", "old")

@@ -186,9 +186,10 @@ typedef struct {
   size_t queries, keys, depth, v_depth;
   const float *q;  ///< [batch, q_heads, queries, depth]
   bk_strides3 q_strides;
-  const float *k;  ///< [batch, kv_heads, keys, depth]
+  bk_dtype kv_type;  ///< of k and v: BK_F32 or BK_BF16
+  const void *k;     ///< [batch, kv_heads, keys, depth]
   bk_strides3 k_strides;
-  const float *v;  ///< [batch, kv_heads, keys, v_depth]
+  const void *v;  ///< [batch, kv_heads, keys, v_depth]
   bk_strides3 v_strides;
   float *out;  ///< [batch, q_heads, queries, v_depth]; must not overlap the inputs, q excepted if laid out the same
   bk_strides3 out_strides;
@@ -200,7 +201,7 @@ typedef struct {
 } bk_attention_args;
 
 /// Scratch is bounded per thread (128 keys and 128 rows of queries at a time), whatever the lengths.
-/// BK_EARGUMENT when q_heads is not a multiple of kv_heads.
+/// BK_EARGUMENT when q_heads is not a multiple of kv_heads, or keys are of another type.
 int bk_attention(bk_pool *pool, const bk_attention_args *args);
 
 // --------------------------------------------------------------------------------------------------------- images

@@ -72,4 +72,23 @@ int bk_quant_mx(bk_pool *pool, const bk_weight *w, bk_mx format, uint8_t *expone
 /// The sum of squares of what each block gets wrong; differences and squares are rounded to the type.
 int bk_quant_mx_error(bk_pool *pool, const bk_weight *w, bk_mx format, double *sums);
 
+/// Columns of a weight whose codes are found one after the other. What a column's rounding leaves, divided by the
+/// factor's diagonal, is its error; the columns after it lose the error times the factor's row.
+typedef struct {
+  size_t rows, columns;
+  float *w;  ///< [rows, columns], rows w_stride apart: changed as errors spread
+  size_t w_stride;
+  const float *factor;  ///< upper triangle of [columns, columns], rows factor_stride apart
+  size_t factor_stride;
+  const float *scales, *offsets;  ///< of column c at [row * scale_stride + (first + c) / group]; offsets or NULL
+  size_t scale_stride, first, group;
+  float low, high;  ///< of codes
+  int8_t *codes;    ///< [rows, columns], rows codes_stride apart
+  size_t codes_stride;
+  float *errors;  ///< [rows, columns]
+} bk_rounding;
+
+/// Whole numbers, ties to even. BK_ENUMBER when an error is no finite number.
+int bk_quant_spreading(bk_pool *pool, const bk_rounding *args);
+
 #endif

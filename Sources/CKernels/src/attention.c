@@ -38,10 +38,11 @@ typedef struct {
 /// Where a block of rows belongs.
 typedef struct {
   size_t batch, kv_head, first, rows;
-  const float *k, *v;
+  const char *k, *v;
 } place;
 
 static size_t query_of(const job *j, size_t row) { return row / j->group; }
+static size_t kv_size(const job *j) { return bk_dtype_size(j->g->kv_type); }
 static size_t head_of(const job *j, const place *at, size_t row) { return at->kv_head * j->group + row % j->group; }
 
 /// How many keys, from the first on, the row may see.
@@ -66,24 +67,25 @@ static void load_queries(const job *j, const place *at, block *s) {
 }
 
 /// Asks for keys or values that are gone through next.
-static void fetch(const float *data, size_t first, size_t count, ptrdiff_t stride, size_t depth) {
+static void fetch(const job *j, const char *data, size_t first, size_t count, bk_strides3 strides, size_t depth) {
+  const ptrdiff_t stride = strides.sequence * (ptrdiff_t)kv_size(j);
   for (size_t t = first; t < first + count; t++)
-    for (size_t d = 0; d < depth; d += 16) __builtin_prefetch(data + (ptrdiff_t)t * stride + d, 0, 3);
+    for (size_t d = 0; d < depth * kv_size(j); d += 64) __builtin_prefetch(data + (ptrdiff_t)t * stride + d, 0, 3);
 }
 
 static void score(const job *j, const place *at, block *s, size_t key, size_t keys) {
   const bk_attention_args *g = j->g;
-  const float *k = at->k + (ptrdiff_t)key * g->k_strides.sequence;
   const size_t stride = (size_t)g->k_strides.sequence;
+  const char *k = at->k + key * stride * kv_size(j);
   if (g->depth == 0) {
     memset(s->scores, 0, at->rows * s->score_stride * sizeof(float));
   } else if (j->few) {
-    fetch(at->v, key, keys, g->v_strides.sequence, g->v_depth);
-    j->o->dots[BK_F32](at->rows, keys, g->depth, s->q, g->depth, k, stride, s->scores, s->score_stride);
+    fetch(j, at->v, key, keys, g->v_strides, g->v_depth);
+    j->o->dots[g->kv_type](at->rows, keys, g->depth, s->q, g->depth, k, stride, s->scores, s->score_stride);
   } else {
     const size_t panels = bk_ceil(keys, BK_PANEL), panel = g->depth * BK_PANEL;
     for (size_t p = 0; p < panels; p++)
-      bk_pack_panel(j->o, BK_F32, s->k + p * panel, BK_F32, k, stride, false, p * BK_PANEL, keys, g->depth);
+      bk_pack_panel(j->o, BK_F32, s->k + p * panel, g->kv_type, k, stride, false, p * BK_PANEL, keys, g->depth);
     bk_gemm_block(j->o, BK_F32, at->rows, panels, g->depth, s->q, g->depth, s->k, BK_PANEL, panel, s->scores,
                   s->score_stride, false);
   }
@@ -108,8 +110,8 @@ static void mask_scores(const job *j, const place *at, block *s, size_t key, siz
 /// Weights times values onto the sums.
 static void add_values(const job *j, const place *at, block *s, size_t key, size_t keys) {
   const bk_attention_args *g = j->g;
-  const float *v = at->v + (ptrdiff_t)key * g->v_strides.sequence;
   const size_t stride = (size_t)g->v_strides.sequence, panel = keys * BK_PANEL;
+  const char *v = at->v + key * stride * kv_size(j);
   const size_t direct = j->few ? g->v_depth / BK_PANEL : 0;
   for (size_t r = 0; r < at->rows; r++) {
     float *scores = s->scores + r * s->score_stride, *sums = s->sums + r * s->sum_stride;
@@ -117,11 +119,12 @@ static void add_values(const job *j, const place *at, block *s, size_t key, size
     if (key > 0 && before != 1.0f) j->o->scale(sums, sums, before, s->sum_stride);
   }
   if (direct > 0)
-    bk_gemm_block(j->o, BK_F32, at->rows, direct, keys, s->scores, s->score_stride, v, stride, BK_PANEL, s->sums,
-                  s->sum_stride, key > 0);
+    bk_gemm_block(j->o, g->kv_type == BK_F32 ? BK_F32 : BK_BF16_ROWS, at->rows, direct, keys, s->scores,
+                  s->score_stride, v, stride, BK_PANEL, s->sums, s->sum_stride, key > 0);
   if (direct == j->v_panels) return;
   for (size_t p = direct; p < j->v_panels; p++)
-    bk_pack_panel(j->o, BK_F32, s->v + (p - direct) * panel, BK_F32, v, stride, true, p * BK_PANEL, g->v_depth, keys);
+    bk_pack_panel(j->o, BK_F32, s->v + (p - direct) * panel, g->kv_type, v, stride, true, p * BK_PANEL, g->v_depth,
+                  keys);
   bk_gemm_block(j->o, BK_F32, at->rows, j->v_panels - direct, keys, s->scores, s->score_stride, s->v, BK_PANEL, panel,
                 s->sums + direct * BK_PANEL, s->sum_stride, key > 0);
 }
@@ -143,7 +146,7 @@ static void attend(const job *j, const place *at, block *s) {
     score(j, at, s, key, keys);
     mask_scores(j, at, s, key, keys);
     if (j->few && key + keys < g->keys)
-      fetch(at->k, key + keys, bk_min(step, g->keys - key - keys), g->k_strides.sequence, g->depth);
+      fetch(j, at->k, key + keys, bk_min(step, g->keys - key - keys), g->k_strides, g->depth);
     add_values(j, at, s, key, keys);
   }
   for (size_t r = 0; r < at->rows; r++) {
@@ -156,6 +159,12 @@ static void attend(const job *j, const place *at, block *s) {
     else
       j->o->scale(out, s->sums + r * s->sum_stride, 1.0f / s->total[r], g->v_depth);
   }
+}
+
+/// The keys or values of the head.
+static const char *head(const job *j, const void *data, bk_strides3 strides, const place *at) {
+  const ptrdiff_t offset = (ptrdiff_t)at->batch * strides.batch + (ptrdiff_t)at->kv_head * strides.head;
+  return (const char *)data + offset * (ptrdiff_t)kv_size(j);
 }
 
 static size_t lines(size_t floats) { return bk_ceil(floats, 16) * 16; }
@@ -182,8 +191,8 @@ static void body(void *ctx, size_t begin, size_t end) {
     // Late rows see the most keys when causal: they come first, which evens out the threads.
     at.first = (j->row_blocks - 1 - t % j->row_blocks) * j->row_block;
     at.rows = bk_min(j->row_block, j->rows - at.first);
-    at.k = g->k + (ptrdiff_t)at.batch * g->k_strides.batch + (ptrdiff_t)at.kv_head * g->k_strides.head;
-    at.v = g->v + (ptrdiff_t)at.batch * g->v_strides.batch + (ptrdiff_t)at.kv_head * g->v_strides.head;
+    at.k = head(j, g->k, g->k_strides, &at);
+    at.v = head(j, g->v, g->v_strides, &at);
     attend(j, &at, &s);
   }
 }
@@ -191,6 +200,7 @@ static void body(void *ctx, size_t begin, size_t end) {
 int bk_attention(bk_pool *pool, const bk_attention_args *g) {
   if (g->batch == 0 || g->q_heads == 0 || g->queries == 0 || g->v_depth == 0) return BK_OK;
   if (g->kv_heads == 0 || g->q_heads % g->kv_heads != 0) return BK_EARGUMENT;
+  if (g->kv_type != BK_F32 && g->kv_type != BK_BF16) return BK_EARGUMENT;
   if (g->k_strides.sequence < 0 || g->v_strides.sequence < 0) return BK_EARGUMENT;
   job j = {.o = bk_ops(), .g = g, .group = g->q_heads / g->kv_heads};
   j.rows = j.group * g->queries;

@@ -28,7 +28,7 @@ typedef struct {
   const char *name;
   int gemm_rows;                 ///< rows of one gemm call at most
   int pairs_rows, few_rows;      ///< rows of one gemm_pairs and one few_pairs call at most
-  bk_gemm_fn *gemm[3];           ///< by bk_dtype of b
+  bk_gemm_fn *gemm[4];           ///< by bk_dtype of b, or BK_BF16_ROWS
   bk_gemm_pairs_fn *gemm_pairs;  ///< NULL: bf16 compute is done with x rounded, in f32
   bk_gemm_pairs_fn *few_pairs;   ///< used instead for an x of at most 4 rows; or NULL
   bk_dots_fn *dots[3];
@@ -72,6 +72,9 @@ typedef struct {
   void (*quant_fit)(bk_dtype type, const void *x, size_t n, float scale, float low, float high, double sums[3]);
   void (*quant_mx)(bk_dtype type, uint8_t *codes, const void *x, size_t n, int exponent, bool is_e2m1);
   void (*quant_mx_error)(bk_dtype type, const void *x, size_t n, int exponent, bool is_e2m1, double *sum);
+  /// `rows` rows from `first` on of bk_quant_spreading; false when an error is no finite number.
+  bool (*quant_spreading)(const bk_rounding *args, size_t first, size_t rows, float *columns);
+  size_t quant_rows;  ///< at most so many at once; `columns` has room for them
   // Inputs and products, see simd_quantized.h.
   float (*magnitude_row)(const float *x, size_t n);
   void (*codes_row)(int8_t *codes, const float *x, size_t n, float factor, bool divides, float offset, bool half,
@@ -114,8 +117,11 @@ bk_pool *bk_pool_for(bk_pool *pool, double work);
 /// A grain that gives each thread about eight ranges of `count` items, and no range less than `least` units of work.
 size_t bk_grain(bk_pool *pool, size_t count, double work_per_item, double least);
 
-/// Any number of rows and panels through the table's gemm. b as in bk_gemm_fn.
-void bk_gemm_block(const bk_table *o, bk_dtype type, size_t rows, size_t panels, size_t k, const float *a, size_t lda,
+/// A b of bf16 whose k are not in pairs: each k is a row like those of the other types.
+enum { BK_BF16_ROWS = 3 };
+
+/// Any number of rows and panels through the table's gemm of a bk_dtype or BK_BF16_ROWS. b as in bk_gemm_fn.
+void bk_gemm_block(const bk_table *o, int type, size_t rows, size_t panels, size_t k, const float *a, size_t lda,
                    const void *b, size_t k_stride, size_t panel_stride, float *c, size_t ldc, bool accumulate);
 
 /// Packs rows [first, first + 16) of an [n, k] or transposed [k, n] weight as one panel.

@@ -12,6 +12,7 @@
 #include "simd_numbers.h"
 #include "simd_cast.h"
 #include "simd_quant.h"
+#include "simd_spreading.h"
 #include "simd_quantized.h"
 #include "simd_blocks.h"
 #include "simd_blocks_k.h"

@@ -30,9 +30,9 @@ typedef struct {
   atomic_int error;
 } job;
 
-void bk_gemm_block(const bk_table *o, bk_dtype type, size_t rows, size_t panels, size_t k, const float *a, size_t lda,
+void bk_gemm_block(const bk_table *o, int type, size_t rows, size_t panels, size_t k, const float *a, size_t lda,
                    const void *b, size_t k_stride, size_t panel_stride, float *c, size_t ldc, bool accumulate) {
-  const size_t pieces = bk_ceil(rows, (size_t)o->gemm_rows), size = bk_dtype_size(type);
+  const size_t pieces = bk_ceil(rows, (size_t)o->gemm_rows), size = type == BK_F32 ? 4 : 2;
   const size_t step = rows <= 2 ? 4 : 2;
   for (size_t p = 0; p < panels; p += step) {
     for (size_t i = 0; i < pieces; i++) {

@@ -56,18 +56,22 @@ FN void tile_f32(int mr, int np, size_t k, const float *a, size_t lda, const flo
   ACC_STORE(np);
 }
 
-FN void tile_f16(int mr, int np, size_t k, const float *a, size_t lda, const uint16_t *b, size_t ks, size_t ps,
-                 float *c, size_t ldc, bool accumulate) {
-  ACC_LOAD(np);
-  ROWS_INIT();
-  for (size_t i = 0; i < k; i++) {
-    FETCH_AHEAD(np);
-    STEP(np, ROW(r)[0], load_f16(b + p * ps + v * VW));
-    b += ks;
-    ROWS_NEXT(1);
+/// Tiles of elements that are widened as they are read, one k at a time.
+#define TILE_ROWS(name, LOAD)                                                                                        \
+  FN void name(int mr, int np, size_t k, const float *a, size_t lda, const uint16_t *b, size_t ks, size_t ps,        \
+               float *c, size_t ldc, bool accumulate) {                                                              \
+    ACC_LOAD(np);                                                                                                    \
+    ROWS_INIT();                                                                                                     \
+    for (size_t i = 0; i < k; i++) {                                                                                 \
+      FETCH_AHEAD(np);                                                                                               \
+      STEP(np, ROW(r)[0], LOAD(b + p * ps + v * VW));                                                                \
+      b += ks;                                                                                                       \
+      ROWS_NEXT(1);                                                                                                  \
+    }                                                                                                                \
+    ACC_STORE(np);                                                                                                   \
   }
-  ACC_STORE(np);
-}
+TILE_ROWS(tile_f16, load_f16)
+TILE_ROWS(tile_bf16_rows, load_bf16)
 
 FN void tile_bf16(int mr, int np, size_t k, const float *a, size_t lda, const uint16_t *b, size_t ks, size_t ps,
                   float *c, size_t ldc, bool accumulate) {
@@ -152,6 +156,7 @@ FN void tile_pairs(int mr, int np, size_t pairs, const float *a, size_t lda, con
 GEMM_KERNEL(gemm_f32, tile_f32, float)
 GEMM_KERNEL(gemm_bf16, tile_bf16, uint16_t)
 GEMM_KERNEL(gemm_f16, tile_f16, uint16_t)
+GEMM_KERNEL(gemm_bf16_rows, tile_bf16_rows, uint16_t)
 #ifdef BK_DOT_BF16
 GEMM_KERNEL(gemm_pairs_any, tile_pairs, uint16_t)
 static void gemm_pairs(int rows, int panels, size_t pairs, const uint32_t *a, size_t lda, const void *b, size_t ps,

@@ -12,6 +12,7 @@ public struct HDF5: WritableCheckpointFormat {
   public var suffixes: [String] { [".h5", ".hdf5", ".hdf", ".he5"] }
   public var summary: String { "files of h5py and Keras: .h5, .weights.h5" }
   public var keepsMetadata: Bool { true }
+  public var keepsTies: Bool { true }
 
   /// One thread at a time uses libhdf5, and no process is made of ours meanwhile.
   static let library = Mutex(())

@@ -14,6 +14,8 @@ struct HDF5Layout {
 
   /// The path of each tensor's dataset.
   let paths: [String]
+  /// The path of the dataset that a tensor is a second name of; nil for one with a dataset of its own.
+  let twins: [String?]
   /// In order, parents before their children.
   let groups: [String]
   let attributes: [Attribute]
@@ -25,6 +27,8 @@ struct HDF5Layout {
     var keras: [TensorName: String] = [:]
     for (path, name) in KerasNames(metadata).weights { keras[TensorName(name)] = path }
     paths = entries.map { keras[$0.name] ?? $0.name.string }
+    twins = entries.map { entry in entry.twin.map { keras[$0] ?? $0.string } }
+    let second = Set(zip(paths, twins).filter { $1 != nil }.map { TensorName($0.0) })
     let datasets = Set(paths.map { TensorName($0) })
     var groups: [String] = []
     var known: Set<TensorName> = []
@@ -62,9 +66,11 @@ struct HDF5Layout {
       let isOfObject =
         !path.isEmpty && HDF5Layout.isPath(path)
         && (datasets.contains(TensorName(path)) || addGroups(path, isGroup: true))
+      // Those of a second name are the first one's.
+      if isOfObject, second.contains(TensorName(path)) { continue }
       attributes.append(Attribute(path: isOfObject ? path : "", name: isOfObject ? name : key.string, text: text))
     }
-    for (entry, path) in zip(entries, paths) where entry.dtype == .bfloat16 {
+    for (entry, path) in zip(entries, paths) where entry.dtype == .bfloat16 && entry.twin == nil {
       // By this Keras tells the type.
       guard metadata[TensorName(HDF5Attributes.key(path, "dtype"))] == nil else { continue }
       attributes.append(Attribute(path: path, name: "dtype", text: "bfloat16"))
@@ -136,9 +142,14 @@ enum HDF5Skeleton {
       guard id >= 0, H5Gclose(id) >= 0 else { throw failure() }
     }
     var offsets: [Int?] = []
-    for (entry, path) in zip(entries, layout.paths) {
-      if offsets.count & 0x3FF == 0 { try Interrupt.check() }
-      offsets.append(try dataset(entry, path, file, links, list))
+    for (index, entry) in entries.enumerated() {
+      if index & 0x3FF == 0 { try Interrupt.check() }
+      let hasData = layout.twins[index] == nil
+      offsets.append(hasData ? try dataset(entry, layout.paths[index], file, links, list) : nil)
+    }
+    for (path, twin) in zip(layout.paths, layout.twins) {
+      guard let twin else { continue }
+      guard H5Lcreate_hard(file, twin, file, path, links, h5_default()) >= 0 else { throw failure() }
     }
     let names = try keep(h5_attribute_list(), H5Pclose)
     let text = try keep(h5_text(), H5Tclose)

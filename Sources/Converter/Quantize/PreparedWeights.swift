@@ -11,8 +11,8 @@ struct PreparedWeights: Sendable {
   var grids: [String: InputGrid] = [:]
   /// For each channel, by the module that makes keys or values.
   var cacheGrids: [String: [InputGrid]] = [:]
-  /// By module, for layers whose codes GPTQ finds.
-  var moments: [String: SecondMoments] = [:]
+  /// By module, codes that were found by looking at data.
+  var codes: [String: StoredCodes] = [:]
 
   init(_ base: TensorStore) { self.base = base }
 
@@ -56,6 +56,8 @@ struct PreparedWeights: Sendable {
 
   mutating func multiply(_ name: TensorName, by factors: [Float]) throws { try change(name, factors) { $0 * $1 } }
 
+  mutating func add(_ name: TensorName, _ numbers: [Float]) throws { try change(name, numbers) { $0 + $1 } }
+
   private mutating func change(_ name: TensorName, _ by: [Float], _ combine: (Float, Float) -> Float) throws {
     var weight = try matrix(name)
     let width = weight.values.count / by.count
@@ -82,6 +84,6 @@ struct PreparedWeights: Sendable {
     edits = [:]
     grids = [:]
     cacheGrids = [:]
-    moments = [:]
+    codes = [:]
   }
 }

@@ -27,6 +27,8 @@ struct QuantizationRecipe: Sendable {
     /// How the range of inputs is found, for schemes that store it.
     var input = InputRange.minmax
     var isInputSymmetric = false
+    /// Whether it is calibrated together with all others such, as recipes of `modelslim_v0` are.
+    var isV0 = false
 
     /// Whether it looks at inputs of layers.
     var needsData: Bool { scheme.needsInputGrid || method.needsData }
@@ -43,16 +45,30 @@ struct QuantizationRecipe: Sendable {
     var selection = Selection()
     /// Whether norms get a bias of zeros, as msModelSlim leaves them after SmoothQuant.
     var addsBias = false
-    var kinds = Set(Subgraph.Kind.allCases)
+    /// What is smoothed, in this order; each sees the weights that the ones before it left.
+    var kinds = Subgraph.Kind.allCases
     /// The only layers for which inputs are smoothed; nil for all.
     var readers: Set<String>?
     var algorithm: Algorithm
+    /// Nil but for recipes of `modelslim_v0`.
+    var v0: SmoothingV0?
+  }
+
+  /// How `modelslim_v0` smooths: by what the model as it is shows of all layers.
+  struct SmoothingV0: Sendable {
+    /// Whether the middle of each channel's range moves from norms to the layers that read them, see ``ShiftedNorms``.
+    var shifts = false
+    /// Layers that stay as they are, with those that read the same value.
+    var excludedReaders: Set<String> = []
   }
 
   /// How the cache of keys and values is quantized.
   struct Cache: Sendable {
     var selection = Selection()
     var isSymmetric = true
+    /// Whether keys count as their layer makes them, before they are rotated, and no layer is quantized yet, as for
+    /// recipes of `modelslim_v0`.
+    var isV0 = false
   }
 
   enum Step: Sendable {

@@ -1,3 +1,4 @@
+import IR
 import Quantization
 import Tensors
 
@@ -11,10 +12,9 @@ struct QuantizedExtra: Sendable {
 
   let name: TensorName
   let shape: [Int]
+  let dtype: DType
   let type: String
   private let content: Content
-
-  var dtype: DType { .float32 }
 
   /// All that a recipe leads to.
   static func all(_ recipe: QuantizationRecipe, _ model: LoadedModel, isCompatible: Bool) throws -> [QuantizedExtra] {
@@ -30,15 +30,24 @@ struct QuantizedExtra: Sendable {
         for found in caches where try cache.selection.contains(found.attention) {
           for module in [found.keyModule, found.valueModule] {
             let shape = [found.heads * found.depth]
+            let dtype = cache.isV0 ? graph.graph.type(of: found.keys).dtype : .float32
             extras += [
               QuantizedExtra(
-                name: TensorName(module + ".kv_cache_scale"), shape: shape, type: AscendV1.cache,
+                name: TensorName(module + ".kv_cache_scale"), shape: shape, dtype: dtype, type: AscendV1.cache,
                 content: .cacheScales(module: module)),
               QuantizedExtra(
-                name: TensorName(module + ".kv_cache_offset"), shape: shape, type: AscendV1.cache,
+                name: TensorName(module + ".kv_cache_offset"), shape: shape, dtype: dtype, type: AscendV1.cache,
                 content: .cacheOffsets(module: module)),
             ]
           }
+        }
+      case .smooth(let smoothing) where smoothing.v0 != nil && smoothing.addsBias && isCompatible:
+        // All norms, smoothed or not.
+        for entry in model.weights.entries where entry.shape.count == 1 && entry.name.string.hasSuffix("norm.weight") {
+          let name = TensorName(entry.name.string.dropLast(6) + "bias")
+          guard model.weights[name] == nil else { continue }
+          extras.append(
+            QuantizedExtra(name: name, shape: entry.shape, dtype: .float32, type: AscendV1.float, content: .zeros))
         }
       case .smooth(let smoothing) where smoothing.addsBias && isCompatible:
         for subgraph in SubgraphFinder(model.graph).subgraphs()
@@ -48,7 +57,8 @@ struct QuantizedExtra: Sendable {
           guard let norm = model.weights[subgraph.sourceWeight] else { continue }
           extras.append(
             QuantizedExtra(
-              name: TensorName(subgraph.source + ".bias"), shape: norm.shape, type: AscendV1.float, content: .zeros))
+              name: TensorName(subgraph.source + ".bias"), shape: norm.shape, dtype: .float32,
+              type: AscendV1.float, content: .zeros))
         }
       default: break
       }
@@ -58,11 +68,13 @@ struct QuantizedExtra: Sendable {
 
   /// The tensor, as soon as it is known; nil while it is not.
   func bytes(_ weights: PreparedWeights) throws -> Bytes? {
-    func floats(_ values: [Float]) -> Bytes { values.withUnsafeBytes { Bytes($0) } }
+    func floats(_ values: [Float]) throws -> Bytes {
+      try Tensor(values, shape: [values.count]).cast(to: dtype).bytes
+    }
     switch content {
-    case .zeros: return floats([Float](repeating: 0, count: shape.reduce(1, *)))
-    case .cacheScales(let module): return weights.cacheGrids[module].map { floats($0.map(\.scale)) }
-    case .cacheOffsets(let module): return weights.cacheGrids[module].map { floats($0.map(\.offset)) }
+    case .zeros: return try floats([Float](repeating: 0, count: shape.reduce(1, *)))
+    case .cacheScales(let module): return try weights.cacheGrids[module].map { try floats($0.map(\.scale)) }
+    case .cacheOffsets(let module): return try weights.cacheGrids[module].map { try floats($0.map(\.offset)) }
     }
   }
 }

@@ -30,7 +30,7 @@ struct QuantizedPart: Sendable {
     self.weight = weight
     self.bias = bias
     self.method = method
-    self.keepsBias = keepsBias
+    self.keepsBias = keepsBias || scheme.keepsBias
     kept = try (keepsCodes ? entry.foreign : nil).flatMap { try $0.agrees(with: scheme) ? $0 : nil }
   }
 
@@ -89,14 +89,15 @@ struct QuantizedPart: Sendable {
     _ rows: Range<Int>, _ weight: LinearWeight, _ biases: Tensor?, of prepared: PreparedWeights
   ) throws -> WeightRows {
     let entry = prepared[entry.name] ?? entry
-    let stored = try inFile(entry.file) { try kept?.codes(rows) }
+    let stored =
+      try inFile(entry.file) { try kept?.codes(rows) } ?? prepared.codes[weight.module]?.rows(rows, of: weight.rows)
     let row = weight.columns * weight.dtype.bits / 8
     let window =
       try stored == nil ? entry.window((rows.lowerBound * row)..<(rows.upperBound * row)) : Bytes([])
     return WeightRows(
       weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } },
       input: prepared.grids[weight.module],
-      method: method, moments: prepared.moments[weight.module], stored: stored)
+      method: method, stored: stored)
   }
 
   private func place(
@@ -130,7 +131,11 @@ struct QuantizedPart: Sendable {
       let made = try inFile(entry.file) { try scheme.quantize(source) }
       var (lost, all) = (0.0, 0.0)
       if kept == nil {
-        let values = try Tensor(weight.dtype, shape: [rows.count, weight.columns], bytes: source.bytes).floats
+        // Codes that were found by looking at data come without the elements that they stand for.
+        let row = weight.columns * weight.dtype.bits / 8
+        let bytes = try (prepared[entry.name] ?? entry).window((rows.lowerBound * row)..<(rows.upperBound * row))
+        defer { bytes.releasePages() }
+        let values = try Tensor(weight.dtype, shape: [rows.count, weight.columns], bytes: bytes).floats
         for (own, stored) in zip(values, try scheme.values(source, made)) {
           lost += Double(own - stored) * Double(own - stored)
           all += Double(own) * Double(own)

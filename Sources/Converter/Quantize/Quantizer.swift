@@ -50,12 +50,17 @@ public struct Quantizer: Sendable {
     input = path
     self.output = output
     self.options = options
-    let model = try Quantizer.model(path, location)
-    self.model = model
+    var model = try Quantizer.model(path, location)
     sourceByteCount = model.weights.byteCount
-    let file = try options.recipe.map { try RecipeFile($0) }
+    let file = try options.recipe.map {
+      try RecipeFile($0, modelType: model.modelType, isCompatible: options.isCompatible)
+    }
     let recipe =
       try file.map { QuantizationRecipe(steps: $0.steps) } ?? QuantizationRecipe(options, plan?.assignment)
+    for case .smooth(let smoothing) in recipe.steps where smoothing.v0?.shifts == true {
+      model = try ShiftedNorms.prepare(model, smoothing)
+    }
+    self.model = model
     partByteCount = file.map(\.partByteCount) ?? options.partByteCount
     calibrationPath = options.calibration ?? file?.dataset
     guard !recipe.needsData || calibrationPath != nil else {
@@ -89,6 +94,7 @@ public struct Quantizer: Sendable {
     }
     extras = try QuantizedExtra.all(recipe, model, isCompatible: options.isCompatible)
     for extra in extras { package.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
+    package.modelTypeV0 = file?.modelTypeV0
     package.isRotated = recipe.rotation.map { !$0.headsOnly } ?? false
     (self.items, self.parts, self.package) = (items, parts, package)
   }
@@ -112,7 +118,10 @@ public struct Quantizer: Sendable {
   public var byteCount: Int { items.reduce(0) { $0 + $1.byteCount } }
 
   /// Writes the package, whole or not at all. `progress` gets the bytes of the model that are done, and all.
-  public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws {
+  /// - Returns: what a person should know of the calibration, a sentence each.
+  @discardableResult
+  public func write(progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> [String] {
+    var notes: [String] = []
     let files = try layout()
     let sequences = try calibration()
     try AtomicFolder.write(to: output, overwrite: options.overwrite, mayReplace: Quantizer.mayReplace) { folder in
@@ -134,6 +143,7 @@ public struct Quantizer: Sendable {
           }
           try work.write(names.compactMap { rest.removeValue(forKey: $0) }, of: weights)
         }
+        notes = calibrator.notes
         // What the graph does not use stays as it is.
         try work.write(parts.filter { rest[$0.entry.name] != nil }, of: PreparedWeights(model.weights))
       }
@@ -152,6 +162,7 @@ public struct Quantizer: Sendable {
         try folder.write(file.name) { try $0.write(PackageFiles.bytes(file, settings)) }
       }
     }
+    return notes
   }
 
   private func calibration() throws -> [[Int32]]? {

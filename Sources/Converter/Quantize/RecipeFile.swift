@@ -2,7 +2,8 @@ import Quantization
 import Tensors
 import YAML
 
-/// Reads msModelSlim's recipes as they are published, `apiversion: modelslim_v1`.
+/// Reads msModelSlim's recipes as they are published, `apiversion: modelslim_v1`, and the older ones, see
+/// ``RecipeFileV0``.
 ///
 /// Steps become those of ``QuantizationRecipe``; what a recipe asks for that is not known here is an error that names
 /// it.
@@ -12,21 +13,33 @@ struct RecipeFile {
   private(set) var dataset: String?
   /// The most bytes of tensors in a file; nil for one file.
   private(set) var partByteCount: Int? = 4 << 30
+  /// What a recipe of `modelslim_v0` calls the model that it makes; nil for others.
+  private(set) var modelTypeV0: String?
 
   /// Throws ``ErrorCode/yaml`` for a file of another form, ``ErrorCode/unsupportedFeature`` for what is not known.
-  init(_ path: String) throws {
+  ///
+  /// - Parameters:
+  ///   - modelType: the `model_type` of the model's config.json.
+  ///   - isCompatible: whether what msModelSlim does wrong is done so too.
+  init(_ path: String, modelType: String, isCompatible: Bool) throws {
     let root = try YAML.read(path, aliases: true)
-    try inFile(path) { try read(root) }
+    try inFile(path) { try read(root, modelType, isCompatible) }
   }
 
-  private mutating func read(_ root: YAML) throws {
+  private mutating func read(_ root: YAML, _ modelType: String, _ isCompatible: Bool) throws {
     let fields = Fields(try root.asMapping())
     let version = try fields.text("apiversion") ?? ""
+    guard let spec = fields["spec"] else { throw root.mismatch("\"spec\"") }
+    if version == "modelslim_v0" {
+      let old = try RecipeFileV0(spec, modelType: modelType, isCompatible: isCompatible)
+      (steps, dataset, partByteCount, modelTypeV0) = (old.steps, old.dataset, old.partByteCount, old.modelTypeV0)
+      return
+    }
     guard ["modelslim_v1", "multimodal_vlm_modelslim_v1"].contains(version) else {
       throw BessemerError(
-        .unsupportedFeature, "the apiversion \(quoted(version)) is not known; recipes of modelslim_v1 are")
+        .unsupportedFeature,
+        "the apiversion \(quoted(version)) is not known; recipes of modelslim_v1 and modelslim_v0 are")
     }
-    guard let spec = fields["spec"] else { throw root.mismatch("\"spec\"") }
     for member in try spec.asMapping() {
       switch member.key {
       case "process": for step in try member.value.asSequence() { try add(step) }
@@ -165,14 +178,14 @@ struct Fields {
     var smoothing = QuantizationRecipe.Smoothing(algorithm: algorithm)
     smoothing.selection = try selection()
     if let kinds = self["enable_subgraph_type"] {
-      smoothing.kinds = Set(
-        try kinds.asSequence().map { value in
-          let name = try value.asString()
-          guard let kind = Subgraph.Kind(rawValue: name) else {
-            throw RecipeFile.unknown("the subgraph", name, value.line)
-          }
-          return kind
-        })
+      let names = try kinds.asSequence().map { value in
+        let name = try value.asString()
+        guard let kind = Subgraph.Kind(rawValue: name) else {
+          throw RecipeFile.unknown("the subgraph", name, value.line)
+        }
+        return kind
+      }
+      smoothing.kinds = Subgraph.Kind.allCases.filter(names.contains)
     }
     return smoothing
   }

@@ -1,4 +1,5 @@
 import Glibc
+import Tensors
 
 /// `largest^alpha / weight^beta` for each channel, alpha and beta found by trying: steps of 0.05, first alpha with
 /// beta = 1 - alpha, then beta; the best leave the smallest error when both sides are 8 bits wide.
@@ -10,11 +11,15 @@ public struct FlexibleSmoothing: SmoothingAlgorithm {
 
   /// Whether query heads that share values take the mean of their scales, else the greatest sizes count.
   public let sharesMean: Bool
+  /// Whether tokens share a scale and an offset in the search, and powers are rounded to the weights' type, as for
+  /// recipes of `modelslim_v0`.
+  public let isV0: Bool
 
-  public init(alpha: Float? = nil, beta: Float? = nil, sharesMean: Bool = false) {
+  public init(alpha: Float? = nil, beta: Float? = nil, sharesMean: Bool = false, isV0: Bool = false) {
     self.alpha = alpha
     self.beta = beta
     self.sharesMean = sharesMean
+    self.isV0 = isV0
   }
 
   public var needsTokens: Bool { alpha == nil || beta == nil }
@@ -22,11 +27,13 @@ public struct FlexibleSmoothing: SmoothingAlgorithm {
   public func scales(_ input: SmoothingInput, _ threads: KernelThreads) throws -> SmoothingScales? {
     let (alpha, beta) = try exponents(input, threads)
     let weights = try input.weightMagnitudes
-    guard let heads = input.heads else {
-      return SmoothingScales(
-        try zip(input.largest, weights).map { max(powf($0, alpha) / powf($1, beta), 1e-5) }.rounded(to: input.dtype))
+    func power(_ value: Float, _ exponent: Float) -> Float {
+      isV0 ? RoundedPower.of(value, exponent, input.dtype) : powf(value, exponent)
     }
-    func combine(_ a: Float, _ w: Float) -> Float { max(powf(a, alpha) / powf(w, beta), 1e-5) }
+    func combine(_ a: Float, _ w: Float) -> Float { max(power(a, alpha) / power(w, beta), 1e-5) }
+    guard let heads = input.heads else {
+      return SmoothingScales(try zip(input.largest, weights).map(combine).rounded(to: input.dtype))
+    }
     if sharesMean { return try SharedHeads.mean(zip(input.largest, weights).map(combine), heads, input.dtype) }
     let largest = SharedHeads.reduce(input.largest, heads) { $0.max() ?? 0 }
     let greatest = SharedHeads.reduce(weights, heads) { $0.max() ?? 0 }
@@ -40,7 +47,7 @@ public struct FlexibleSmoothing: SmoothingAlgorithm {
     let weight = Matrix(
       rows: input.weights.reduce(0) { $0 + $1.rows }, columns: input.weights[0].columns,
       values: input.weights.flatMap(\.values))
-    let trial = try SmoothingTrial(input.tokens, weight, threads)
+    let trial = try SmoothingTrial(input.tokens, weight, threads, isV0: isV0)
     var best: (alpha: Float, beta: Float, error: Double) = (0, 0, .infinity)
     for alpha in SmoothingTrial.steps {
       let error = try trial.error(alpha: Float(alpha), beta: Float(1 - alpha))
@@ -59,6 +66,7 @@ struct SmoothingTrial {
   private let tokens: Matrix
   private let weight: Matrix
   private let threads: KernelThreads
+  private let isV0: Bool
   private let exact: Matrix
   private let largestTokens: [Float]
   private let largestWeights: [Float]
@@ -66,7 +74,8 @@ struct SmoothingTrial {
   /// 0, 0.05, ... 1.
   static let steps = (0...20).map { (Double($0) * 5).rounded() / 100 }
 
-  init(_ tokens: Matrix, _ weight: Matrix, _ threads: KernelThreads) throws {
+  init(_ tokens: Matrix, _ weight: Matrix, _ threads: KernelThreads, isV0: Bool = false) throws {
+    self.isV0 = isV0
     self.tokens = tokens
     self.weight = weight
     self.threads = threads
@@ -78,7 +87,8 @@ struct SmoothingTrial {
   /// The root of the mean squared error by that of the product.
   func error(alpha: Float, beta: Float) throws -> Double {
     let scales = zip(largestTokens, largestWeights).map { powf($0, alpha) * powf($1, -beta) }
-    let left = tokens.scalingColumns(scales.map { 1 / $0 }).roundedRows()
+    let scaled = tokens.scalingColumns(scales.map { 1 / $0 })
+    let left = isV0 ? try scaled.roundedTogether() : scaled.roundedRows()
     let right = weight.scalingColumns(scales).roundedRows()
     return try left.times(transposed: right, threads).relativeError(to: exact)
   }
@@ -101,6 +111,14 @@ extension Matrix {
       }
     }
     return result
+  }
+
+  /// What is left of all elements with eight bits, one scale and one offset.
+  func roundedTogether() throws -> Matrix {
+    guard let (least, greatest) = try range(of: values) else { return self }
+    let grid = InputGrid(least: least, greatest: greatest, isSymmetric: false, dtype: .float32, isV0: true)
+    return Matrix(
+      rows: rows, columns: columns, values: try grid.roundTrip(Tensor(values, shape: [rows, columns])).floats)
   }
 
   /// The root of the mean squared difference, by the root of the mean square of `exact`.

@@ -22,6 +22,16 @@ public struct StoredCodes: Sendable {
   /// [rows, groups], also of the offsets; w = scale * (code - offset).
   public let scales: [Float]
   public let offsets: [Float]
+
+  /// Those of some rows of a weight that has so many.
+  public func rows(_ range: Range<Int>, of count: Int) -> StoredCodes {
+    guard range.count < count else { return self }
+    func part<Element>(_ values: [Element]) -> [Element] {
+      let width = values.count / count
+      return Array(values[range.lowerBound * width..<range.upperBound * width])
+    }
+    return StoredCodes(codes: part(codes), scales: part(scales), offsets: part(offsets))
+  }
 }
 
 /// The bytes of such a weight as a tensor of a checkpoint.

@@ -34,6 +34,8 @@ public struct AscendV1: Sendable {
   public private(set) var items: [Item] = []
   /// Whether ``rotationName`` is in the package.
   public var isRotated = false
+  /// The model's type as a recipe of `modelslim_v0` names it; the description has its older form then.
+  public var modelTypeV0: String?
   private var groupSize = 0
   private let style: PackageStyle
 
@@ -41,6 +43,7 @@ public struct AscendV1: Sendable {
 
   /// What the model as a whole is said to be.
   private var modelType: String {
+    if let modelTypeV0 { return modelTypeV0 }
     let types = Set(items.map(\.type))
     return AscendV1.priority.last { types.contains($0) || types.contains(style.typeName($0)) }.map(style.typeName)
       ?? AscendV1.float
@@ -65,7 +68,9 @@ public struct AscendV1: Sendable {
           type: style.typeName(scheme.descriptionType)))
     }
     if hasBias {
-      add(TensorName(weight.module + ".bias"), style.keepsBias ? weight.dtype : .float32, shape: [weight.rows])
+      add(
+        TensorName(weight.module + ".bias"), style.keepsBias || scheme.keepsBias ? weight.dtype : .float32,
+        shape: [weight.rows])
     }
     groupSize = max(groupSize, scheme.groupSize)
   }
@@ -82,6 +87,7 @@ public struct AscendV1: Sendable {
       }
       if style != .mindIE { json.member("version", "1.0.0") }
       json.member("model_quant_type", modelType)
+      guard modelTypeV0 == nil else { return }
       json.object("metadata") { _ in }
       json.member("group_size", groupSize)
       json.object("optional") { json in

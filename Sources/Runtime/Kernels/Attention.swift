@@ -35,9 +35,18 @@ extension Planner {
       let view = try p.floatView(value)
       return view.isDense ? view : p.contiguous(view)
     }
-    let (q, k, v) = (
-      try dense(node.operands[0], &self), try dense(node.operands[1], &self), try dense(node.operands[2], &self)
-    )
+    /// Keys and values that lie in bfloat16 are widened as they are read.
+    func narrow(_ value: ValueID) -> View? {
+      guard !model.parameters.isParameter(value), let view = try? view(value) else { return nil }
+      return view.dtype == .bfloat16 && view.isDense ? view : nil
+    }
+    let q = try dense(node.operands[0], &self)
+    let (k, v): (View, View)
+    if let keys = narrow(node.operands[1]), let values = narrow(node.operands[2]) {
+      (k, v) = (keys, values)
+    } else {
+      (k, v) = (try dense(node.operands[1], &self), try dense(node.operands[2], &self))
+    }
     let shape = shape(node.results[0])
     let hidden = try mask.map {
       try maskView($0, shape: [shape[0], shape[1], shape[2], k.shape[2]], inverted: maskHides)
@@ -54,9 +63,10 @@ extension Planner {
       )
       arguments.q = UnsafePointer(arena.floats(q))
       arguments.q_strides = q.attentionStrides
-      arguments.k = UnsafePointer(arena.floats(k))
+      arguments.kv_type = k.dtype == .float32 ? BK_F32 : BK_BF16
+      arguments.k = UnsafeRawPointer(arena.pointer(k))
       arguments.k_strides = k.attentionStrides
-      arguments.v = UnsafePointer(arena.floats(v))
+      arguments.v = UnsafeRawPointer(arena.pointer(v))
       arguments.v_strides = v.attentionStrides
       arguments.out = arena.floats(out)
       arguments.out_strides = out.attentionStrides

@@ -1,9 +1,9 @@
 /// Writes one file so that afterwards there is the old one or the complete new one, never anything between.
 ///
 /// A temporary beside the target is created, sized, written, synced and renamed; then the folder is synced. It is
-/// removed on any error and on SIGINT, SIGTERM and SIGHUP. Refused are targets that are an input (also through links),
-/// that exist (unless `overwrite`), and that are no regular files. An output that is a symbolic link is replaced
-/// itself.
+/// removed on any error and on SIGINT, SIGTERM and SIGHUP; what SIGKILL left, the next writer of that file removes.
+/// Refused are targets that are an input (also through links), that exist (unless `overwrite`), and that are no regular
+/// files. An output that is a symbolic link is replaced itself.
 public final class AtomicWriter: ByteSink {
   private let target: OutputTarget
   private let file: OutputFile

@@ -32,6 +32,7 @@ final class OutputFile: ByteSink {
     } while file < 0 && errno == EINTR && !Interrupt.isRequested
     guard file >= 0 else { throw outputError(errno, "cannot be created", path) }
     descriptor = file
+    Temporaries.lock(file)
     if let byteCount, byteCount > 0, sys_reserve(file, Int64(byteCount)) != 0 {
       throw outputError(errno, "\(byteCount) bytes cannot be reserved", path)
     }

@@ -30,14 +30,15 @@ final class OutputTarget {
     }
     folder = sys_open_folder(splitPath(path).folder)
     slot = -1
-    let random = String(UInt32.random(in: 0 ... .max), radix: 36)
-    temporary = isKept ? ".\(name).bessemer-unfinished" : ".bessemer-\(getpid())-\(random).tmp"
+    temporary = isKept ? ".\(name).bessemer-unfinished" : Temporaries.name(for: name)
     guard folder >= 0 else {
       replaces = false
       throw outputError(errno, "the folder of the output cannot be opened", path)
     }
     replaces = try OutputTarget.exists(kind, name, folder, path, overwrite, inputs, mayReplace)
-    if !isKept { slot = sys_temporary_add(folder, temporary) }
+    guard !isKept else { return }
+    Temporaries.removeAbandoned(for: name, in: folder)
+    slot = sys_temporary_add(folder, temporary)
   }
 
   deinit {

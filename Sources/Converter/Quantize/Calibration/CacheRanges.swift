@@ -2,14 +2,18 @@ import Glibc
 import Quantization
 import Tensors
 
-/// The ranges of the channels of keys or values, [batch, heads, sequence, depth], over sequences.
+/// The ranges of the channels of keys or values, [batch, heads, sequence, depth] or [batch, sequence, channels], over
+/// sequences.
 struct CacheRanges {
   private(set) var least: [Float] = []
   private(set) var greatest: [Float] = []
 
   /// - Parameter forgets: whether only the last sequence counts, as in msModelSlim's observer.
   mutating func observe(_ tensor: Tensor, forgets: Bool = false) throws {
-    let (heads, sequence, depth) = (tensor.shape[1], tensor.shape[2], tensor.shape[3])
+    // All channels of a token side by side are one head.
+    let isFlat = tensor.shape.count == 3
+    let (heads, sequence, depth) =
+      isFlat ? (1, tensor.shape[1], tensor.shape[2]) : (tensor.shape[1], tensor.shape[2], tensor.shape[3])
     let values = tensor.floats
     if least.isEmpty || forgets {
       least = [Float](repeating: .infinity, count: heads * depth)

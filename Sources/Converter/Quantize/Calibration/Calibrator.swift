@@ -9,20 +9,25 @@ import Tensors
 /// msModelSlim does; weights of one section are in memory at a time.
 struct Calibrator {
   private let recipe: QuantizationRecipe
-  private let graph: CalibrationGraph
+  let graph: CalibrationGraph
   private let subgraphs: [Subgraph]
-  private let sites: [LinearSite]
+  let sites: [LinearSite]
   /// By module, the number of the step that quantizes it.
   private let choice: [String: Int]
-  private let threads: KernelThreads
+  let threads: KernelThreads
   private var run: CalibrationRun?
-  private var weights: PreparedWeights
+  /// The same through the model as it is, and as it is prepared before anything is quantized; for `modelslim_v0`.
+  var originalRun: CalibrationRun?
+  var preparedRun: CalibrationRun?
+  var weights: PreparedWeights
   private let rotation: RotationPlan?
-  private let caches: [AttentionCache]
+  let caches: [AttentionCache]
   /// By module, how the layers of the section are quantized that steps so far have dealt with.
   private var deployed: [String: QuantizationRecipe.Linear] = [:]
   /// Whether what msModelSlim does wrong is done so too.
-  private let isCompatible: Bool
+  let isCompatible: Bool
+  /// What a person should know of the calibration, a sentence each.
+  var notes: [String] = []
 
   /// - Parameter sequences: nil when no step needs data.
   init(
@@ -41,6 +46,13 @@ struct Calibrator {
     caches = AttentionCacheFinder(graph.graph).caches(graph.cached)
     weights = PreparedWeights(model.weights)
     run = try sequences.map { try CalibrationRun(graph, $0, threads: threads) }
+    for step in recipe.steps {
+      switch step {
+      case .smooth(let smoothing) where smoothing.v0 != nil: originalRun = run
+      case .quantizeCache(let cache) where cache.isV0: preparedRun = run
+      default: break
+      }
+    }
     var plan: RotationPlan?
     for case .rotate(let rotation) in recipe.steps {
       plan = try RotationPlan(rotation, graph.graph, subgraphs, model.weights)
@@ -80,9 +92,12 @@ struct Calibrator {
       case .smooth(let smoothing):
         guard try smooth(smoothing, section, &next) else { continue }
       case .quantize(let linear):
-        let layers = sites(in: section).filter { choice[$0.layer.module] == number }
-        let isObserved = try linear.needsData && observe(linear, layers, section, &next)
-        for site in layers { deployed[site.layer.module] = linear }
+        guard let numbers = together(number) else { continue }
+        let layers = sites(in: section).filter { choice[$0.layer.module].map(numbers.contains) ?? false }
+        let chosen = layers.map { (site: $0, step: self.step(choice[$0.layer.module]!) ?? linear) }
+        if linear.isV0 { for (site, step) in chosen where !step.needsData { deployed[site.layer.module] = step } }
+        let isObserved = try observe(chosen.filter(\.step.needsData), section, &next)
+        for (site, step) in chosen { deployed[site.layer.module] = step }
         guard isObserved else { continue }
       case .smoothKeys(let selection, let power):
         guard try smoothKeys(selection, power: power, section, &next) else { continue }
@@ -92,13 +107,25 @@ struct Calibrator {
       run = next
       hasRun = true
     }
+    try originalRun?.run(section, PreparedWeights(weights.base))
     guard !hasRun, run != nil, section.upperBound < graph.order.count else { return }
     let watch = try watch(section)
     try run?.run(section, weights, watch)
   }
 
+  private func step(_ number: Int) -> QuantizationRecipe.Linear? {
+    if case .quantize(let linear) = recipe.steps[number] { linear } else { nil }
+  }
+
+  /// The steps that are carried out with this one; nil when it was with an earlier one.
+  private func together(_ number: Int) -> [Int]? {
+    guard step(number)?.isV0 == true else { return [number] }
+    let all = recipe.steps.indices.filter { step($0)?.isV0 == true }
+    return all.first == number ? all : nil
+  }
+
   /// How a section runs with the layers quantized that earlier steps have quantized.
-  private func watch(_ section: Range<Int>) throws -> CalibrationRun.Watch {
+  func watch(_ section: Range<Int>) throws -> CalibrationRun.Watch {
     var watch = CalibrationRun.Watch()
     guard run != nil else { return watch }
     var ways: [LinearRounding] = []
@@ -107,7 +134,7 @@ struct Calibrator {
         continue
       }
       watch.replacing[site.layer.weight] = try RoundTrip.weight(
-        weight, module: site.layer.module, step.scheme, step.method, moments: weights.moments[site.layer.module])
+        weight, module: site.layer.module, step.scheme, step.method, stored: weights.codes[site.layer.module])
       guard step.scheme.quantizesInputs else { continue }
       let way = LinearRounding(scheme: step.scheme, grid: weights.grids[site.layer.module])
       let place = ways.firstIndex(of: way) ?? ways.count
@@ -118,7 +145,7 @@ struct Calibrator {
     return watch
   }
 
-  private func sites(in section: Range<Int>) -> [LinearSite] {
+  func sites(in section: Range<Int>) -> [LinearSite] {
     sites.filter { section.contains(graph.place(of: $0.node)) }
   }
 
@@ -129,27 +156,44 @@ struct Calibrator {
     _ step: QuantizationRecipe.Smoothing, _ section: Range<Int>, _ run: inout CalibrationRun?
   ) throws -> Bool {
     let here = Set(sites(in: section).map(\.layer.weight))
-    let chosen = try subgraphs.filter { subgraph in
-      try step.kinds.contains(subgraph.kind) && !subgraph.isInExpert
-        && subgraph.readers.allSatisfy {
-          here.contains($0.weight) && $0.role != .head && step.readers?.contains($0.module) ?? true
-        }
-        && step.selection.contains(subgraph.source)
-    }.sorted { $0.kind < $1.kind }
+    let chosen = try step.kinds.flatMap { kind in
+      try subgraphs.filter { subgraph in
+        try subgraph.kind == kind && subgraph.readers.allSatisfy { here.contains($0.weight) } && step.takes(subgraph)
+      }
+    }
     guard !chosen.isEmpty else { return false }
     let begin = run
     let found = Observations()
     let keepsRows = if case .scales(let algorithm) = step.algorithm { algorithm.needsTokens } else { false }
     let deployed = try watch(section)
     var watch = deployed
-    watch.observed = Set(chosen.map(\.value))
+    let plain = Set(chosen.filter { !$0.isInExpert }.map(\.value))
+    let experts = ExpertTokens.all(
+      sites(in: section).filter { site in
+        chosen.contains { $0.isInExpert && $0.readers[0].weight == site.layer.weight }
+      }, graph.graph)
+    watch.observed = plain.union(experts.values.flatMap(\.values))
     watch.observe = { value, tensor in
+      for tokens in experts.values { tokens.observe(value, tensor) }
+      guard plain.contains(value) else { return }
       try found.sizes[value, default: ChannelSizes(keepsRows: keepsRows)].observe(tensor)
     }
     let current = weights
-    try run?.run(section, current, watch)
+    if step.v0 == nil {
+      try run?.run(section, current, watch)
+    } else {
+      var plain = originalRun
+      watch.replacing = [:]
+      try plain?.run(section, PreparedWeights(weights.base), watch)
+    }
     for subgraph in chosen {
-      guard let size = found.sizes[subgraph.value], !size.isEmpty else { continue }
+      var inner: [Tensor] = []
+      var size = subgraph.isInExpert ? ChannelSizes(keepsRows: keepsRows) : found.sizes[subgraph.value]
+      if subgraph.isInExpert {
+        inner = try self.inner(of: subgraph.readers[0], experts, current)
+        for tensor in inner { try size?.observe(tensor) }
+      }
+      guard let size, !size.isEmpty else { continue }
       let scales: SmoothingScales?
       switch step.algorithm {
       case .scales(let algorithm):
@@ -158,6 +202,9 @@ struct Calibrator {
           weights: try subgraph.readers.map { try weights.matrix($0.weight) }, largest: size.largest, mean: size.mean,
           tokens: size.tokens)
         scales = try algorithm.scales(input, threads)
+      case .awq(let awq, let scheme, let method) where subgraph.isInExpert:
+        let found = try search(awq, subgraph.readers[0], inner, mean: size.mean, scheme, method)
+        scales = SmoothingScales(read: found, source: found)
       case .awq(let awq, let scheme, let method):
         let trial = try AWQTrial(graph, subgraph, sites, weights, before: current, begin, section, deployed)
         let found = try trial.search(awq, mean: size.mean, scheme, method)
@@ -171,9 +218,33 @@ struct Calibrator {
           scales = SmoothingScales(read: found, source: found)
         }
       }
-      if let scales { try apply(scales, to: subgraph) }
+      guard let scales else { continue }
+      if let v0 = step.v0 {
+        try apply(scales, to: subgraph, middles: v0.shifts ? size : nil)
+      } else {
+        try apply(scales, to: subgraph)
+      }
     }
-    return true
+    return step.v0 == nil
+  }
+
+  /// As `modelslim_v0` does it: rows are divided, and the middle of each channel's range moves from a norm's bias to
+  /// those of the layers that read it.
+  private mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph, middles: ChannelSizes?) throws {
+    if let middles, subgraph.kind == .normLinear, let bias = subgraph.sourceBias {
+      let middle = try middles.middles(weights.dtype(of: subgraph.sourceWeight))
+      try weights.add(bias, middle.map { -$0 })
+      for reader in subgraph.readers {
+        guard let name = sites.first(where: { $0.layer.weight == reader.weight })?.bias else { continue }
+        let moved = try Matrix(rows: 1, columns: middle.count, values: middle).times(
+          transposed: weights.matrix(reader.weight), threads)
+        try weights.add(name, moved.values.rounded(to: weights.dtype(of: name)))
+      }
+    }
+    for reader in subgraph.readers { try weights.scaleColumns(of: reader.weight, by: scales.read) }
+    for name in [subgraph.sourceWeight] + (subgraph.sourceBias.map { [$0] } ?? []) {
+      try weights.divide(name, by: scales.source)
+    }
   }
 
   private mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph) throws {
@@ -183,147 +254,55 @@ struct Calibrator {
     if let bias = subgraph.sourceBias { try weights.divideRows(of: bias, by: scales.source) }
   }
 
-  // MARK: Caches
-
-  private func caches(in section: Range<Int>, _ selection: QuantizationRecipe.Selection) throws -> [AttentionCache] {
-    let here = Set(sites(in: section).map(\.layer.module))
-    return try caches.filter { try here.contains($0.keyModule) && selection.contains($0.attention) }
-  }
-
-  /// The ranges of keys and values, of the last sequence alone where others are to be forgotten.
-  private func ranges(
-    _ chosen: [AttentionCache], _ section: Range<Int>, _ run: inout CalibrationRun?, forgets: Bool
-  ) throws -> [ValueID: CacheRanges] {
-    let found = Observations()
-    var watch = try watch(section)
-    watch.observed = Set(chosen.flatMap { [$0.keys, $0.values] })
-    watch.observe = { try found.ranges[$0, default: CacheRanges()].observe($1, forgets: forgets) }
-    try run?.run(section, weights, watch)
-    return found.ranges
-  }
-
-  private mutating func smoothKeys(
-    _ selection: QuantizationRecipe.Selection, power: Float, _ section: Range<Int>, _ run: inout CalibrationRun?
-  ) throws -> Bool {
-    let chosen = try caches(in: section, selection)
-    guard !chosen.isEmpty else { return false }
-    // Every sequence counts here, in msModelSlim too.
-    let ranges = try ranges(chosen, section, &run, forgets: false)
-    for cache in chosen {
-      guard let range = ranges[cache.keys], let queryScale = cache.queryScale else { continue }
-      let scales = range.keyScales(heads: cache.heads, depth: cache.depth, power: power)
-      switch (cache.keyScale, queryScale) {
-      case (.norm(let key), .norm(let query)):
-        // A norm has one gain for all heads.
-        let shared = (0..<cache.depth).map { channel in
-          (0..<cache.heads).map { scales[$0 * cache.depth + channel] }.max() ?? 1
-        }
-        try weights.divide(key, by: shared)
-        try weights.multiply(query, by: shared)
-      case (.linear(let key, let keyBias), .linear(let query, let queryBias)):
-        let shared = try weights.rows(of: query) / (cache.heads * cache.depth)
-        let wide = (0..<cache.heads).flatMap { head in
-          (0..<shared).flatMap { _ in scales[(head * cache.depth)..<((head + 1) * cache.depth)] }
-        }
-        for name in [key] + (keyBias.map { [$0] } ?? []) { try weights.divide(name, by: scales) }
-        for name in [query] + (queryBias.map { [$0] } ?? []) { try weights.multiply(name, by: wide) }
-      default:
-        throw BessemerError(
-          .unsupportedFeature, "\(quoted(cache.attention)) has a norm on one of keys and queries only")
-      }
-    }
-    return true
-  }
-
-  private mutating func observe(
-    _ step: QuantizationRecipe.Cache, _ section: Range<Int>, _ run: inout CalibrationRun?
-  ) throws -> Bool {
-    let chosen = try caches(in: section, step.selection)
-    guard !chosen.isEmpty else { return false }
-    let ranges = try ranges(chosen, section, &run, forgets: isCompatible)
-    for cache in chosen {
-      for (value, module) in [(cache.keys, cache.keyModule), (cache.values, cache.valueModule)] {
-        weights.cacheGrids[module] = ranges[value]?.grids(
-          isSymmetric: step.isSymmetric, dtype: graph.graph.type(of: value).dtype)
-      }
-    }
-    return true
-  }
-
   // MARK: Inputs of layers
 
   /// Finds the grids of inputs and how alike their channels are.
   private mutating func observe(
-    _ step: QuantizationRecipe.Linear, _ chosen: [LinearSite], _ section: Range<Int>, _ run: inout CalibrationRun?
+    _ chosen: [(site: LinearSite, step: QuantizationRecipe.Linear)], _ section: Range<Int>,
+    _ run: inout CalibrationRun?
   ) throws -> Bool {
     guard !chosen.isEmpty else { return false }
-    if let expert = chosen.first(where: { $0.expertPart != nil }) {
-      throw BessemerError(
-        .unsupportedFeature,
-        "\(quoted(expert.layer.module)) is one of many experts; \(step.scheme.name) with calibration takes layers that "
-          + "every token goes to")
-    }
     let (found, threads) = (Observations(), threads)
     var watch = try watch(section)
-    if !step.method.needsData {
-      for layer in chosen.map(\.layer) {
-        let weight = try weights[layer.weight]?.tensor()
-        watch.replacing[layer.weight] = try weight.map {
-          try RoundTrip.weight($0, module: layer.module, step.scheme, .minmax)
-        }
-      }
+    let round = watch.round
+    // Roundings of this run are the numbers of steps, below zero.
+    var steps: [Int: QuantizationRecipe.Linear] = [:]
+    for (site, step) in chosen where site.expertPart == nil {
+      let layer = site.layer
+      let own = -1 - (choice[layer.module] ?? 0)
+      steps[own] = step
+      watch.roundings[site.node] = own
+      guard !step.method.needsData, let weight = try weights[layer.weight]?.tensor() else { continue }
+      watch.replacing[layer.weight] = try RoundTrip.weight(
+        weight, module: layer.module, step.scheme, step.isV0 ? step.method : .minmax)
     }
-    let (round, own) = (watch.round, -1)
-    for site in chosen { watch.roundings[site.node] = own }
-    watch.round = { place, tensor in
-      guard place.rounding == own else { return try round(place, tensor) }
-      let value = place.value
-      let rounded = try found.round(value, tensor, step)
+    watch.round = { [steps] place, tensor in
+      guard let step = steps[place.rounding] else { return try round(place, tensor) }
+      let rounded = try found.round(place, tensor, step)
       guard step.method.needsData else { return rounded }
       let rows = try Matrix(rounded)
-      try found.moments[value, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
+      try found.moments[place, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
       return rounded
     }
+    let experts = ExpertTokens.all(chosen.map(\.site), graph.graph)
+    watch.observed = Set(experts.values.flatMap(\.values))
+    watch.observe = { value, tensor in for tokens in experts.values { tokens.observe(value, tensor) } }
     try run?.run(section, weights, watch)
-    for site in chosen {
-      if let grid = found.observers[site.input]?.grid { weights.grids[site.layer.module] = grid }
-      if let moments = found.moments[site.input] { weights.moments[site.layer.module] = moments }
+    for (site, step) in chosen where site.expertPart != nil { try observe(site, step, experts) }
+    for (site, _) in chosen {
+      guard let own = watch.roundings[site.node] else { continue }
+      let place = RoundedValue(value: site.input, rounding: own)
+      if let grid = found.observers[place]?.grid { weights.grids[site.layer.module] = grid }
+    }
+    for (place, moments) in found.moments {
+      let layers = chosen.filter { $0.site.input == place.value && watch.roundings[$0.site.node] == place.rounding }
+      guard let first = layers.first else { continue }
+      let solver = try CodeSolver(first.step.method, moments, module: first.site.layer.module, threads)
+      for (site, step) in layers {
+        guard let weight = try weights[site.layer.weight]?.tensor() else { continue }
+        weights.codes[site.layer.module] = try solver.codes(weight, module: site.layer.module, step.scheme)
+      }
     }
     return true
-  }
-}
-
-/// What is found out while sequences run.
-private final class Observations {
-  var sizes: [ValueID: ChannelSizes] = [:]
-  var observers: [ValueID: any InputObserver] = [:]
-  var moments: [ValueID: SecondMoments] = [:]
-  var ranges: [ValueID: CacheRanges] = [:]
-
-  /// What layers read instead of a value once it is quantized.
-  func round(_ value: ValueID, _ tensor: Tensor, _ step: QuantizationRecipe.Linear) throws -> Tensor {
-    guard step.scheme.needsInputGrid else {
-      return step.scheme.quantizesInputs ? try RoundTrip.input(tensor) : tensor
-    }
-    var observer = observers[value] ?? step.input.observer(isSymmetric: step.isInputSymmetric)
-    try observer.observe(tensor)
-    observers[value] = observer
-    return step.scheme is W8A8Mix ? try RoundTrip.input(tensor) : try observer.roundTrip(tensor)
-  }
-}
-
-/// How the input of a quantized layer is rounded when it runs in calibration.
-private struct LinearRounding: Equatable {
-  let scheme: any LinearScheme
-  let grid: InputGrid?
-
-  static func == (a: LinearRounding, b: LinearRounding) -> Bool {
-    a.scheme.name == b.scheme.name && a.scheme.groupSize == b.scheme.groupSize && a.grid == b.grid
-  }
-
-  func round(_ tensor: Tensor) throws -> Tensor {
-    if let grid { return try grid.roundTrip(tensor) }
-    guard case .whole = scheme.grid else { return tensor }
-    return try RoundTrip.inputs(Matrix(tensor), scheme).tensor(tensor.dtype, shape: tensor.shape)
   }
 }

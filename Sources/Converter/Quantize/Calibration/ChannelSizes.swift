@@ -4,6 +4,7 @@ import Tensors
 /// How large the channels of a value are over all tokens.
 struct ChannelSizes {
   private(set) var largest: [Float] = []
+  private(set) var bounds: [(least: Float, greatest: Float)] = []
   private var sums: [Double] = []
   private var count = 0
   /// All tokens, if they are kept.
@@ -18,15 +19,18 @@ struct ChannelSizes {
     if largest.isEmpty {
       largest = [Float](repeating: 0, count: matrix.columns)
       sums = [Double](repeating: 0, count: matrix.columns)
+      bounds = [(Float, Float)](repeating: (.infinity, -.infinity), count: matrix.columns)
     }
     for row in 0..<matrix.rows {
       for column in 0..<matrix.columns {
-        let size = abs(matrix.values[row * matrix.columns + column])
+        let value = matrix.values[row * matrix.columns + column]
+        let size = abs(value)
         guard size.isFinite else {
           throw BessemerError(.modelInput, "the calibration data leads to NaN or infinity inside the model")
         }
         largest[column] = max(largest[column], size)
         sums[column] += Double(size)
+        bounds[column] = (min(bounds[column].least, value), max(bounds[column].greatest, value))
       }
     }
     count += matrix.rows
@@ -34,6 +38,11 @@ struct ChannelSizes {
   }
 
   var isEmpty: Bool { count == 0 }
+  /// The middle of each channel's range, each operation rounded to `dtype`.
+  func middles(_ dtype: DType) throws -> [Float] {
+    try bounds.map { $0.least + $0.greatest }.rounded(to: dtype).map { $0 / 2 }.rounded(to: dtype)
+  }
+
   var mean: [Float] { sums.map { Float($0 / Double(max(count, 1))) } }
   var tokens: Matrix {
     rows.isEmpty

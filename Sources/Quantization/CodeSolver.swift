@@ -1,0 +1,34 @@
+public import Tensors
+
+/// Finds the codes of the layers that read one value, by what is known of that value.
+public struct CodeSolver {
+  private enum Algorithm {
+    case gptq(GPTQ, InverseFactor)
+  }
+
+  private let algorithm: Algorithm
+  private let threads: KernelThreads
+
+  /// - Parameter module: one of the layers, for messages.
+  /// - Throws: ``ErrorCode/modelInput`` when the moments say too little.
+  public init(_ method: WeightMethod, _ moments: SecondMoments, module: String, _ threads: KernelThreads) throws {
+    self.threads = threads
+    switch method {
+    case .gptq(let gptq):
+      algorithm = .gptq(gptq, try moments.inverseFactor(damping: gptq.damping, module: module, threads))
+    default: preconditionFailure("\(method) needs no data")
+    }
+  }
+
+  /// The codes of a layer's weight. Throws ``ErrorCode/weights`` for NaN and infinity.
+  public func codes(_ weight: Tensor, module: String, _ scheme: any LinearScheme) throws -> StoredCodes {
+    guard case .whole(let bits, let isSymmetric) = scheme.grid else {
+      preconditionFailure("\(scheme.name) stores no whole numbers")
+    }
+    let linear = try LinearWeight(module: module, weight.dtype, shape: weight.shape)
+    let grid = WholeGrid(bits: bits, group: scheme.groupSize, isSymmetric: isSymmetric)
+    switch algorithm {
+    case .gptq(let gptq, let factor): return try gptq.solve(linear, Matrix(weight), factor, grid, threads)
+    }
+  }
+}
