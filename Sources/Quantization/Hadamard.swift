@@ -1,24 +1,28 @@
 import Tensors
 
-/// The orthogonal matrix `diag(signs) · H / √n` that spreads outliers over n channels, and its transpose, applied in
-/// n log n steps.
+/// The orthogonal matrix `diag(signs) · Hᵀ / √n` that spreads outliers over n channels, and its transpose, applied in
+/// few steps.
 ///
-/// H is Sylvester's, for powers of two. The signs are the lowest bits of a Mersenne twister's numbers. Source: QuaRot
+/// H is Sylvester's for powers of two; for other sizes a ``HadamardMatrix`` times Sylvester's for what is left. The signs are the lowest bits of a Mersenne twister's numbers. Source: QuaRot
 /// (Ashkboos et al. 2024) as msModelSlim has it.
 public struct HadamardRotation: Sendable {
   public let size: Int
   private let signs: [Float]
   private let factor: Float
+  /// Nil for powers of two.
+  private let base: HadamardMatrix?
 
   public static let seed: UInt32 = 1234
 
-  /// Nil for a size that is no power of two.
+  /// Nil for a size for which no matrix is known.
   public init?(size: Int, seed: UInt32 = HadamardRotation.seed) {
-    guard size > 0, size & (size - 1) == 0 else { return nil }
+    guard size > 0 else { return nil }
+    base = size & (size - 1) == 0 ? nil : HadamardMatrix(dividing: size)
+    guard size & (size - 1) == 0 || base != nil else { return nil }
     self.size = size
     var twister = MersenneTwister(seed: seed)
     signs = (0..<size).map { _ in twister.next() & 1 == 0 ? -1 : 1 }
-    factor = Float(1 / Double(size).squareRoot())
+    factor = 1 / Float(size).squareRoot()
   }
 
   /// `x · R` for each run of `size` elements.
@@ -57,8 +61,9 @@ public struct HadamardRotation: Sendable {
   }
 
   private func transform(_ run: UnsafeMutableBufferPointer<Float>) {
+    let power = size / (base?.order ?? 1)
     var width = 1
-    while width < size {
+    while width < power {
       for start in stride(from: 0, to: size, by: 2 * width) {
         for index in start..<start + width {
           let (a, b) = (run[index], run[index + width])
@@ -67,6 +72,17 @@ public struct HadamardRotation: Sendable {
         }
       }
       width *= 2
+    }
+    guard let base else { return }
+    // The matrix over elements that are `power` apart.
+    var column = [Float](repeating: 0, count: base.order)
+    for offset in 0..<power {
+      for index in 0..<base.order { column[index] = run[index * power + offset] }
+      for row in 0..<base.order {
+        var sum: Float = 0
+        for index in 0..<base.order { sum += base.values[row * base.order + index] * column[index] }
+        run[row * power + offset] = sum
+      }
     }
   }
 }

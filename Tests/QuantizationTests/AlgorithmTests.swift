@@ -101,7 +101,7 @@ import Testing
   }
 
   @Test func rotationsOfOtherSizesAreRefused() {
-    for size in [0, 3, 12, 100] { #expect(HadamardRotation(size: size) == nil) }
+    for size in [0, 3, 6, 100, 92, 4 * 8191] { #expect(HadamardRotation(size: size) == nil) }
   }
 
   /// The first numbers of NumPy's RandomState(1234).

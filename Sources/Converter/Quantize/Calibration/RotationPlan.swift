@@ -73,7 +73,9 @@ struct RotationPlan {
     let size = rotation.blockSize ?? width
     guard let found = HadamardRotation(size: size), width % size == 0 else {
       throw BessemerError(
-        .unsupportedFeature, "\(width) channels cannot be rotated by \(size): no power of two that divides them")
+        .unsupportedFeature,
+        "\(width) channels cannot be rotated by \(size): no Hadamard matrix is known for it, or it does not divide them"
+      )
     }
     return found
   }
