@@ -118,8 +118,8 @@ let package = Package(
     .testTarget(
       name: "ConverterTests",
       dependencies: [
-        "Checkpoints", "Converter", "Digests", "IR", "Runtime", "Safetensors", "Tensors", "TestSupport", "Tokenizers",
-        "YAML",
+        "Checkpoints", "Converter", "Digests", "IR", "Quantization", "Runtime", "Safetensors", "Tensors",
+        "TestSupport", "Tokenizers", "Validation", "YAML",
       ],
       swiftSettings: settings),
     .testTarget(name: "TidyTests", dependencies: ["IR", "Tensors", "TestSupport"], swiftSettings: settings),

@@ -26,6 +26,12 @@ public struct GraphBuilder {
     activation = options.activation
   }
 
+  /// Goes on with a graph.
+  init(continuing graph: Graph, weights: TensorStore, quantization: QuantizedWeights) {
+    (self.graph, self.weights, self.quantization) = (graph, weights, quantization)
+    (account, activation) = (WeightAccount(), .float32)
+  }
+
   /// The graph, sorted.
   mutating func finish() -> Graph {
     graph.sortTopologically()

@@ -14,6 +14,23 @@ public struct QuantizedWeights: Sendable {
   }
 }
 
+extension Graph {
+  /// Adds what stands for a weight in a store that has it in few bits, in float32; nil where the store has no tensor of
+  /// its name. Throws ``ErrorCode/weights`` when its tensors do not go together.
+  public mutating func addStored(
+    _ weight: Weight, from weights: TensorStore, _ quantization: QuantizedWeights
+  ) throws -> ValueID? {
+    guard let entry = weights[weight.name] else { return nil }
+    // The graph has one owner while it grows.
+    var builder = GraphBuilder(continuing: self, weights: weights, quantization: quantization)
+    self = Graph(name: name)
+    defer { self = builder.graph }
+    let value =
+      try builder.quantizedWeight(weight.name, weight.shape) ?? builder.tensor(weight.name, entry.dtype, weight.shape)
+    return try builder.cast(value, .float32)
+  }
+}
+
 extension GraphBuilder {
   /// The weight of this name as a `quantized_weight`, where the checkpoint has it in few bits; nil elsewhere.
   ///

@@ -34,6 +34,8 @@ extension LoadedModel {
         QuantizedWeight.name, QuantizedMixtureOfExperts.name, Ascend.QuantBatchMatmulV3.name,
         Ascend.WeightQuantBatchMatmulV2.name,
       ])
+    // HiFloat8 has no operator of its own.
     return sourceOperators.counts.keys.contains(where: names.contains)
+      || usedWeights.contains { $0.dtype.isFloat && $0.dtype.bits < 16 }
   }
 }

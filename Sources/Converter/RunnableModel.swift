@@ -43,23 +43,10 @@ public struct RunnableModel {
   }
 
   /// The token that sequences begin with, by the model's configuration.
-  public var beginToken: Int32? {
-    get throws { try tokens("bos_token_id").first.map { Int32(clamping: $0) } }
-  }
+  public var beginToken: Int32? { get throws { try loaded.beginToken } }
 
   /// The tokens that end a sequence.
-  public var endTokens: Set<Int> { get throws { Set(try tokens("eos_token_id")) } }
-
-  /// What generation_config.json, else config.json, gives for a token id: a number or a list.
-  private func tokens(_ key: String) throws -> [Int] {
-    for file in ["generation_config.json", "config.json"] {
-      guard let value = try loaded.files.json(file)?[key], !value.isNull else { continue }
-      if let id = value.int { return [id] }
-      if value.kind == .array { return try value.elements.map { try $0.asInt() } }
-      throw BessemerError(.config, "\(key) is \(value.summary), expected a token id or a list of them", file: file)
-    }
-    return []
-  }
+  public var endTokens: Set<Int> { get throws { Set(try loaded.tokens("eos_token_id")) } }
 
   /// The number of tokens that the model knows, by its embedding table.
   public var vocabularySize: Int? { loaded.config["vocab_size"]?.int }
@@ -107,5 +94,21 @@ public struct RunnableModel {
   private func list(_ name: String) throws -> [JSON]? {
     guard let file = loaded.files[name] else { return nil }
     return try inFile(file.path) { Array(try JSON.parse(file.bytes).asArray()) }
+  }
+}
+
+extension LoadedModel {
+  /// The token that sequences begin with.
+  var beginToken: Int32? { get throws { try tokens("bos_token_id").first.map { Int32(clamping: $0) } } }
+
+  /// What generation_config.json, else config.json, gives for a token id: a number or a list.
+  fileprivate func tokens(_ key: String) throws -> [Int] {
+    for file in ["generation_config.json", "config.json"] {
+      guard let value = try files.json(file)?[key], !value.isNull else { continue }
+      if let id = value.int { return [id] }
+      if value.kind == .array { return try value.elements.map { try $0.asInt() } }
+      throw BessemerError(.config, "\(key) is \(value.summary), expected a token id or a list of them", file: file)
+    }
+    return []
   }
 }

@@ -16,6 +16,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   case usage
   case outputExists = "output-exists"
   case outputIsInput = "output-is-input"
+  case plan
   case weightMap = "weight-map"
   // Unreadable or corrupt input.
   case fileMissing = "file-missing"
@@ -64,7 +65,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
   /// The exit status that the command line ends with.
   public var exitStatus: ExitStatus {
     switch self {
-    case .usage, .outputExists, .outputIsInput, .weightMap: .usage
+    case .usage, .outputExists, .outputIsInput, .plan, .weightMap: .usage
     case .unsupportedModel, .unsupportedType, .unsupportedOp, .unsupportedTarget, .unsupportedFeature: .unsupported
     case .limit, .memory, .diskFull, .outputFailed: .resource
     case .comparison: .checkFailed
@@ -81,6 +82,9 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case .outputExists:
       "Something stands where the output should go. Nothing was touched. Choose another path or pass --overwrite."
     case .outputIsInput: "The output path names one of the inputs, directly or through a link. Choose another path."
+    case .plan:
+      "A plan of quantization is not what it should be, or is for another model: it names each linear layer of its "
+        + "model once. `bessemer quantize plan` writes one, see docs/QUANTIZATION.md."
     case .weightMap:
       "The rules of a map and the checkpoint do not fit: a rule that matches nothing, names that collide, shapes that "
         + "do not fit, or with --strict a tensor that no rule names. --verbose lists all; docs/MAPS.md has the rules."

@@ -1,8 +1,8 @@
 import IR
-import Tensors
+package import Tensors
 
 /// A model's scores of all tokens at one position, and what their softmax says.
-struct Scores {
+package struct Scores {
   private let logits: Tensor
   private let row: Int
   /// The logarithm of the sum of exp(score).
@@ -11,7 +11,7 @@ struct Scores {
   let top: Int
 
   /// - Parameter logits: [1, positions, vocabulary] in float32.
-  init(_ logits: Tensor, _ row: Int) {
+  package init(_ logits: Tensor, _ row: Int) {
     self.logits = logits
     self.row = row
     (normalizer, top) = Scores.withRow(logits, row) { scores in
@@ -35,7 +35,7 @@ struct Scores {
   func surprise(of token: Int) -> Double { Scores.withRow(logits, row) { normalizer - Double($0[token]) } }
 
   /// The Kullback-Leibler divergence of the other's probabilities from these: the sum of `p · ln(p / q)`, in nats.
-  func divergence(of other: Scores) -> Double {
+  package func divergence(of other: Scores) -> Double {
     Scores.withRow(logits, row) { own in
       Scores.withRow(other.logits, other.row) { others in
         var sum = 0.0

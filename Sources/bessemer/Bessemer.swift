@@ -115,7 +115,7 @@ struct Bessemer: ParsableCommand {
     Inspect.self,
     Operators.self,
     Pack.self,
-    Quantize.self,
+    QuantizeGroup.self,
     Run.self,
     Unpack.self,
     Verify.self,

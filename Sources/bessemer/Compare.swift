@@ -45,7 +45,8 @@ struct Compare: Command {
   }
 
   func execute(_ console: Console) throws {
-    let (left, right) = (try run.open(reference, common), try run.open(candidate, common))
+    let models = try run.open([reference, candidate], common)
+    let (left, right) = (models[0], models[1])
     let inputs = try inputs(left)
     let expected = try left.session.run(inputs)
     let given = inputs.filter { right.session.model.graph.input(named: $0.key) != nil }

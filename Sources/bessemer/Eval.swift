@@ -55,12 +55,14 @@ struct Eval: Command {
   func execute(_ console: Console) throws {
     let asksQuestions = data.hasSuffix(".jsonl")
     if second != nil, !asksQuestions { return try compare(console) }
-    let opened = try run.open(model, common, lastPositionOnly: asksQuestions)
+    let models = try run.open([model] + (second.map { [$0] } ?? []), common, lastPositionOnly: asksQuestions)
+    let opened = models[0]
     let (tokenizer, begin, stop) = (try opened.tokenizer(), try opened.beginToken, try opened.endTokens)
     let evaluation = Evaluation(opened.session, tokenizer, begin: begin, stop: stop)
-    let other = try second.map { try run.open($0, common, lastPositionOnly: asksQuestions) }
     if asksQuestions {
-      try ask(evaluation, other.map { Evaluation($0.session, tokenizer, begin: begin, stop: stop) }, console)
+      try ask(
+        evaluation, models.dropFirst().first.map { Evaluation($0.session, tokenizer, begin: begin, stop: stop) },
+        console)
     } else {
       try read(evaluation, console)
     }
@@ -97,7 +99,7 @@ struct Eval: Command {
   /// The second model against the first; or if only the first is quantized, the first against the second.
   private func compare(_ console: Console) throws {
     guard let second else { return }
-    let opened = try [model, second].map { try run.open($0, common, showsLayers: true) }
+    let opened = try run.open([model, second], common, showsLayers: true)
     let isSource = opened[0].loaded.isQuantized && !opened[1].loaded.isQuantized
     let (source, other) = isSource ? (opened[1], opened[0]) : (opened[0], opened[1])
     let lines = try lines

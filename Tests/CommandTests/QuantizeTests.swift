@@ -44,6 +44,46 @@ struct QuantizeTests {
     #expect(schemes["mxfp4"] == 6 && schemes["w8a16"] == 12)
   }
 
+  @Test func plansAndApplies() throws {
+    let measured = try Tool.run(
+      "quantize", "sensitivity", Self.model, "w8a8-dynamic", "w4a8-dynamic", "--text", Self.model + "/heldout.txt",
+      "--samples", "4", "--html", folder["s.html"], "--json")
+    #expect(measured.status == 0, "\(measured.error)")
+    try folder.write("s.json", measured.out)
+    let page = try String(decoding: contents(folder["s.html"]), as: UTF8.self)
+    #expect(
+      page.contains("<svg") && page.contains("model.layers.3.mlp.down_proj") && !page.contains("http://localhost"))
+    let planned = try Tool.run(
+      "quantize", "plan", Self.model, "--target-bpw", "8", "--sensitivity", folder["s.json"], "-o", folder["p.yaml"])
+    #expect(planned.status == 0 && planned.out.contains("bits per weight, KL about"), "\(planned.error)")
+    let applied = try Tool.run("quantize", "apply", Self.model, folder["out"], "--plan", folder["p.yaml"])
+    #expect(applied.status == 0 && applied.out.contains("24 layers quantized"), "\(applied.error)")
+    // The text itself without a file; the same again.
+    let again = try Tool.run("quantize", "plan", Self.model, "--target-bpw", "8", "--sensitivity", folder["s.json"])
+    #expect(try again.status == 0 && Data(again.out.utf8) == contents(folder["p.yaml"]))
+  }
+
+  @Test(arguments: [
+    (["plan"], 2, "model"), (["apply", "x", "y"], 2, "--plan"), (["sensitivity", "x"], 2, "schemes"),
+    (["plan", "x", "--target-bpw", "4", "--max-kl", "1"], 2, "exclude"),
+    (["plan", "x", "--max-kl", "nan"], 2, "--max-kl"),
+    (["plan", "x", "--rows", "0"], 2, "--rows"), (["./plan", "y", "w8a8-dynamic"], 3, "./plan"),
+    (["sensitivity", "x", "w8a8", "--soc", "Ascend310", "--text", "y"], 4, "--soc"),
+  ]) func refusesTheSubcommands(_ arguments: [String], _ status: Int, _ word: String) throws {
+    let result = try Tool.run(["quantize"] + arguments)
+    #expect(result.status == Int32(status) && result.error.contains(word), "\(result.error)")
+    #expect(result.error.split(separator: "\n").count == 1)
+  }
+
+  @Test func packageMayBeLeftOut() throws {
+    for (name, words) in [("a", ["package"]), ("b", [])] {
+      let result = try Tool.run(["quantize"] + words + ["--method", "ssz", Self.model, folder[name], "w8a8-dynamic"])
+      #expect(result.status == 0, "\(result.error)")
+    }
+    let name = "/quant_model_weights-00001-of-00001.safetensors"
+    #expect(try contents(folder["a"] + name) == contents(folder["b"] + name))
+  }
+
   @Test(arguments: [
     (["w3a3"], 2), (["w8a8"], 2), (["w8a8-dynamic", "--keep", "nothing.*"], 2),
     (["w8a8-dynamic", "--scheme", "*=none"], 2),

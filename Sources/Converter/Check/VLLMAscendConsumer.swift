@@ -17,6 +17,12 @@ enum VLLMAscendConsumer: PackageConsumer {
     "W8A8": (true, false), "W8A8_DYNAMIC": (true, true), "W8A8S": (true, false), "W8A8SC": (true, false),
   ]
 
+  /// Whether it has a scheme for linear layers or for experts on some chip.
+  static func hasScheme(_ type: String, isExpert: Bool) -> Bool {
+    let type = type == "WFP8AFP8_DYNAMIC" ? "W8A8FP8_DYNAMIC" : type
+    return schemes[type].map { isExpert ? $0.experts : $0.linear } ?? false
+  }
+
   static func check(
     _ path: String, _ options: CheckOptions
   ) throws -> (problems: [PackageCheck.Problem], tensors: Int) {

@@ -28,6 +28,8 @@ public struct QuantizationOptions: Sendable {
   public var isInputSymmetric = false
   /// Text, questions or tokens to run through the model, see ``CalibrationData``.
   public var calibration: String?
+  /// The SHA-256 of the file, if it has to be that one.
+  public var calibrationDigest: String?
   /// The most sequences of it, and tokens of each.
   public var calibrationLimit = 128
   public var calibrationLength = 2048
@@ -44,10 +46,12 @@ public struct QuantizationOptions: Sendable {
 }
 
 extension QuantizationRecipe {
+  /// The steps that options ask for, of which those of `assignment` have the scheme said there.
+  ///
   /// Throws ``ErrorCode/usage`` for a word that names nothing.
-  init(_ options: QuantizationOptions) throws {
+  init(_ options: QuantizationOptions, _ assignment: [(scheme: String, modules: Set<String>)]? = nil) throws {
     steps = []
-    guard let scheme = options.scheme else {
+    guard let scheme = assignment == nil ? options.scheme : "float" else {
       throw BessemerError(.usage, "no scheme is given; name one, such as w8a8-dynamic, or a recipe with --recipe")
     }
     switch options.rotates {
@@ -62,19 +66,35 @@ extension QuantizationRecipe {
     }
     let general = scheme == "float" ? nil : try QuantizationRecipe.scheme(scheme)
     if let smoothing = options.smoothing {
-      steps.append(.smooth(try Smoothing(smoothing, scheme: general ?? W8A16(), method)))
+      let general = try Smoothing(smoothing, scheme: general ?? W8A16(), method)
+      if case .awq = general.algorithm, let assignment {
+        // The search rounds weights as they are going to be.
+        for (word, modules) in assignment {
+          var own = try Smoothing(smoothing, scheme: QuantizationRecipe.scheme(word), method)
+          own.readers = modules
+          steps.append(.smooth(own))
+        }
+      } else {
+        steps.append(.smooth(general))
+      }
     }
     if options.smoothsKeys { steps.append(.smoothKeys(Selection(), power: 1)) }
-    func linear(_ scheme: String, _ include: [NamePattern]?) throws -> Step {
+    func linear(_ scheme: String, _ selection: Selection) throws -> Step {
       var step = Linear(scheme: try QuantizationRecipe.scheme(scheme), method: method)
-      step.selection = Selection(include: include, exclude: options.keep)
-      step.takesAll = include != nil
+      step.selection = selection
+      step.takesAll = selection.include != nil || selection.modules != nil
       step.input = try InputRange(options.inputRange)
       step.isInputSymmetric = options.isInputSymmetric
       return .quantize(step)
     }
-    for (pattern, scheme) in options.overrides.reversed() { steps.append(try linear(scheme, [pattern])) }
-    if general != nil { steps.append(try linear(scheme, nil)) }
+    if let assignment {
+      for (word, modules) in assignment { steps.append(try linear(word, Selection(modules: modules))) }
+    } else {
+      for (pattern, scheme) in options.overrides.reversed() {
+        steps.append(try linear(scheme, Selection(include: [pattern], exclude: options.keep)))
+      }
+      if general != nil { steps.append(try linear(scheme, Selection(exclude: options.keep))) }
+    }
     switch options.cache {
     case nil: break
     case "c8": steps.append(.quantizeCache(Cache()))

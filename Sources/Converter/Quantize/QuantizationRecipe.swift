@@ -8,9 +8,11 @@ struct QuantizationRecipe: Sendable {
     /// Nil includes all.
     var include: [NamePattern]?
     var exclude: [NamePattern] = []
+    /// The only names, if any are said.
+    var modules: Set<String>?
 
     func contains(_ name: String) throws -> Bool {
-      if try exclude.contains(where: { try $0.matches(name) }) { return false }
+      if try modules?.contains(name) == false || exclude.contains(where: { try $0.matches(name) }) { return false }
       return try include?.contains { try $0.matches(name) } ?? true
     }
   }
@@ -45,6 +47,8 @@ struct QuantizationRecipe: Sendable {
     var addsBias = false
     /// What is smoothed, in this order; each sees the weights that the ones before it left.
     var kinds = Subgraph.Kind.allCases
+    /// The only layers for which inputs are smoothed; nil for all.
+    var readers: Set<String>?
     var algorithm: Algorithm
     /// Nil but for recipes of `modelslim_v0`.
     var v0: SmoothingV0?

@@ -1,4 +1,5 @@
 import Quantization
+import Synchronization
 import Tensors
 
 /// A tensor of the model and what it becomes: the tensors of a scheme, or itself.
@@ -76,18 +77,32 @@ struct QuantizedPart: Sendable {
       }
       return made
     }
+    let biases = try bias.map { try (prepared[$0.name] ?? $0).tensor().cast(to: .float32) }
+    let source = try source(rows, weight, biases, of: prepared)
+    defer { source.bytes.releasePages() }
+    let made = try inFile(entry.file) { try scheme.quantize(source) }
+    return try place(made, rows, weight, scheme, biases)
+  }
+
+  /// A piece as it is quantized.
+  private func source(
+    _ rows: Range<Int>, _ weight: LinearWeight, _ biases: Tensor?, of prepared: PreparedWeights
+  ) throws -> WeightRows {
+    let entry = prepared[entry.name] ?? entry
     let stored =
       try inFile(entry.file) { try kept?.codes(rows) } ?? prepared.codes[weight.module]?.rows(rows, of: weight.rows)
     let row = weight.columns * weight.dtype.bits / 8
     let window =
       try stored == nil ? entry.window((rows.lowerBound * row)..<(rows.upperBound * row)) : Bytes([])
-    defer { window.releasePages() }
-    let biases = try bias.map { try (prepared[$0.name] ?? $0).tensor().cast(to: .float32) }
-    let source = WeightRows(
+    return WeightRows(
       weight, rows, bytes: window, bias: biases.map { $0.doubles[rows].map { Float($0) } },
       input: prepared.grids[weight.module],
       method: method, stored: stored)
-    let made = try inFile(entry.file) { try scheme.quantize(source) }
+  }
+
+  private func place(
+    _ made: [Bytes], _ rows: Range<Int>, _ weight: LinearWeight, _ scheme: any LinearScheme, _ biases: Tensor?
+  ) throws -> [(name: TensorName, offset: Int, bytes: Bytes)] {
     var parts: [(name: TensorName, offset: Int, bytes: Bytes)] = []
     for (tensor, bytes) in zip(scheme.tensors(weight), made) where bytes.count > 0 {
       let size = Tensor.byteCount(tensor.dtype, shape: tensor.shape) ?? 0
@@ -98,5 +113,51 @@ struct QuantizedPart: Sendable {
       parts.append((TensorName(weight.module + ".bias"), 0, stored.bytes))
     }
     return parts
+  }
+
+  /// The tensors of a quantized layer in memory, without its bias, and the squares of what is lost of the weight and of
+  /// the weight; pieces are made by all threads.
+  func tensors(
+    of prepared: PreparedWeights, threads: Int
+  ) throws -> (tensors: [TensorName: Tensor], lost: Double, all: Double) {
+    guard let weight, let scheme else { return ([:], 0, 0) }
+    let pieces = pieces
+    let found = Mutex([Int: (made: [(name: TensorName, offset: Int, bytes: Bytes)], lost: Double, all: Double)]())
+    try inParallel(pieces.count, threads: threads) { index in
+      let rows = pieces[index]
+      let biases = try bias.map { try (prepared[$0.name] ?? $0).tensor().cast(to: .float32) }
+      let source = try source(rows, weight, biases, of: prepared)
+      defer { source.bytes.releasePages() }
+      let made = try inFile(entry.file) { try scheme.quantize(source) }
+      var (lost, all) = (0.0, 0.0)
+      if kept == nil {
+        // Codes that were found by looking at data come without the elements that they stand for.
+        let row = weight.columns * weight.dtype.bits / 8
+        let bytes = try (prepared[entry.name] ?? entry).window((rows.lowerBound * row)..<(rows.upperBound * row))
+        defer { bytes.releasePages() }
+        let values = try Tensor(weight.dtype, shape: [rows.count, weight.columns], bytes: bytes).floats
+        for (own, stored) in zip(values, try scheme.values(source, made)) {
+          lost += Double(own - stored) * Double(own - stored)
+          all += Double(own) * Double(own)
+        }
+      }
+      let placed = try place(made, rows, weight, scheme, biases)
+      found.withLock { $0[index] = (placed, lost, all) }
+    }
+    let made = found.withLock { $0 }
+    var (tensors, lost, all): ([TensorName: Tensor], Double, Double) = ([:], 0, 0)
+    for tensor in scheme.tensors(weight) {
+      let name = TensorName("\(weight.module).\(tensor.suffix)")
+      var bytes = [UInt8](repeating: 0, count: Tensor.byteCount(tensor.dtype, shape: tensor.shape) ?? 0)
+      for piece in made.values.lazy.flatMap(\.made) where piece.name == name {
+        piece.bytes.withUnsafeBytes { bytes.replaceSubrange(piece.offset..<(piece.offset + $0.count), with: $0) }
+      }
+      tensors[name] = try Tensor(tensor.dtype, shape: tensor.shape, bytes: Bytes(bytes))
+    }
+    for index in pieces.indices {
+      lost += made[index]?.lost ?? 0
+      all += made[index]?.all ?? 0
+    }
+    return (tensors, lost, all)
   }
 }

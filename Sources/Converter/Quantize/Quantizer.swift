@@ -39,7 +39,9 @@ public struct Quantizer: Sendable {
   /// Opens the model and plans every tensor; nothing of the weights is read. Throws ``ErrorCode/usage`` for an unknown
   /// scheme or a pattern that matches nothing, ``ErrorCode/unsupportedFeature`` with all layers that a scheme cannot
   /// store.
-  public init(_ path: String, to output: String, options: QuantizationOptions) throws {
+  ///
+  /// - Parameter plan: says the scheme of each layer instead of `options`.
+  public init(_ path: String, to output: String, options: QuantizationOptions, plan: QuantizationPlan? = nil) throws {
     let location = try ModelLocation(path)
     if case .bundle = location {
       throw BessemerError(.wrongFormat, "is a bundle; quantize takes a checkpoint", file: path)
@@ -48,13 +50,13 @@ public struct Quantizer: Sendable {
     input = path
     self.output = output
     self.options = options
-    var model = try LoadedModel(
-      path: path, options: ModelOptions(activation: Quantizer.activation(location), separatesExperts: true))
+    var model = try Quantizer.model(path, location)
     sourceByteCount = model.weights.byteCount
     let file = try options.recipe.map {
       try RecipeFile($0, modelType: model.modelType, isCompatible: options.isCompatible)
     }
-    let recipe = try file.map { QuantizationRecipe(steps: $0.steps) } ?? QuantizationRecipe(options)
+    let recipe =
+      try file.map { QuantizationRecipe(steps: $0.steps) } ?? QuantizationRecipe(options, plan?.assignment)
     for case .smooth(let smoothing) in recipe.steps where smoothing.v0?.shifts == true {
       model = try ShiftedNorms.prepare(model, smoothing)
     }
@@ -62,18 +64,16 @@ public struct Quantizer: Sendable {
     partByteCount = file.map(\.partByteCount) ?? options.partByteCount
     calibrationPath = options.calibration ?? file?.dataset
     guard !recipe.needsData || calibrationPath != nil else {
-      let what = options.scheme ?? "the recipe"
+      let what = options.scheme ?? (plan == nil ? "the recipe" : "the plan")
       throw BessemerError(.usage, "\(what) needs calibration data; give a file with --calibration")
     }
     let layers = LinearFinder(model.graph).layers()
+    try plan?.check(model.weights, layers)
     for pattern in options.overrides.map(\.pattern) + options.keep
     where try !layers.contains(where: { try pattern.matches($0.module) || pattern.matches($0.weight.string) }) {
       throw BessemerError(.usage, "\(quoted(pattern.text)) matches none of the \(layers.count) linear layers")
     }
-    guard let style = PackageStyle(rawValue: options.format.lowercased()) else {
-      let names = PackageStyle.allCases.map { $0.rawValue }.joined(separator: ", ")
-      throw BessemerError(.usage, "no package \(quoted(options.format)); expected one of \(names)")
-    }
+    let style = try PackageStyle(options)
     self.style = style
     let choice = try SchemeChoice(
       recipe, layers: layers, weights: model.weights, isCompatible: options.isCompatible, style: style)
@@ -81,11 +81,7 @@ public struct Quantizer: Sendable {
     var package = AscendV1(style)
     var items: [Item] = []
     var parts: [QuantizedPart] = []
-    // msModelSlim writes parameters alone, and this is a buffer.
-    func isLost(_ name: TensorName) -> Bool {
-      options.isCompatible && name.string.hasSuffix(".e_score_correction_bias")
-    }
-    for entry in model.weights.entries where !choice.isBias(entry.name) && !isLost(entry.name) {
+    for entry in model.weights.entries where !choice.isBias(entry.name) && !options.loses(entry.name) {
       let part = try choice.part(entry, of: model.weights)
       let before = package.items.count
       part.add(to: &package)
@@ -101,6 +97,12 @@ public struct Quantizer: Sendable {
     package.modelTypeV0 = file?.modelTypeV0
     package.isRotated = recipe.rotation.map { !$0.headsOnly } ?? false
     (self.items, self.parts, self.package) = (items, parts, package)
+  }
+
+  /// The model as it is quantized; activations are of its own type unless said otherwise.
+  static func model(_ path: String, _ location: ModelLocation, activation: DType? = nil) throws -> LoadedModel {
+    let activation = try activation ?? Quantizer.activation(location)
+    return try LoadedModel(path: path, options: ModelOptions(activation: activation, separatesExperts: true))
   }
 
   /// The type of the checkpoint's weights, which calibration computes in as msModelSlim does.
@@ -165,6 +167,7 @@ public struct Quantizer: Sendable {
 
   private func calibration() throws -> [[Int32]]? {
     guard recipe.needsData, let path = calibrationPath else { return nil }
+    try options.checkCalibration(path)
     return try CalibrationData(
       path, for: model, limit: options.calibrationLimit, length: options.calibrationLength
     ).sequences
@@ -238,6 +241,21 @@ public struct Quantizer: Sendable {
     }
     return ForeignCheckpoint.settings(config)?["quant_method"]?.string == PackageStyle.compressedTensors.rawValue
   }
+}
+
+extension PackageStyle {
+  init(_ options: QuantizationOptions) throws {
+    guard let style = PackageStyle(rawValue: options.format.lowercased()) else {
+      let names = PackageStyle.allCases.map { $0.rawValue }.joined(separator: ", ")
+      throw BessemerError(.usage, "no package \(quoted(options.format)); expected one of \(names)")
+    }
+    self = style
+  }
+}
+
+extension QuantizationOptions {
+  /// Whether the package lacks this tensor: msModelSlim writes parameters alone, and it is a buffer.
+  func loses(_ name: TensorName) -> Bool { isCompatible && name.string.hasSuffix(".e_score_correction_bias") }
 }
 
 private func fiveDigits(_ number: Int) -> String {

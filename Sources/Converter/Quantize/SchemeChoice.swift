@@ -79,7 +79,7 @@ extension QuantizationRecipe.Selection {
     func matches(_ pattern: NamePattern) throws -> Bool {
       try pattern.matches(layer.module) || pattern.matches(layer.weight.string)
     }
-    if try exclude.contains(where: matches) { return false }
+    if try modules?.contains(layer.module) == false || exclude.contains(where: matches) { return false }
     return try include?.contains(where: matches) ?? true
   }
 }

@@ -20,6 +20,8 @@ public struct AscendV1Reader: Sendable {
     name == AscendV1.descriptionName || name.hasPrefix("quant_model_description_") && name.hasSuffix(".json")
   }
 
+  public init(types: [TensorName: String]) { self.types = types }
+
   public init(description: JSON) throws {
     var types: [TensorName: String] = [:]
     for (key, value) in try description.asObject() {

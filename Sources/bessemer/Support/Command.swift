@@ -10,9 +10,10 @@ extension ParsableCommand {
   /// Help for a wrapped paragraph of text.
   static func configure(
     _ name: String, _ abstract: String, discussion: String = "", aliases: [String] = [],
-    subcommands: [any ParsableCommand.Type] = []
+    subcommands: [any ParsableCommand.Type] = [], defaultSubcommand: (any ParsableCommand.Type)? = nil
   ) -> CommandConfiguration {
     CommandConfiguration(
-      commandName: name, abstract: abstract, discussion: discussion, subcommands: subcommands, aliases: aliases)
+      commandName: name, abstract: abstract, discussion: discussion, subcommands: subcommands,
+      defaultSubcommand: defaultSubcommand, aliases: aliases)
   }
 }

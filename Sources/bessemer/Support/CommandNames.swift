@@ -28,6 +28,8 @@ enum CommandNames {
         place = next
         continue
       }
+      // Any other word is an argument of the command that goes without a name.
+      guard place.configuration.defaultSubcommand == nil else { return }
       let path = place == Bessemer.self ? "" : "\(name(place)) "
       let guess = nearest(to: word, among: names).map { "; did you mean `bessemer \(path)\($0)`?" }
       throw BessemerError(

@@ -37,9 +37,9 @@ struct RunOptionGroup: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Whose arithmetic quantized weights of a checkpoint are multiplied in: a2, a3, a5, 310p, or a chip's name.",
-      valueName: "chip"))
-  var soc = "a2"
+      "Whose arithmetic quantized weights of a checkpoint are multiplied in: a2, a3, a5, 310p, or a chip's name; a2 "
+        + "if it is left out.", valueName: "chip"))
+  var soc: String?
 
   @Flag(help: "Widen quantized weights of a checkpoint, and leave inputs as they are.")
   var dequantize = false
@@ -47,26 +47,47 @@ struct RunOptionGroup: ParsableArguments {
   /// How quantized weights are multiplied; nil widens them.
   private var arithmetic: QuantizedArithmetic? {
     get throws {
-      guard let known = QuantizedArithmetic(named: soc) else {
-        throw BessemerError(
-          .unsupportedTarget,
-          "--soc \(quoted(soc)) multiplies nothing quantized that is known; expected a2, a3, a5, "
-            + "310p or the name of such a chip")
-      }
-      guard dequantize else { return known }
-      guard soc == "a2" else { throw BessemerError(.usage, "--dequantize and --soc exclude each other") }
+      guard dequantize else { return try QuantizedArithmetic(option: soc ?? "a2") }
+      guard soc == nil else { throw BessemerError(.usage, "--dequantize and --soc exclude each other") }
       return nil
     }
   }
 
-  /// Opens a model to run.
+  /// Opens models to run. Throws ``ErrorCode/usage`` when it is said how quantized weights are multiplied, and none
+  /// of the models has such weights.
   func open(
-    _ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false, showsLayers: Bool = false,
-    capacity: Int = 0
-  ) throws -> RunnableModel {
-    try RunnableModel(
-      path: path, component: choice.component, options: computing.options(common), fuse: !computing.noFuse,
-      arithmetic: arithmetic, lastPositionOnly: lastPositionOnly, showsLayers: showsLayers, capacity: capacity)
+    _ paths: [String], _ common: CommonOptions, lastPositionOnly: Bool = false, showsLayers: Bool = false
+  ) throws -> [RunnableModel] {
+    let models = try paths.map {
+      try RunnableModel(
+        path: $0, component: choice.component, options: computing.options(common), fuse: !computing.noFuse,
+        arithmetic: arithmetic, lastPositionOnly: lastPositionOnly, showsLayers: showsLayers)
+    }
+    let isMultiplied = models.contains { $0.loaded.origin == .checkpoint && $0.loaded.isQuantized }
+    if soc != nil || dequantize, !isMultiplied {
+      throw BessemerError(
+        .usage,
+        "\(soc == nil ? "--dequantize" : "--soc") has no effect: \(paths.map(quoted).joined(separator: " and ")) "
+          + "\(paths.count == 1 ? "holds" : "hold") no weights in few bits that a chip multiplies")
+    }
+    return models
+  }
+
+  func open(_ path: String, _ common: CommonOptions, lastPositionOnly: Bool = false) throws -> RunnableModel {
+    try open([path], common, lastPositionOnly: lastPositionOnly)[0]
+  }
+}
+
+extension QuantizedArithmetic {
+  /// By what `--soc` says; throws ``ErrorCode/unsupportedTarget``.
+  init(option soc: String) throws {
+    guard let known = QuantizedArithmetic(named: soc) else {
+      throw BessemerError(
+        .unsupportedTarget,
+        "--soc \(quoted(soc)) multiplies nothing quantized that is known; expected a2, a3, a5, "
+          + "310p or the name of such a chip")
+    }
+    self = known
   }
 }
 

@@ -1,3 +1,4 @@
+import Digests
 import Tensors
 import Tokenizers
 
@@ -12,10 +13,11 @@ struct CalibrationData {
   /// - Parameters:
   ///   - limit: the most sequences.
   ///   - length: the most tokens of each; what is longer is cut.
+  ///   - begins: whether texts begin with the token that config.json says, as they do for `eval`.
   /// - Throws: ``ErrorCode/wrongFormat`` for data of another form, ``ErrorCode/modelInput`` for tokens that the model
   ///   does not know and when there is no sequence.
-  init(_ path: String, for model: LoadedModel, limit: Int, length: Int) throws {
-    let reader = SequenceReader(model)
+  init(_ path: String, for model: LoadedModel, limit: Int, length: Int, begins: Bool = false) throws {
+    let reader = SequenceReader(model, begin: begins ? try model.beginToken : nil)
     let items: [(place: String, item: SequenceReader.Item)]
     if path.hasSuffix(".jsonl") {
       items = try TextFile.lines(path).enumerated().filter { !$0.element.allSatisfy(\.isWhitespace) }.prefix(limit).map
@@ -44,9 +46,10 @@ struct CalibrationData {
 private struct SequenceReader {
   private let model: LoadedModel
   private let tokenizer: Result<Tokenizer, any Error>
+  private let begin: Int32?
 
-  init(_ model: LoadedModel) {
-    self.model = model
+  init(_ model: LoadedModel, begin: Int32?) {
+    (self.model, self.begin) = (model, begin)
     tokenizer = Result {
       guard let json = try model.files.json("tokenizer.json") else {
         throw BessemerError(.fileMissing, "the model has no tokenizer.json; give token ids", file: model.path)
@@ -62,20 +65,25 @@ private struct SequenceReader {
 
   func tokens(_ item: Item) throws -> [Int32] {
     switch item {
-    case .text(let text): try tokenizer.get().encode(text)
+    case .text(let text): try encode(text)
     case .json(let value): try tokens(value)
     }
   }
 
+  private func encode(_ text: String) throws -> [Int32] {
+    guard let begin else { return try tokenizer.get().encode(text) }
+    return [begin] + (try tokenizer.get().encode(text, addSpecialTokens: false))
+  }
+
   private func tokens(_ item: JSON) throws -> [Int32] {
     switch item.kind {
-    case .string: return try tokenizer.get().encode(item.asString())
+    case .string: return try encode(item.asString())
     case .array: return try known(item)
     case .object: break
     default: throw item.mismatch("a text, token ids or an object")
     }
     for key in ["inputs_pretokenized", "text", "prompt"] {
-      if let text = try item.optional(key) { return try tokenizer.get().encode(text.asString()) }
+      if let text = try item.optional(key) { return try encode(text.asString()) }
     }
     for key in ["input_ids", "tokens"] {
       if let ids = try item.optional(key) { return try known(ids) }
@@ -90,5 +98,23 @@ private struct SequenceReader {
 
   private func known(_ ids: JSON) throws -> [Int32] {
     try ids.asArray().map { Int32(try $0.asInt(in: 0...Int(Int32.max))) }
+  }
+}
+
+extension QuantizationOptions {
+  /// The digest of a file of calibration data.
+  static func digest(ofCalibration path: String) throws -> String {
+    try SHA256.digest(of: InputFile.contents(of: path, limit: TextFile.maximumByteCount)).description
+  }
+
+  /// Throws ``ErrorCode/plan`` when the data is not what a plan was made with.
+  func checkCalibration(_ path: String) throws {
+    guard let calibrationDigest else { return }
+    let own = try QuantizationOptions.digest(ofCalibration: path)
+    guard own == calibrationDigest.lowercased() else {
+      throw BessemerError(
+        .plan, "is other data than the plan's: its digest is \(own), the plan has \(quoted(calibrationDigest))",
+        file: path)
+    }
   }
 }

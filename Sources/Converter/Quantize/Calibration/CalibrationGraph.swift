@@ -131,7 +131,11 @@ struct CalibrationGraph {
   /// - Parameters:
   ///   - wanted: values to return beside those that are read later.
   ///   - roundings: nodes that read their first operand quantized, and which way.
-  func part(_ range: Range<Int>, wanted: Set<ValueID> = [], roundings: [NodeID: Int] = [:]) throws -> Part {
+  ///   - stored: adds what stands for a weight; nil for one that is taken as it is.
+  func part(
+    _ range: Range<Int>, wanted: Set<ValueID> = [], roundings: [NodeID: Int] = [:],
+    stored: (inout Graph, Weight) throws -> ValueID? = { _, _ in nil }
+  ) throws -> Part {
     var inputs: Set<ValueID> = []
     var outputs = wanted
     for place in range {
@@ -150,6 +154,7 @@ struct CalibrationGraph {
       name: graph.name, inputs: ins.map { ($0, CalibrationGraph.name(of: $0), graph.type(of: $0), nil) },
       outputs: outs.map { ($0, CalibrationGraph.name(of: $0)) }
     ) { part, node, operands in
+      if let weight = node.op as? Weight { return try stored(&part, weight).map { [$0] } }
       guard let maker = graph.producer(of: node.results[0]), let rounding = roundings[maker] else { return nil }
       let value = RoundedValue(value: node.operands[0], rounding: rounding)
       let place = rounded[value] ?? part.addInput(CalibrationGraph.name(of: value), graph.type(of: value.value))

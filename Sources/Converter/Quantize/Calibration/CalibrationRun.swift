@@ -14,10 +14,15 @@ struct CalibrationRun {
   init(_ graph: CalibrationGraph, _ sequences: [[Int32]], threads: Int) throws {
     self.graph = graph
     options = RunOptions(threads: threads)
+    values = try CalibrationRun.inputs(graph, sequences)
+  }
+
+  /// What the graph reads of each sequence.
+  static func inputs(_ graph: CalibrationGraph, _ sequences: [[Int32]]) throws -> [[ValueID: Tensor]] {
     guard let tokens = graph.graph.input(named: "input_ids") else {
       throw BessemerError(.unsupportedFeature, "calibration runs models of text; this one has no input_ids")
     }
-    values = try sequences.map { sequence in
+    return try sequences.map { sequence in
       let ids = Tensor(sequence.map { Int64($0) }, shape: [1, sequence.count])
       var known: [ValueID: Tensor] = [tokens.value: ids]
       for input in graph.graph.inputs where input.name != "input_ids" {

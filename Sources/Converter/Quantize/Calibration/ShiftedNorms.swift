@@ -45,7 +45,8 @@ enum ShiftedNorms {
 extension QuantizationRecipe.Smoothing {
   /// Whether a subgraph is smoothed.
   func takes(_ subgraph: Subgraph) throws -> Bool {
-    guard kinds.contains(subgraph.kind), subgraph.readers.allSatisfy({ $0.role != .head }),
+    guard kinds.contains(subgraph.kind),
+      subgraph.readers.allSatisfy({ $0.role != .head && readers?.contains($0.module) ?? true }),
       try selection.contains(subgraph.source)
     else { return false }
     guard let v0 else { return true }

@@ -1,0 +1,276 @@
+import Foundation
+import Quantization
+import Runtime
+import TestSupport
+import Tensors
+import Testing
+import Validation
+
+@testable import Converter
+
+/// Plans of the small trained model: chosen, written, read and carried out.
+@Suite struct QuantizationPlanTests {
+  static let model = Fixtures.folder + "/models/tiny-glm4"
+  private let scratch = Scratch()
+
+  private func options(_ change: (inout QuantizationOptions) -> Void = { _ in }) -> QuantizationOptions {
+    var options = QuantizationOptions(scheme: nil)
+    options.threads = 2
+    change(&options)
+    return options
+  }
+
+  private func plan(
+    _ target: QuantizationPlanner.Target?, _ candidates: [String] = [], _ options: QuantizationOptions? = nil,
+    sensitivity: Sensitivity? = nil
+  ) throws -> QuantizationPlan {
+    try QuantizationPlanner(
+      Self.model, options ?? self.options(), target: target, candidates: candidates, sensitivity: sensitivity
+    ).plan
+  }
+
+  private func apply(_ text: String, _ name: String, threads: Int = 1, calibration: String? = nil) throws -> Quantizer {
+    try text.write(toFile: scratch(name + ".yaml"), atomically: true, encoding: .utf8)
+    let plan = try QuantizationPlan(path: scratch(name + ".yaml"))
+    var options = plan.options
+    options.threads = threads
+    options.calibration = calibration
+    let quantizer = try Quantizer(Self.model, to: scratch(name), options: options, plan: plan)
+    try quantizer.write { _, _ in }
+    return quantizer
+  }
+
+  private func same(_ a: String, _ b: String) throws -> Bool {
+    let names = try FileManager.default.contentsOfDirectory(atPath: scratch(a)).sorted()
+    guard try names == FileManager.default.contentsOfDirectory(atPath: scratch(b)).sorted() else { return false }
+    return names.allSatisfy {
+      FileManager.default.contentsEqual(atPath: scratch("\(a)/\($0)"), andPath: scratch("\(b)/\($0)"))
+    }
+  }
+
+  private func code(_ body: () throws -> Void) -> ErrorCode? {
+    do { try body() } catch { return (error as? BessemerError)?.code }
+    return nil
+  }
+
+  // MARK: Choosing
+
+  @Test(arguments: [7.2, 7.7, 8, 9.1, 12]) func keepsBitsPerWeight(_ bits: Double) throws {
+    let plan = try plan(.bitsPerWeight(bits))
+    #expect(try #require(plan.bitsPerWeight) <= bits)
+    let quantizer = try apply(plan.text, "p")
+    #expect(quantizer.byteCount == plan.byteCount)
+    #expect(Set(plan.units.map(\.scheme)).isSubset(of: ["float", "w8a8-dynamic", "w4a8-dynamic"]))
+    #expect(plan.units.last?.scheme == "float" && plan.units.last?.layers == ["lm_head"])
+  }
+
+  @Test(arguments: [1_850_000, 2_000_000, 2_400_000]) func filesKeepASize(_ bytes: Int) throws {
+    let plan = try plan(.size(bytes))
+    _ = try apply(plan.text, "p")
+    let sizes = try FileManager.default.contentsOfDirectory(atPath: scratch("p")).filter {
+      $0.hasSuffix(".safetensors")
+    }
+    .map { try FileManager.default.attributesOfItem(atPath: scratch("p/" + $0))[.size] as? Int ?? 0 }
+    #expect(sizes.reduce(0, +) <= bytes && sizes.reduce(0, +) > bytes * 19 / 20 - 60_000)
+  }
+
+  @Test func refusesTargetsThatCannotBe() throws {
+    for target in [QuantizationPlanner.Target.size(1_000_000), .bitsPerWeight(6), .bitsPerWeight(0), .divergence(0.1)] {
+      #expect(code { _ = try plan(target) } == .usage)
+    }
+    #expect(code { _ = try plan(nil) } == .usage)
+    #expect(code { _ = try plan(.bitsPerWeight(9), ["w8a8-dynamic", "w9"]) } == .usage)
+    // A method that finds no such codes leaves nothing to choose.
+    #expect(code { _ = try plan(nil, ["w4a16"], options { $0.method = "mse-round" }) } == .unsupportedFeature)
+    // vLLM-Ascend has four bits for experts alone.
+    #expect(code { _ = try plan(nil, ["w4a8-dynamic"], options { $0.format = "vllm-ascend" }) } == .unsupportedFeature)
+  }
+
+  @Test func patternsTakeWholeUnits() throws {
+    let kept = try plan(nil, ["w8a8-dynamic"], options { $0.keep = [try! NamePattern("model.layers.0.self_attn.*")] })
+    #expect(kept.units.filter { $0.scheme == "float" }.count == 3)
+    let head = try plan(
+      nil, ["w8a8-dynamic"], options { $0.overrides = [(try! NamePattern("lm_head"), "w8a16")] })
+    #expect(head.units.last?.scheme == "w8a16")
+    for pattern in ["*.q_proj", "nothing"] {
+      #expect(code { _ = try plan(nil, ["w8a8-dynamic"], options { $0.keep = [try! NamePattern(pattern)] }) } == .usage)
+    }
+  }
+
+  // MARK: Carrying out
+
+  @Test(arguments: [
+    ("w8a8-dynamic", []), ("w4a16", ["method", "ssz"]), ("w8a16-g64", ["format", "mindie"]), ("w8a8", ["calibration"]),
+    ("w4a16-g32", ["smooth", "awq", "calibration"]), ("w8a8-dynamic", ["rotate", "heads"]),
+  ]) func oneSchemeIsTheSameAsWithoutAPlan(_ scheme: String, _ settings: [String]) throws {
+    let data = scratch("data.txt")
+    try (1...8).map { "once upon a time there were \($0) kings\n" }.joined()
+      .write(toFile: data, atomically: true, encoding: .utf8)
+    var own = options()
+    own.calibration = settings.last == "calibration" ? data : nil
+    if settings.count > 1 { try own.set(settings[0], settings[1]) }
+    let text = try plan(nil, [scheme], own).text
+    #expect(!text.contains(data))
+    _ = try apply(text, "a", threads: 2, calibration: own.calibration)
+    own.scheme = scheme
+    own.threads = 1
+    try Quantizer(Self.model, to: scratch("b"), options: own).write { _, _ in }
+    #expect(try same("a", "b"))
+    guard own.calibration != nil else { return }
+    #expect(code { _ = try apply(text, "c") } == .usage)
+    try "something else\n".write(toFile: data, atomically: true, encoding: .utf8)
+    #expect(code { _ = try apply(text, "d", calibration: data) } == .plan)
+  }
+
+  @Test func aMixIsTheSameForAnyThreadCount() throws {
+    let text = try plan(.bitsPerWeight(8)).text
+    #expect(try text == plan(.bitsPerWeight(8), [], options { $0.threads = 1 }).text)
+    _ = try apply(text, "a", threads: 1)
+    _ = try apply(text, "b", threads: 2)
+    #expect(try same("a", "b"))
+  }
+
+  @Test func asksForAnotherModelsPlan() throws {
+    let text = try plan(nil, ["w8a8-dynamic"]).text
+    let line = text.split(separator: "\n").first { $0.hasPrefix("source: ") }!
+    let other = text.replacingOccurrences(of: line, with: "source: " + String(repeating: "0", count: 64))
+    #expect(code { _ = try apply(other, "x") } == .plan)
+    #expect(!FileManager.default.fileExists(atPath: scratch("x")))
+  }
+
+  /// Every line changed is an error with a code, and nothing is written.
+  @Test(arguments: [
+    ("      - lm_head\n", "      - lm_tail\n", ErrorCode.plan), ("      - lm_head\n", "", .yaml),
+    ("      - lm_head\n", "      - lm_head\n      - lm_head\n", .plan),
+    ("layers.3.mlp.down_proj\n", "layers.2.mlp.down_proj\n", .plan), ("scheme: float", "scheme: w9a9", .plan),
+    ("scheme: float", "scheme: w8a8", .usage), ("units:", "unit:", .plan), ("plan: bessemer.plan/1\n", "", .plan),
+    ("bessemer.plan/1", "bessemer.plan/2", .yaml), ("expected:", "settings:\n  method: none\nexpected:", .usage),
+    ("expected:", "settings:\n  methods: ssz\nexpected:", .plan), ("  rows: 16", "  rows: .nan", .yaml),
+    ("  rows: 16", "  rows: 99999999999999999999", .yaml), ("  rows: 16", "  rows: 16\n  rows: 16", .yaml),
+    ("expected:", "settings:\n  samples: -1\nexpected:", .plan), ("  rows: 16", "  kl: nan", .yaml),
+    ("units:", "x: &a [*a]\nunits:", .yaml), ("units:", "units: &a\n", .yaml),
+    ("scheme: float", "scheme: !!str float", .yaml),
+    ("expected:", "settings: [1]\nexpected:", .yaml), ("source: ", "source: z", .yaml),
+  ]) func refuses(_ old: String, _ new: String, _ expected: ErrorCode) throws {
+    let text = try plan(nil, ["w8a8-dynamic"]).text
+    #expect(text.contains(old))
+    #expect(code { _ = try apply(text.replacingOccurrences(of: old, with: new), "x") } == expected)
+    #expect(!FileManager.default.fileExists(atPath: scratch("x")))
+  }
+
+  @Test func refusesWhatIsNoPlan() throws {
+    for (text, expected) in [("", ErrorCode.yaml), ("[]", .yaml), ("{}", .plan), ("a: {a: {", .yaml), ("\u{0}", .yaml)]
+    {
+      #expect(code { _ = try apply(text, "x") } == expected, "\(text)")
+    }
+    let long = "plan: bessemer.plan/1 #" + String(repeating: "x", count: 65 << 20)
+    #expect(code { _ = try apply(long, "x") } == .limit)
+    let deep = String(repeating: "[", count: 10_000)
+    #expect(code { _ = try apply(deep, "x") } == .limit)
+  }
+
+  // MARK: Sensitivity
+
+  private func measured(_ schemes: [String], _ options: QuantizationOptions? = nil, limit: Int = 1 << 30) throws
+    -> Sensitivity
+  {
+    let text = scratch("text.txt")
+    try "the old king had seven sons\n3 1 2 sorted is 1 2 3\n\nwhat is 12 + 30\n".write(
+      toFile: text, atomically: true, encoding: .utf8)
+    return try SensitivityMeter(
+      Self.model, schemes: schemes, options ?? self.options(), text: text, memoryLimit: limit
+    ).measure()
+  }
+
+  private func json(_ sensitivity: Sensitivity) -> String {
+    var json = JSONWriter()
+    json.object { json in
+      json.member("schema", "bessemer.\(Sensitivity.schema)/1")
+      sensitivity.write(&json)
+    }
+    return json.text
+  }
+
+  @Test func measuresWhatEvalMeasures() throws {
+    let result = try measured(["w8a8-dynamic", "w4a8-dynamic"])
+    #expect(result.sequences == 3 && result.units.count == 32 && result.layers.count == 8)
+    let unit = result.units[16]
+    #expect(unit.linears.map(\.name) == ["q", "k", "v"].map { "model.layers.0.self_attn.\($0)_proj" })
+    var own = options()
+    own.scheme = "float"
+    own.overrides = try unit.linears.map { (try NamePattern($0.name), unit.scheme) }
+    try Quantizer(Self.model, to: scratch("unit"), options: own).write { _, _ in }
+    let models = try [Self.model, scratch("unit")].map { try RunnableModel(path: $0, options: .init(threads: 2)) }
+    let evaluation = Evaluation(
+      models[0].session, try models[0].tokenizer(), begin: try models[0].beginToken, stop: [])
+    let agreement = try evaluation.agreement(with: models[1].session, TextFile.lines(scratch("text.txt")))
+    #expect(agreement.positions == result.positions)
+    let divergence = agreement.summary().divergence.value
+    #expect(abs(divergence - unit.divergence) <= 1e-9 * divergence && divergence > 1e-6)
+    for unit in result.units {
+      let limit = unit.scheme == "w4a8-dynamic" ? 0.05 : 0.001
+      for linear in unit.linears {
+        #expect(linear.weightError > 1e-6 && linear.weightError < limit, "\(linear)")
+        #expect(try #require(linear.outputError) > 1e-6 && linear.outputError! < limit, "\(linear)")
+      }
+    }
+  }
+
+  @Test func doesNotDependOnThreadsOrMemory() throws {
+    let texts = try [1, 2].map { threads in
+      json(try measured(["w4a8-dynamic"], options { $0.threads = threads }, limit: threads == 1 ? 1 : 1 << 30))
+    }
+    let (one, two) = (try JSON.parse(texts[0]), try JSON.parse(texts[1]))
+    for key in ["units", "layers"] {
+      for (a, b) in zip(try one.required(key).asArray(), try two.required(key).asArray()) {
+        let (x, y) = (try a.required("kl").asDouble(), try b.required("kl").asDouble())
+        #expect(abs(x - y) <= 1e-12 * y)
+      }
+    }
+    #expect(try json(measured(["w4a8-dynamic"])) == json(measured(["w4a8-dynamic"], options { $0.threads = 1 })))
+  }
+
+  @Test func plansByDivergence() throws {
+    let result = try measured(["w8a8-dynamic", "w4a8-dynamic"])
+    try json(result).write(toFile: scratch("s.json"), atomically: true, encoding: .utf8)
+    let read = try Sensitivity(path: scratch("s.json"))
+    #expect(json(read) == json(result))
+    var last = Int.max
+    for limit in [0, 1e-5, 1e-4, 1e-3, 1] {
+      let plan = try plan(.divergence(limit), sensitivity: read)
+      #expect(try #require(plan.divergence) <= limit)
+      #expect(try #require(plan.byteCount) <= last)
+      last = plan.byteCount ?? 0
+      #expect(plan.units.allSatisfy { $0.divergence != nil })
+    }
+    let uniform = try plan(nil, ["w4a8-dynamic"], sensitivity: read)
+    #expect(last == uniform.byteCount)
+    #expect(abs(try #require(uniform.divergence) - read.wholes[1]) <= 1e-9 * read.wholes[1])
+    // What was not measured, or was measured otherwise, does not count.
+    #expect(code { _ = try plan(.bitsPerWeight(9), ["w8a16", "float"], sensitivity: read) } == .plan)
+    #expect(code { _ = try plan(.bitsPerWeight(9), [], options { $0.method = "ssz" }, sensitivity: read) } == .plan)
+    #expect(code { _ = try plan(.divergence(0), ["w4a8-dynamic"], sensitivity: read) } == .usage)
+  }
+
+  @Test(arguments: [
+    ("\"kl\": ", "\"kl\": -"), ("bessemer.quantize-sensitivity/1", "bessemer.eval/1"), ("\"units\"", "\"unit\""),
+    ("\"source\": \"", "\"source\": \"z"), ("\"weight_error\": ", "\"weight_error\": 1e999, \"w\": "),
+  ]) func refusesDamagedMeasurements(_ old: String, _ new: String) throws {
+    let text = json(try measured(["w8a8-dynamic"]))
+    #expect(text.contains(old))
+    try text.replacingOccurrences(of: old, with: new).write(
+      toFile: scratch("s.json"), atomically: true, encoding: .utf8)
+    #expect(code { _ = try Sensitivity(path: scratch("s.json")) } == .json)
+  }
+
+  @Test func layersThatAreJoinedAreOneUnit() throws {
+    for (name, expected) in [
+      ("glm4_moe-base", [3, 1, 2, 1, 3, 1, 18, 2, 1]), ("deepseek_v3-base", [2, 1, 1, 1, 2, 1]),
+    ] {
+      let model = try LoadedModel(
+        path: Fixtures.folder + "/models/" + name, options: ModelOptions(separatesExperts: true))
+      let units = LinearFinder(model.graph).units().filter(\.isQuantizedByDefault)
+      #expect(units.map(\.layers.count).starts(with: expected), "\(units.map { $0.layers.map(\.module) })")
+    }
+  }
+}
