@@ -52,8 +52,14 @@ struct HistogramObserver: InputObserver {
     clip = try range(of: inside) ?? found
   }
 
+  /// In float32 for every type of inputs; for `modelslim_v0` rounded to that type.
   var grid: InputGrid? {
-    clip.map { InputGrid(least: $0.least, greatest: $0.greatest, isSymmetric: isSymmetric, dtype: dtype, isV0: isV0) }
+    guard let clip else { return nil }
+    let grid = InputGrid(
+      least: clip.least, greatest: clip.greatest, isSymmetric: isSymmetric, dtype: .float32, isV0: isV0)
+    guard isV0 else { return grid }
+    return InputGrid(
+      scale: WeightCodes.round(grid.scale, to: dtype), offset: WeightCodes.round(grid.offset, to: dtype))
   }
 
   func roundTrip(_ input: Tensor) throws -> Tensor {
