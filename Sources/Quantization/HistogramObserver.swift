@@ -52,14 +52,19 @@ struct HistogramObserver: InputObserver {
     clip = try range(of: inside) ?? found
   }
 
-  /// In float32 for every type of inputs; for `modelslim_v0` rounded to that type.
   var grid: InputGrid? {
     guard let clip else { return nil }
-    let grid = InputGrid(
-      least: clip.least, greatest: clip.greatest, isSymmetric: isSymmetric, dtype: .float32, isV0: isV0)
-    guard isV0 else { return grid }
-    return InputGrid(
-      scale: WeightCodes.round(grid.scale, to: dtype), offset: WeightCodes.round(grid.offset, to: dtype))
+    // bfloat16 is widened there, and stays so; for `modelslim_v0` the outcome is rounded to it again.
+    let isWide = dtype == .bfloat16
+    var grid = InputGrid(
+      least: clip.least, greatest: clip.greatest, isSymmetric: isSymmetric, dtype: isWide ? .float32 : dtype,
+      isV0: isV0)
+    guard !isV0 else {
+      return InputGrid(
+        scale: WeightCodes.round(grid.scale, to: dtype), offset: WeightCodes.round(grid.offset, to: dtype))
+    }
+    grid.isWide = isWide
+    return grid
   }
 
   func roundTrip(_ input: Tensor) throws -> Tensor {
@@ -143,6 +148,15 @@ struct HistogramObserver: InputObserver {
     return (bounds.least + width * Float(start), Float(end + 1) * (bounds.least / Float(end + 1) + width))
   }
 
+  /// How many whole steps fit into a value, by the remainder, as PyTorch divides: edges of bins are often those of
+  /// steps.
+  private static func steps(_ value: Float, of step: Float) -> Float {
+    let rest = fmodf(value, step)
+    let quotient = (value - rest) / step - (rest != 0 && (step < 0) != (rest < 0) ? 1 : 0)
+    let whole = quotient.rounded(.down)
+    return quotient - whole > 0.5 ? whole + 1 : whole
+  }
+
   /// The squared error when the bins from `start` to `end` get all steps and the others the nearest one.
   private func error(_ start: Int, _ end: Int) -> Double {
     guard let bounds else { return 0 }
@@ -158,8 +172,8 @@ struct HistogramObserver: InputObserver {
     for index in bins.indices where bins[index] > 0 {
       let begin = Float(index - start) * width32
       let finish = begin + width32
-      let first = min(max((begin / step32).rounded(.down), 0), last)
-      let final = min(max((finish / step32).rounded(.down), 0), last)
+      let first = min(max(HistogramObserver.steps(begin, of: step32), 0), last)
+      let final = min(max(HistogramObserver.steps(finish, of: step32), 0), last)
       let density = bins[index] / width32
       let parts =
         density * norm(begin - (first + 0.5) * step32, step32 / 2) + (final - first - 1) * (density * whole)
