@@ -4,6 +4,7 @@ public import Tensors
 public struct CodeSolver {
   private enum Algorithm {
     case gptq(GPTQ, InverseFactor)
+    case rounding(RoundingSearch, OutputLoss)
   }
 
   private let algorithm: Algorithm
@@ -16,6 +17,7 @@ public struct CodeSolver {
     switch method {
     case .gptq(let gptq):
       algorithm = .gptq(gptq, try moments.inverseFactor(damping: gptq.damping, module: module, threads))
+    case .autoround(let search): algorithm = .rounding(search, try OutputLoss(moments, threads))
     default: preconditionFailure("\(method) needs no data")
     }
   }
@@ -29,6 +31,11 @@ public struct CodeSolver {
     let grid = WholeGrid(bits: bits, group: scheme.groupSize, isSymmetric: isSymmetric)
     switch algorithm {
     case .gptq(let gptq, let factor): return try gptq.solve(linear, Matrix(weight), factor, grid, threads)
+    case .rounding(let search, let loss):
+      let rows = WeightRows(linear, 0..<linear.rows, bytes: weight.bytes)
+      let found = try WeightCodes.whole(rows, bits: bits, group: grid.group, symmetric: isSymmetric)
+      let nearest = StoredCodes(codes: found.codes, scales: found.scales, offsets: found.offsets)
+      return try search.solve(Matrix(weight), weight.dtype, nearest: nearest, loss, grid)
     }
   }
 }

@@ -53,7 +53,15 @@ struct HistogramObserver: InputObserver {
   }
 
   var grid: InputGrid? {
-    clip.map { InputGrid(least: $0.least, greatest: $0.greatest, isSymmetric: isSymmetric, dtype: dtype, isV0: isV0) }
+    clip.map {
+      // bfloat16 is widened there, and stays so.
+      let isWide = dtype == .bfloat16 && !isV0
+      var grid = InputGrid(
+        least: $0.least, greatest: $0.greatest, isSymmetric: isSymmetric, dtype: isWide ? .float32 : dtype,
+        isV0: isV0)
+      grid.isWide = isWide
+      return grid
+    }
   }
 
   func roundTrip(_ input: Tensor) throws -> Tensor {
@@ -137,6 +145,15 @@ struct HistogramObserver: InputObserver {
     return (bounds.least + width * Float(start), Float(end + 1) * (bounds.least / Float(end + 1) + width))
   }
 
+  /// How many whole steps fit into a value, by the remainder, as PyTorch divides: edges of bins are often those of
+  /// steps.
+  private static func steps(_ value: Float, of step: Float) -> Float {
+    let rest = fmodf(value, step)
+    let quotient = (value - rest) / step - (rest != 0 && (step < 0) != (rest < 0) ? 1 : 0)
+    let whole = quotient.rounded(.down)
+    return quotient - whole > 0.5 ? whole + 1 : whole
+  }
+
   /// The squared error when the bins from `start` to `end` get all steps and the others the nearest one.
   private func error(_ start: Int, _ end: Int) -> Double {
     guard let bounds else { return 0 }
@@ -152,8 +169,8 @@ struct HistogramObserver: InputObserver {
     for index in bins.indices where bins[index] > 0 {
       let begin = Float(index - start) * width32
       let finish = begin + width32
-      let first = min(max((begin / step32).rounded(.down), 0), last)
-      let final = min(max((finish / step32).rounded(.down), 0), last)
+      let first = min(max(HistogramObserver.steps(begin, of: step32), 0), last)
+      let final = min(max(HistogramObserver.steps(finish, of: step32), 0), last)
       let density = bins[index] / width32
       let parts =
         density * norm(begin - (first + 0.5) * step32, step32 / 2) + (final - first - 1) * (density * whole)

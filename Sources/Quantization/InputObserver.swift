@@ -55,14 +55,14 @@ extension InputGrid {
 
   /// What is left of a tensor after it was put on the grid, each operation rounded to the tensor's type.
   public func roundTrip(_ input: Tensor) throws -> Tensor {
-    let dtype = input.dtype
+    let dtype = isWide ? .float32 : input.dtype
     var values = input.floats
     func round(_ value: Float) -> Float { WeightCodes.round(value, to: dtype) }
     for index in values.indices {
       let code = round(round(values[index] / scale) + offset).rounded(.toNearestOrEven)
       values[index] = round(round(min(max(code, -128), 127) - offset) * scale)
     }
-    return try Tensor(values, shape: input.shape).cast(to: dtype)
+    return try Tensor(values, shape: input.shape).cast(to: input.dtype)
   }
 }
 

@@ -78,6 +78,8 @@ public struct InputGrid: Sendable, Equatable {
   public let scale: Float
   /// A whole number.
   public let offset: Float
+  /// Whether arithmetic with it is that of float32, whatever the type of tensors and weights.
+  public var isWide = false
 
   public init(scale: Float, offset: Float) {
     self.scale = scale

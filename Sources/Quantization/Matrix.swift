@@ -60,24 +60,23 @@ public struct Matrix: Sendable, Equatable {
 
   /// Each column multiplied by a factor.
   public func scalingColumns(_ factors: [Float]) -> Matrix {
-    var result = self
-    result.values.withUnsafeMutableBufferPointer { values in
-      for row in 0..<rows {
-        for column in 0..<columns { values[row * columns + column] *= factors[column] }
-      }
-    }
-    return result
+    combining(BK_BINARY_MUL, factors, strides: [0, 1])
   }
-}
 
-extension Matrix {
   /// Each column divided by a number.
-  public func dividingColumns(by divisors: [Float]) -> Matrix {
+  public func dividingColumns(by divisors: [Float]) -> Matrix { combining(BK_BINARY_DIV, divisors, strides: [0, 1]) }
+
+  /// The differences of elements.
+  static func - (left: Matrix, right: Matrix) -> Matrix {
+    left.combining(BK_BINARY_SUB, right.values, strides: [left.columns, 1])
+  }
+
+  /// Each element with one of others that strides lead to.
+  private func combining(_ operation: bk_binary_op, _ other: [Float], strides: [Int]) -> Matrix {
     var result = self
     result.values.withUnsafeMutableBufferPointer { values in
-      for row in 0..<rows {
-        for column in 0..<columns { values[row * columns + column] /= divisors[column] }
-      }
+      _ = bk_binary(
+        nil, operation, values.baseAddress, 2, [rows, columns], values.baseAddress, [columns, 1], other, strides)
     }
     return result
   }

@@ -1,3 +1,4 @@
+internal import CKernels
 public import Tensors
 
 /// What is left of numbers after they were quantized, in their own types.
@@ -33,13 +34,29 @@ extension RoundTrip {
       linear, 0..<weight.rows, bytes: try weight.tensor(dtype, shape: shape).bytes, method: method, stored: stored)
     let group = scheme.groupSize
     let result = try WeightCodes.whole(rows, bits: bits, group: group, symmetric: isSymmetric)
-    let size = group == 0 ? weight.columns : group
-    var values = weight
-    for index in values.values.indices {
-      let offset = isSymmetric ? 0 : result.offsets[index / size]
-      values.values[index] = (Float(Int8(bitPattern: result.codes[index])) - offset) * result.scales[index / size]
+    var values = Matrix(zeros: weight.rows, weight.columns)
+    values.values.withUnsafeMutableBufferPointer { target in
+      RoundTrip.widen(result, isSymmetric: isSymmetric, rows: weight.rows, columns: weight.columns, target.baseAddress)
     }
     return values
+  }
+
+  private static func widen(
+    _ result: WeightCodes, isSymmetric: Bool, rows: Int, columns: Int, _ target: UnsafeMutablePointer<Float>?
+  ) {
+    // The kernel adds what is taken off here.
+    let offsets = isSymmetric ? nil : result.offsets.map { -$0 }
+    result.codes.withUnsafeBytes { codes in
+      result.scales.withUnsafeBufferPointer { scales in
+        func run(_ offsets: UnsafePointer<Float>?) {
+          var matrix = bk_codes(
+            type: BK_CODES_INT8, rows: rows, columns: columns, data: codes.baseAddress, groups: scales.count / rows,
+            scales: scales.baseAddress, offsets: offsets, exponents: nil, rounding: BK_F32)
+          bk_widen_codes(nil, &matrix, target)
+        }
+        if let offsets { run(offsets) } else { run(nil) }
+      }
+    }
   }
 
   /// Tokens as a scheme's inputs are rounded in msModelSlim's own forward pass: with a scale for each channel where

@@ -4,6 +4,8 @@
 public enum WeightMethod: Sendable, Equatable {
   /// By the range of each group.
   case minmax
+  /// By gradients of what rounding costs the outputs.
+  case autoround(RoundingSearch)
   /// By range, and one column after the other so that later ones make up for earlier ones.
   case gptq(GPTQ)
   /// By the range that so much of each group is in, 0...1 of its magnitudes.
@@ -26,6 +28,9 @@ public enum WeightMethod: Sendable, Equatable {
     guard parts.count < 2 || number != nil else { return nil }
     switch (parts[0].lowercased().filter { $0 != "-" && $0 != "_" }, number) {
     case ("minmax", nil): self = .minmax
+    case ("autoround", nil): self = .autoround(RoundingSearch())
+    case ("autoround", let steps?) where steps >= 1 && steps <= 10_000 && steps == steps.rounded():
+      self = .autoround(RoundingSearch(steps: Int(steps)))
     case ("gptq", nil): self = .gptq(GPTQ())
     case ("gptq", let damping?) where damping > 0 && damping <= 1: self = .gptq(GPTQ(damping: Float(damping)))
     case ("percentile", let share?) where share > 0 && share <= 1: self = .percentile(share)
@@ -43,8 +48,8 @@ public enum WeightMethod: Sendable, Equatable {
 
   /// The names that ``init(_:)`` knows.
   public static let names = [
-    "ceil-x[:DIVISOR]", "ceil-x-search", "four-over-six", "gptq[:DAMPING]", "minmax", "mse-round", "percentile:SHARE",
-    "ssz[:STEPS]",
+    "autoround[:STEPS]", "ceil-x[:DIVISOR]", "ceil-x-search", "four-over-six", "gptq[:DAMPING]", "minmax", "mse-round",
+    "percentile:SHARE", "ssz[:STEPS]",
   ]
 
   /// Whether codes of a row depend on the other rows, so that all rows of a weight have to be quantized together.
@@ -56,13 +61,19 @@ public enum WeightMethod: Sendable, Equatable {
   }
 
   /// Whether the layer's inputs have to be known.
-  public var needsData: Bool { if case .gptq = self { true } else { false } }
+  public var needsData: Bool {
+    switch self {
+    case .autoround, .gptq: true
+    default: false
+    }
+  }
 
   /// Whether codes of such a grid can be found by the method.
   public func suits(_ grid: WeightGrid) -> Bool {
     switch (self, grid) {
     case (.minmax, _), (.ceilX, .mxfp4), (.fourOverSix, .mxfp4), (.mseRound, .mxfp8): true
-    case (.sparse, .whole(bits: 8, isSymmetric: true)), (.percentile, .whole), (.gptq, .whole): true
+    case (.autoround, .whole), (.sparse, .whole(bits: 8, isSymmetric: true)): true
+    case (.percentile, .whole), (.gptq, .whole): true
     case (.ssz, .whole(bits: _, isSymmetric: true)): true
     default: false
     }

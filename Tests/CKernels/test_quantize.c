@@ -79,7 +79,8 @@ static void check_plain(const bk_weight *w) {
 /// Rounding that spreads its errors, and the same written plainly.
 static void check_spreading(void) {
   const size_t rows = 1 + random_below(40), all = 1 + random_below(70), first = random_below(all);
-  const size_t columns = 1 + random_below(all - first), group = 1 + random_below(40), groups = (all + group - 1) / group;
+  const size_t columns = 1 + random_below(all - first), group = 1 + random_below(40);
+  const size_t groups = (all + group - 1) / group;
   const bool with = random_below(2);
   guarded w = guarded_elements(BK_F32, rows * all, -1, 1), factor = guarded_elements(BK_F32, columns * columns, -1, 1);
   guarded scales = guarded_elements(BK_F32, rows * groups, 0.1f, 0.3f), errors = guarded_new(4 * rows * columns);

@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Tensors
 import Testing
@@ -76,6 +77,92 @@ import Testing
     let tensor = try weight.tensor(.float32, shape: [24, 160])
     let solver = try CodeSolver(.gptq(GPTQ()), moments, module: "m", threads)
     #expect(try error(solver.codes(tensor, module: "m", W4A16())) < error(nil))
+  }
+
+  /// Inputs whose channels are alike and of different sizes, and what is known of them.
+  private func observed(_ rows: Int, _ columns: Int, _ threads: KernelThreads) throws -> (Matrix, SecondMoments) {
+    var inputs = random(rows, columns, 6)
+    for row in 0..<rows {
+      for column in 1..<columns {
+        inputs.values[row * columns + column] += 0.7 * inputs.values[row * columns + column - 1]
+      }
+    }
+    inputs = inputs.scalingColumns((0..<columns).map { $0 % 40 == 3 ? 20 : 1 })
+    var moments = SecondMoments(inputs: columns)
+    try moments.observe(inputs, threads)
+    return (inputs, moments)
+  }
+
+  /// Against the outputs themselves.
+  @Test func lossIsThatOfOutputs() throws {
+    let threads = KernelThreads(2)
+    let (inputs, moments) = try observed(50, 40, threads)
+    let change = random(7, 40, 8)
+    let loss = try OutputLoss(moments, threads)
+    let outputs = try inputs.times(transposed: change, threads)
+    func check(_ found: [Double], _ place: Int, _ outputs: Matrix, _ column: Int) {
+      let sum = (0..<50).reduce(0.0) { $0 + pow(Double(outputs.values[$1 * outputs.columns + column]), 2) }
+      #expect(abs(found[place] - 2 * sum / 50) < 1e-4 * (1 + 2 * sum / 50))
+    }
+    let (rows, groups) = (try loss.rows(change), try loss.groups(change, size: 20))
+    var left = change
+    for row in 0..<7 { for column in 20..<40 { left.values[row * 40 + column] = 0 } }
+    let leftOutputs = try inputs.times(transposed: left, threads)
+    for row in 0..<7 {
+      check(rows, row, outputs, row)
+      check(groups, 2 * row, leftOutputs, row)
+    }
+  }
+
+  @Test(arguments: ["w4a16", "w4a16-g32", "w4a16-g32-asym", "w8a16"]) func searchedRoundingIsBetter(
+    _ scheme: String
+  ) throws {
+    let scheme = try #require(LinearSchemes.scheme(scheme))
+    let weight = random(24, 160, 5)
+    let tensor = try weight.tensor(.bfloat16, shape: [24, 160])
+    let exact = try Matrix(tensor)
+    func found(_ threads: Int, _ steps: Int) throws -> (codes: StoredCodes, costs: [Double]) {
+      let threads = KernelThreads(threads)
+      let (_, moments) = try observed(400, 160, threads)
+      let solver = try CodeSolver(.autoround(RoundingSearch(steps: steps)), moments, module: "m", threads)
+      let codes = try solver.codes(tensor, module: "m", scheme)
+      let rounded = try RoundTrip.weight(exact, .bfloat16, scheme, .minmax, stored: codes)
+      return (codes, try OutputLoss(moments, threads).rows(rounded - exact))
+    }
+    let threads = KernelThreads(1)
+    let (_, moments) = try observed(400, 160, threads)
+    let nearest = try RoundTrip.weight(exact, .bfloat16, scheme, .minmax)
+    let before = try OutputLoss(moments, threads).rows(nearest - exact)
+    let (one, two) = (try found(1, 60), try found(2, 60))
+    #expect(one.codes.codes == two.codes.codes && one.codes.scales == two.codes.scales)
+    #expect(one.codes.offsets == two.codes.offsets)
+    #expect(zip(one.costs, before).allSatisfy { $0 <= $1 * 1.001 })
+    #expect(one.costs.reduce(0, +) < 0.8 * before.reduce(0, +))
+  }
+
+  /// Channels that are large get scales, and neither scales nor cutting make anything worse.
+  @Test(arguments: ["w4a16", "w4a16-g32"]) func scalesAndRangesAreBetter(_ scheme: String) throws {
+    let rounding = WeightRounding(try #require(LinearSchemes.scheme(scheme)), .minmax)
+    let threads = KernelThreads(2)
+    let (inputs, moments) = try observed(400, 160, threads)
+    let loss = try OutputLoss(moments, threads)
+    let weight = random(24, 160, 5)
+    func cost(_ loss: OutputLoss, _ weight: Matrix, to exact: Matrix) throws -> Double {
+      try loss.rows(rounding(weight, .float32) - exact).reduce(0, +)
+    }
+    let mean = (0..<160).map { column in
+      (0..<400).reduce(Float(0)) { $0 + abs(inputs.values[$1 * 160 + column]) } / 400
+    }
+    let scales = try AWQ().search(
+      mean: mean, weights: [weight], gains: nil, dtype: .float32, rounding, loss
+    ) { SmoothingScales(read: $0, source: $0) }
+    #expect(scales.read[3] > 1.2 * scales.read[4])
+    let left = try loss.scaled(by: AWQ.divisors(scales.read, gains: nil, .float32))
+    let scaled = weight.scalingColumns(scales.read)
+    let (nearest, better) = (try cost(loss, weight, to: weight), try cost(left, scaled, to: scaled))
+    #expect(better < 0.95 * nearest)
+    let cut = try AWQ().clipped(scaled, dtype: .float32, rounding, left)
+    #expect(try cost(left, cut, to: scaled) < better)
   }
 
   @Test(arguments: [1, 2, 16, 64]) func rotationsAreOrthogonal(_ size: Int) throws {

@@ -13,7 +13,8 @@ static bool quant_spreading(const bk_rounding *g, size_t first, size_t rows, flo
     if (c == 0 || (g->first + c) % g->group == 0) {
       const float *scales = g->scales + first * g->scale_stride + (g->first + c) / g->group;
       for (size_t r = 0; r < rows; r++) scale[r] = scales[r * g->scale_stride];
-      for (size_t r = 0; r < rows && g->offsets; r++) offset[r] = (g->offsets + (scales - g->scales))[r * g->scale_stride];
+      const float *offsets = g->offsets ? g->offsets + (scales - g->scales) : NULL;
+      for (size_t r = 0; r < rows && offsets; r++) offset[r] = offsets[r * g->scale_stride];
     }
     const float *influence = g->factor + c * g->factor_stride;
     const vf value = load(columns + c * VW);

@@ -13,7 +13,7 @@ public struct QuantizationOptions: Sendable {
   public var method = "minmax"
   /// A file of msModelSlim's that says all of the above.
   public var recipe: String?
-  /// How channels are scaled first: `iterative`, `flexible`, `smoothquant` or `awq`, and perhaps `:ALPHA`.
+  /// How channels are scaled first: `iterative`, `flexible`, `smoothquant` and perhaps `:ALPHA`, `awq` or `awq-clip`.
   public var smoothing: String?
   /// What is rotated first: `all`, the residual stream and heads, or `heads`.
   public var rotates: String?
@@ -126,11 +126,13 @@ extension QuantizationRecipe.Smoothing {
       self.init(kinds: [.normLinear], algorithm: .scales(IterativeSmoothing(alpha: alpha ?? 0.5)))
     case "flexible":
       self.init(algorithm: .scales(FlexibleSmoothing(alpha: alpha, beta: alpha.map { 1 - $0 })))
-    case "awq" where alpha == nil:
-      self.init(algorithm: .awq(AWQ(), scheme, method.needsData ? .minmax : method))
+    case "awq" where alpha == nil, "awq-clip" where alpha == nil:
+      let awq = AWQ(cuts: parts.first != "awq")
+      self.init(algorithm: .awq(awq, scheme, method.needsData ? .minmax : method))
     default:
       throw BessemerError(
-        .usage, "no smoothing \(quoted(text)); expected awq, flexible, iterative or smoothquant, and perhaps :ALPHA")
+        .usage,
+        "no smoothing \(quoted(text)); expected awq, awq-clip, flexible, iterative or smoothquant, and perhaps :ALPHA")
     }
   }
 }

@@ -30,11 +30,12 @@ public struct W8A8: LinearScheme {
   }
 
   func tensors(_ rows: WeightRows, _ result: WeightCodes) throws -> [Bytes] {
-    let (dtype, columns) = (rows.weight.dtype, rows.weight.columns)
+    let columns = rows.weight.columns
     guard let input = rows.input else {
       throw BessemerError(
         .weights, "nothing is known of the input of \(quoted(rows.weight.module)); it needs calibration")
     }
+    let dtype = input.isWide ? .float32 : rows.weight.dtype
     let inputScale = WeightCodes.round(input.scale, to: dtype)
     let scales = result.scales.map { WeightCodes.round(inputScale * WeightCodes.round($0, to: dtype), to: dtype) }
     let biases = try scales.indices.map { row -> Int32 in
@@ -51,7 +52,7 @@ public struct W8A8: LinearScheme {
     return [
       Bytes(result.codes), biases.withUnsafeBytes { Bytes($0) },
       WeightCodes.bytes(isFirst ? [input.scale] : []), WeightCodes.bytes(isFirst ? [input.offset] : []),
-      hasFloatScales || dtype == .bfloat16
+      hasFloatScales || rows.weight.dtype == .bfloat16
         ? WeightCodes.bytes(scales)
         : scales.map { Int64(Int32(bitPattern: $0.bitPattern)) }.withUnsafeBytes { Bytes($0) },
     ]

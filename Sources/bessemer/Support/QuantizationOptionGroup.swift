@@ -6,7 +6,7 @@ import Tensors
 struct QuantizationOptionGroup: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "How scales and codes are found: minmax, percentile:SHARE, ssz, gptq, ceil-x, ceil-x-search, four-over-six, "
+      "How scales and codes are found: minmax, percentile:SHARE, ssz, autoround, gptq, ceil-x, ceil-x-search, four-over-six, "
         + "mse-round.", valueName: "name"))
   var method = "minmax"
 
@@ -23,7 +23,8 @@ struct QuantizationOptionGroup: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Scale channels first: iterative, flexible, smoothquant, and perhaps :ALPHA, or awq.", valueName: "name"))
+      "Scale channels first: iterative, flexible, smoothquant, each perhaps :ALPHA, awq or awq-clip.", valueName: "name"
+    ))
   var smooth: String?
 
   @Option(

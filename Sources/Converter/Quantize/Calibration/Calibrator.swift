@@ -156,12 +156,16 @@ struct Calibrator {
     _ step: QuantizationRecipe.Smoothing, _ section: Range<Int>, _ run: inout CalibrationRun?
   ) throws -> Bool {
     let here = Set(sites(in: section).map(\.layer.weight))
-    let chosen = try step.kinds.flatMap { kind in
+    var chosen = try step.kinds.flatMap { kind in
       try subgraphs.filter { subgraph in
         try subgraph.kind == kind && subgraph.readers.allSatisfy { here.contains($0.weight) } && step.takes(subgraph)
       }
     }
-    guard !chosen.isEmpty else { return false }
+    let own = AWQSmoothing(step, isCompatible: isCompatible)
+    // Sources last: what is lost of a row counts before it is divided.
+    if own != nil { chosen.reverse() }
+    let others = try own?.others(sites(in: section), chosen, step.selection) ?? []
+    guard !chosen.isEmpty || !others.isEmpty else { return false }
     let begin = run
     let found = Observations()
     let keepsRows = if case .scales(let algorithm) = step.algorithm { algorithm.needsTokens } else { false }
@@ -172,10 +176,13 @@ struct Calibrator {
       sites(in: section).filter { site in
         chosen.contains { $0.isInExpert && $0.readers[0].weight == site.layer.weight }
       }, graph.graph)
-    watch.observed = plain.union(experts.values.flatMap(\.values))
+    let known = plain.union(others.map(\.input))
+    watch.observed = known.union(experts.values.flatMap(\.values))
+    let threads = threads
     watch.observe = { value, tensor in
       for tokens in experts.values { tokens.observe(value, tensor) }
-      guard plain.contains(value) else { return }
+      guard known.contains(value) else { return }
+      if own != nil { try found.inputs.observe(value, tensor, threads) }
       try found.sizes[value, default: ChannelSizes(keepsRows: keepsRows)].observe(tensor)
     }
     let current = weights
@@ -194,6 +201,13 @@ struct Calibrator {
         for tensor in inner { try size?.observe(tensor) }
       }
       guard let size, !size.isEmpty else { continue }
+      if let own {
+        for tensor in inner {
+          try found.inputs.observe(subgraph.value, tensor, threads, as: subgraph.readers[0].module)
+        }
+        try smooth(subgraph, own, mean: size.mean, found.inputs)
+        continue
+      }
       let scales: SmoothingScales?
       switch step.algorithm {
       case .scales(let algorithm):
@@ -208,15 +222,9 @@ struct Calibrator {
       case .awq(let awq, let scheme, let method):
         let trial = try AWQTrial(graph, subgraph, sites, weights, before: current, begin, section, deployed)
         let found = try trial.search(awq, mean: size.mean, scheme, method)
-        if let heads = subgraph.heads, heads.query != heads.keyValue {
-          // msModelSlim scales the readers and then fails at the source, which has fewer rows.
-          scales =
-            isCompatible
-            ? SmoothingScales(read: found, source: [])
-            : try SharedHeads.mean(found, heads, weights.dtype(of: subgraph.sourceWeight))
-        } else {
-          scales = SmoothingScales(read: found, source: found)
-        }
+        // msModelSlim scales the readers and then fails at a source with fewer rows, as of shared heads.
+        let isShared = subgraph.heads.map { $0.query != $0.keyValue } ?? false
+        scales = SmoothingScales(read: found, source: isShared ? [] : found)
       }
       guard let scales else { continue }
       if let v0 = step.v0 {
@@ -225,6 +233,7 @@ struct Calibrator {
         try apply(scales, to: subgraph)
       }
     }
+    for site in others { if let own { try cut(site.layer, site.input, own, found.inputs) } }
     return step.v0 == nil
   }
 
@@ -247,7 +256,7 @@ struct Calibrator {
     }
   }
 
-  private mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph) throws {
+  mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph) throws {
     for reader in subgraph.readers { try weights.scaleColumns(of: reader.weight, by: scales.read) }
     guard !scales.source.isEmpty else { return }
     try weights.divideRows(of: subgraph.sourceWeight, by: scales.source)

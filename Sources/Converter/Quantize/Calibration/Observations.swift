@@ -8,6 +8,8 @@ final class Observations {
   var observers: [RoundedValue: any InputObserver] = [:]
   var moments: [RoundedValue: SecondMoments] = [:]
   var ranges: [ValueID: CacheRanges] = [:]
+  /// For searches by the outputs of layers.
+  var inputs = InputMoments()
 
   /// What layers read instead of a value once it is quantized.
   func round(_ value: RoundedValue, _ tensor: Tensor, _ step: QuantizationRecipe.Linear) throws -> Tensor {
