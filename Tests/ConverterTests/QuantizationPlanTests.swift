@@ -169,6 +169,33 @@ import Validation
     #expect(code { _ = try apply(deep, "x") } == .limit)
   }
 
+  /// Files with any bytes changed are read or refused.
+  @Test(arguments: 1...2) func damagedFilesAreRefused(seed: UInt64) throws {
+    var random = SplitMix64(seed: seed)
+    let sources = [try plan(nil, ["w8a8-dynamic"]).text, json(try measured(["w8a8-dynamic"]))]
+    for turn in 0..<200 {
+      var bytes = Array(sources[turn % 2].utf8)
+      for _ in 0...Int.random(in: 0...3, using: &random) {
+        let place = Int.random(in: 0..<bytes.count, using: &random)
+        switch Int.random(in: 0...2, using: &random) {
+        case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
+        case 1: bytes.removeSubrange(place..<min(bytes.count, place + Int.random(in: 1...40, using: &random)))
+        default: bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + 30)], at: place)
+        }
+      }
+      try Data(bytes).write(to: URL(fileURLWithPath: scratch("damaged")))
+      do {
+        if turn % 2 == 0 {
+          let plan = try QuantizationPlan(path: scratch("damaged"))
+          _ = try Quantizer(Self.model, to: scratch("none"), options: plan.options, plan: plan)
+        } else {
+          _ = try plan(.bitsPerWeight(9), sensitivity: Sensitivity(path: scratch("damaged")))
+        }
+      } catch is BessemerError {
+      }
+    }
+  }
+
   // MARK: Sensitivity
 
   private func measured(_ schemes: [String], _ options: QuantizationOptions? = nil, limit: Int = 1 << 30) throws
@@ -214,6 +241,34 @@ import Validation
         #expect(try #require(linear.outputError) > 1e-6 && linear.outputError! < limit, "\(linear)")
       }
     }
+  }
+
+  /// The experts of a layer together, and what else there is, cost what a package costs that has them so.
+  @Test(arguments: ["glm4_moe-base", "deepseek_v3-base", "qwen3_moe-base"])
+  func measuresExperts(_ name: String) throws {
+    let model = Fixtures.folder + "/models/" + name
+    let ids = (0..<20).map { ($0 * 7 + 3) % 29 }
+    let text = scratch("ids.jsonl")
+    try "\(ids)\n".write(toFile: text, atomically: true, encoding: .utf8)
+    let result = try SensitivityMeter(model, schemes: ["w8a8-dynamic"], options(), text: text).measure()
+    let source = try logits(model, ids)
+    for (k, unit) in result.units.enumerated() where unit.linears.count > 3 || k % 3 == 0 {
+      var own = options()
+      own.scheme = "float"
+      own.overrides = try unit.linears.map { (try NamePattern($0.name), unit.scheme) }
+      try Quantizer(model, to: scratch("e\(k)"), options: own).write { _, _ in }
+      let other = try logits(scratch("e\(k)"), ids)
+      let sum = (0..<19).reduce(0.0) { $0 + Scores(source, $1).divergence(of: Scores(other, $1)) }
+      #expect(abs(sum / 19 - unit.divergence) <= 1e-6 * unit.divergence, "\(unit.name)")
+      #expect(unit.divergence > 0, "\(unit.name)")
+    }
+    #expect(result.units.contains { $0.linears.count > 3 })
+  }
+
+  private func logits(_ path: String, _ ids: [Int]) throws -> Tensor {
+    let model = try RunnableModel(path: path, options: .init(threads: 2))
+    let input = Tensor(ids.map { Int64($0) }, shape: [1, ids.count])
+    return try #require(try model.session.run(["input_ids": input])["logits"])
   }
 
   @Test func doesNotDependOnThreadsOrMemory() throws {

@@ -42,15 +42,11 @@ public struct Quantizer: Sendable {
   ///
   /// - Parameter plan: says the scheme of each layer instead of `options`.
   public init(_ path: String, to output: String, options: QuantizationOptions, plan: QuantizationPlan? = nil) throws {
-    let location = try ModelLocation(path)
-    if case .bundle = location {
-      throw BessemerError(.wrongFormat, "is a bundle; quantize takes a checkpoint", file: path)
-    }
     try Bundles.checkOutput(output, overwrite: options.overwrite, kind: .folder)
     input = path
     self.output = output
     self.options = options
-    var model = try Quantizer.model(path, location)
+    var model = try Quantizer.model(path)
     sourceByteCount = model.weights.byteCount
     let file = try options.recipe.map {
       try RecipeFile($0, modelType: model.modelType, isCompatible: options.isCompatible)
@@ -100,7 +96,11 @@ public struct Quantizer: Sendable {
   }
 
   /// The model as it is quantized; activations are of its own type unless said otherwise.
-  static func model(_ path: String, _ location: ModelLocation, activation: DType? = nil) throws -> LoadedModel {
+  static func model(_ path: String, activation: DType? = nil) throws -> LoadedModel {
+    let location = try ModelLocation(path)
+    if case .bundle = location {
+      throw BessemerError(.wrongFormat, "is a bundle; quantize takes a checkpoint", file: path)
+    }
     let activation = try activation ?? Quantizer.activation(location)
     return try LoadedModel(path: path, options: ModelOptions(activation: activation, separatesExperts: true))
   }

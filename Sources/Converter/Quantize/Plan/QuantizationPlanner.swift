@@ -33,11 +33,7 @@ public struct QuantizationPlanner: Sendable {
     _ path: String, _ options: QuantizationOptions, target: Target?, candidates: [String] = [], rows: Int = 16,
     sensitivity: Sensitivity? = nil
   ) throws {
-    let location = try ModelLocation(path)
-    if case .bundle = location {
-      throw BessemerError(.wrongFormat, "is a bundle; quantize takes a checkpoint", file: path)
-    }
-    let model = try Quantizer.model(path, location)
+    let model = try Quantizer.model(path)
     let digest = QuantizationPlan.digest(of: model.weights)
     let units = LinearFinder(model.graph).units()
     var words = candidates

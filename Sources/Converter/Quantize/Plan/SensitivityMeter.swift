@@ -31,10 +31,6 @@ public struct SensitivityMeter {
     _ path: String, schemes words: [String], _ options: QuantizationOptions, text: String?,
     arithmetic: QuantizedArithmetic = .a2, memoryLimit: Int = 1 << 30
   ) throws {
-    let location = try ModelLocation(path)
-    if case .bundle = location {
-      throw BessemerError(.wrongFormat, "is a bundle; quantize takes a checkpoint", file: path)
-    }
     guard !words.isEmpty else { throw BessemerError(.usage, "no scheme is given to measure, such as w8a8-dynamic") }
     var schemes: [String] = []
     for word in words where word != QuantizationPlan.float {
@@ -42,7 +38,7 @@ public struct SensitivityMeter {
       if !schemes.contains(name) { schemes.append(name) }
     }
     self.schemes = schemes
-    let model = try Quantizer.model(path, location, activation: .float32)
+    let model = try Quantizer.model(path, activation: .float32)
     (self.model, self.arithmetic) = (model, arithmetic)
     self.options = try options.withCalibrationDigest(for: schemes)
     graph = try CalibrationGraph(model.graph)
@@ -228,7 +224,7 @@ public struct SensitivityMeter {
         throw BessemerError(.usage, "\(scheme) needs calibration data; give a file with --calibration")
       }
       // Algorithms compute in the checkpoint's type; sections are the same, for they go by names of weights.
-      let source = try Quantizer.model(model.path, ModelLocation(model.path))
+      let source = try Quantizer.model(model.path)
       var calibrator = try Calibrator(
         recipe, source, choice: choice.steps, sequences: calibration, isCompatible: options.isCompatible,
         threads: options.threads)
