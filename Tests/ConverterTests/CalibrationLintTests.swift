@@ -41,7 +41,8 @@ import Testing
 
   @Test func repetitionIsSaid() throws {
     #expect(
-      try codes("a.txt", lines(6) { "\($0)" + String(repeating: "the same again, ", count: 20) }).contains("repetitive"))
+      try codes("a.txt", lines(6) { "\($0)" + String(repeating: "the same again, ", count: 20) }).contains("repetitive")
+    )
   }
 
   @Test func copiesAreSaid() throws { #expect(try codes("a.txt", lines(6) { _ in Self.text }) == ["duplicates"]) }

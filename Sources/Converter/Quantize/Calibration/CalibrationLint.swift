@@ -74,7 +74,7 @@ public struct CalibrationLint: Sendable {
 
   private mutating func look(at sequences: [[Int32]]) {
     let constant = sequences.indices.filter { CalibrationLint.isConstant(sequences[$0]) }
-    if let first = constant.first {
+    if let first = constant.first, 10 * constant.count > sequences.count {
       note(
         "constant", "\(constant.count) of \(sequences.count) sequences are mostly one token, the first is \(first + 1)")
     }
@@ -93,7 +93,7 @@ public struct CalibrationLint: Sendable {
 
   /// Whether one token makes more than half of a sequence that is long enough to say so.
   static func isConstant(_ sequence: [Int32]) -> Bool {
-    guard sequence.count >= 8 else { return false }
+    guard sequence.count >= 16 else { return false }
     let most = sequence.reduce(into: [Int32: Int]()) { $0[$1, default: 0] += 1 }.values.max() ?? 0
     return 2 * most > sequence.count
   }
