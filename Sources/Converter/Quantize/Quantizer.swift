@@ -110,7 +110,7 @@ public struct Quantizer: Sendable {
   }
 
   /// The type of the checkpoint's weights, which calibration computes in as msModelSlim does.
-  private static func activation(_ location: ModelLocation) throws -> DType {
+  static func activation(_ location: ModelLocation) throws -> DType {
     let config = try ModelFiles(folder: location.modelFolder).json("config.json")
     let text = config?["text_config"]
     let name = config?["dtype"] ?? config?["torch_dtype"] ?? text?["dtype"] ?? text?["torch_dtype"]

@@ -6,8 +6,8 @@ import Tensors
 struct QuantizationOptionGroup: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "How scales and codes are found: minmax, percentile:SHARE, ssz, autoround, gptq, ceil-x, ceil-x-search, four-over-six, "
-        + "mse-round.", valueName: "name"))
+      "How scales and codes are found: minmax, percentile:SHARE, ssz, autoround, gptq, ceil-x, ceil-x-search, "
+        + "four-over-six, mse-round.", valueName: "name"))
   var method = "minmax"
 
   @Option(
