@@ -6,8 +6,8 @@ import Tensors
 struct QuantizationOptionGroup: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "How scales and codes are found: minmax, percentile:SHARE, ssz, autoround, gptq, ceil-x, ceil-x-search, four-over-six, "
-        + "mse-round.", valueName: "name"))
+      "How scales and codes are found: minmax, percentile:SHARE, ssz, autoround, gptq, ceil-x, ceil-x-search, "
+        + "four-over-six, mse-round.", valueName: "name"))
   var method = "minmax"
 
   @Option(
@@ -99,6 +99,7 @@ struct MeasureOptionGroup: ParsableArguments {
   var text: String?
 
   @Option(
-    help: ArgumentHelp("Whose arithmetic it is: a2, a3, a5, 310p, or a chip's name.", valueName: "chip"))
-  var soc = "a2"
+    help: ArgumentHelp(
+      "Whose arithmetic it is: a2, a3, a5, 310p, or a chip's name; a2 if it is left out.", valueName: "chip"))
+  var soc: String?
 }
