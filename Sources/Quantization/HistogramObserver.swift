@@ -53,15 +53,18 @@ struct HistogramObserver: InputObserver {
   }
 
   var grid: InputGrid? {
-    clip.map {
-      // bfloat16 is widened there, and stays so.
-      let isWide = dtype == .bfloat16 && !isV0
-      var grid = InputGrid(
-        least: $0.least, greatest: $0.greatest, isSymmetric: isSymmetric, dtype: isWide ? .float32 : dtype,
-        isV0: isV0)
-      grid.isWide = isWide
-      return grid
+    guard let clip else { return nil }
+    // bfloat16 is widened there, and stays so; for `modelslim_v0` the outcome is rounded to it again.
+    let isWide = dtype == .bfloat16
+    var grid = InputGrid(
+      least: clip.least, greatest: clip.greatest, isSymmetric: isSymmetric, dtype: isWide ? .float32 : dtype,
+      isV0: isV0)
+    guard !isV0 else {
+      return InputGrid(
+        scale: WeightCodes.round(grid.scale, to: dtype), offset: WeightCodes.round(grid.offset, to: dtype))
     }
+    grid.isWide = isWide
+    return grid
   }
 
   func roundTrip(_ input: Tensor) throws -> Tensor {

@@ -67,7 +67,7 @@ extension InputGrid {
 }
 
 /// The least and greatest values of a tensor. Throws ``ErrorCode/modelInput`` when it holds NaN or infinity.
-func range(of values: [Float]) throws -> (least: Float, greatest: Float)? {
+public func range(of values: [Float]) throws -> (least: Float, greatest: Float)? {
   guard let first = values.first else { return nil }
   var (least, greatest, sum) = (first, first, Float(0))
   for value in values {

@@ -99,6 +99,7 @@ struct Bessemer: ParsableCommand {
 
   /// All commands, by alphabet.
   static let commands: [any ParsableCommand.Type] = [
+    CalibGroup.self,
     Check.self,
     Compare.self,
     Convert.self,

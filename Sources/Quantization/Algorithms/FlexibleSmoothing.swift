@@ -11,8 +11,7 @@ public struct FlexibleSmoothing: SmoothingAlgorithm {
 
   /// Whether query heads that share values take the mean of their scales, else the greatest sizes count.
   public let sharesMean: Bool
-  /// Whether tokens share a scale and an offset in the search, and powers are rounded to the weights' type, as for
-  /// recipes of `modelslim_v0`.
+  /// Whether tokens share a scale and an offset in the search, as for recipes of `modelslim_v0`.
   public let isV0: Bool
 
   public init(alpha: Float? = nil, beta: Float? = nil, sharesMean: Bool = false, isV0: Bool = false) {
@@ -27,10 +26,9 @@ public struct FlexibleSmoothing: SmoothingAlgorithm {
   public func scales(_ input: SmoothingInput, _ threads: KernelThreads) throws -> SmoothingScales? {
     let (alpha, beta) = try exponents(input, threads)
     let weights = try input.weightMagnitudes
-    func power(_ value: Float, _ exponent: Float) -> Float {
-      isV0 ? RoundedPower.of(value, exponent, input.dtype) : powf(value, exponent)
+    func combine(_ a: Float, _ w: Float) -> Float {
+      max(RoundedPower.of(a, alpha, input.dtype) / RoundedPower.of(w, beta, input.dtype), 1e-5)
     }
-    func combine(_ a: Float, _ w: Float) -> Float { max(power(a, alpha) / power(w, beta), 1e-5) }
     guard let heads = input.heads else {
       return SmoothingScales(try zip(input.largest, weights).map(combine).rounded(to: input.dtype))
     }
@@ -47,7 +45,7 @@ public struct FlexibleSmoothing: SmoothingAlgorithm {
     let weight = Matrix(
       rows: input.weights.reduce(0) { $0 + $1.rows }, columns: input.weights[0].columns,
       values: input.weights.flatMap(\.values))
-    let trial = try SmoothingTrial(input.tokens, weight, threads, isV0: isV0)
+    let trial = try SmoothingTrial(input.tokens, weight, input.dtype, threads, isV0: isV0)
     var best: (alpha: Float, beta: Float, error: Double) = (0, 0, .infinity)
     for alpha in SmoothingTrial.steps {
       let error = try trial.error(alpha: Float(alpha), beta: Float(1 - alpha))
@@ -66,6 +64,7 @@ struct SmoothingTrial {
   private let tokens: Matrix
   private let weight: Matrix
   private let threads: KernelThreads
+  private let dtype: DType
   private let isV0: Bool
   private let exact: Matrix
   private let largestTokens: [Float]
@@ -74,39 +73,50 @@ struct SmoothingTrial {
   /// 0, 0.05, ... 1.
   static let steps = (0...20).map { (Double($0) * 5).rounded() / 100 }
 
-  init(_ tokens: Matrix, _ weight: Matrix, _ threads: KernelThreads, isV0: Bool = false) throws {
-    self.isV0 = isV0
+  /// - Parameter dtype: what each operation is rounded to.
+  init(
+    _ tokens: Matrix, _ weight: Matrix, _ dtype: DType, _ threads: KernelThreads, isV0: Bool = false
+  ) throws {
+    (self.dtype, self.isV0) = (dtype, isV0)
     self.tokens = tokens
     self.weight = weight
     self.threads = threads
-    exact = try tokens.times(transposed: weight, threads)
+    exact = try tokens.times(transposed: weight, threads).rounded(to: dtype)
     largestTokens = tokens.columnMagnitudes
     largestWeights = weight.columnMagnitudes
   }
 
   /// The root of the mean squared error by that of the product.
   func error(alpha: Float, beta: Float) throws -> Double {
-    let scales = zip(largestTokens, largestWeights).map { powf($0, alpha) * powf($1, -beta) }
-    let scaled = tokens.scalingColumns(scales.map { 1 / $0 })
-    let left = isV0 ? try scaled.roundedTogether() : scaled.roundedRows()
-    let right = weight.scalingColumns(scales).roundedRows()
-    return try left.times(transposed: right, threads).relativeError(to: exact)
+    let scales = try zip(largestTokens, largestWeights).map {
+      RoundedPower.of($0, alpha, dtype) * RoundedPower.of($1, -beta, dtype)
+    }.rounded(to: dtype)
+    let scaled = try tokens.dividingColumns(by: scales).rounded(to: dtype)
+    let left = isV0 ? try scaled.roundedTogether(dtype) : scaled.roundedRows(dtype)
+    let right = try weight.scalingColumns(scales).rounded(to: dtype).roundedRows(dtype)
+    let made = try left.times(transposed: right, threads).rounded(to: dtype)
+    return made.relativeError(to: exact, dtype)
   }
 }
 
 extension Matrix {
-  /// What is left of each row with codes of -127 to 127 and one scale.
-  func roundedRows() -> Matrix {
+  func rounded(to dtype: DType) throws -> Matrix {
+    dtype == .float32 ? self : Matrix(rows: rows, columns: columns, values: try values.rounded(to: dtype))
+  }
+
+  /// What is left of each row with codes of -127 to 127 and one scale, each operation rounded to `dtype`.
+  func roundedRows(_ dtype: DType = .float32) -> Matrix {
+    func round(_ value: Float) -> Float { WeightCodes.round(value, to: dtype) }
     var result = self
     result.values.withUnsafeMutableBufferPointer { values in
       for row in 0..<rows {
         let range = row * columns..<(row + 1) * columns
         var largest: Float = 0
         for index in range { largest = max(largest, abs(values[index])) }
-        let step = largest / 127
+        let step = round(largest / 127)
         guard step > 0 else { continue }
         for index in range {
-          values[index] = min(max((values[index] / step).rounded(.toNearestOrEven), -127), 127) * step
+          values[index] = round(min(max(round(values[index] / step).rounded(.toNearestOrEven), -127), 127) * step)
         }
       }
     }
@@ -114,21 +124,28 @@ extension Matrix {
   }
 
   /// What is left of all elements with eight bits, one scale and one offset.
-  func roundedTogether() throws -> Matrix {
+  func roundedTogether(_ dtype: DType) throws -> Matrix {
     guard let (least, greatest) = try range(of: values) else { return self }
-    let grid = InputGrid(least: least, greatest: greatest, isSymmetric: false, dtype: .float32, isV0: true)
+    let grid = InputGrid(least: least, greatest: greatest, isSymmetric: false, dtype: dtype, isV0: true)
     return Matrix(
       rows: rows, columns: columns, values: try grid.roundTrip(Tensor(values, shape: [rows, columns])).floats)
   }
 
   /// The root of the mean squared difference, by the root of the mean square of `exact`.
-  func relativeError(to exact: Matrix) -> Double {
+  /// Each operation rounded to `dtype`, sums but once.
+  func relativeError(to exact: Matrix, _ dtype: DType = .float32) -> Double {
+    func round(_ value: Float) -> Float { WeightCodes.round(value, to: dtype) }
     var (difference, square) = (0.0, 0.0)
     for index in values.indices {
-      let gap = Double(values[index] - exact.values[index])
-      difference += gap * gap
-      square += Double(exact.values[index]) * Double(exact.values[index])
+      let gap = round(values[index] - exact.values[index])
+      difference += Double(round(gap * gap))
+      square += Double(round(exact.values[index] * exact.values[index]))
     }
-    return square == 0 ? difference.squareRoot() : (difference / square).squareRoot()
+    guard dtype != .float32 else {
+      return square == 0 ? difference.squareRoot() : (difference / square).squareRoot()
+    }
+    let count = Double(max(values.count, 1))
+    func root(_ sum: Double) -> Float { round(round(Float(sum / count)).squareRoot()) }
+    return Double(square == 0 ? root(difference) : round(root(difference) / root(square)))
   }
 }

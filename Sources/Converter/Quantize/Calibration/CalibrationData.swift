@@ -13,11 +13,12 @@ struct CalibrationData {
   /// - Parameters:
   ///   - limit: the most sequences.
   ///   - length: the most tokens of each; what is longer is cut.
+  ///   - model: whose tokens they become; nil makes a token of each character of a text.
   ///   - begins: whether texts begin with the token that config.json says, as they do for `eval`.
   /// - Throws: ``ErrorCode/wrongFormat`` for data of another form, ``ErrorCode/modelInput`` for tokens that the model
   ///   does not know and when there is no sequence.
-  init(_ path: String, for model: LoadedModel, limit: Int, length: Int, begins: Bool = false) throws {
-    let reader = SequenceReader(model, begin: begins ? try model.beginToken : nil)
+  init(_ path: String, for model: LoadedModel?, limit: Int, length: Int, begins: Bool = false) throws {
+    let reader = SequenceReader(model, begin: begins ? try model?.beginToken : nil)
     let items: [(place: String, item: SequenceReader.Item)]
     if path.hasSuffix(".jsonl") {
       items = try TextFile.lines(path).enumerated().filter { !$0.element.allSatisfy(\.isWhitespace) }.prefix(limit).map
@@ -44,13 +45,14 @@ struct CalibrationData {
 
 /// Makes tokens of what a file of calibration data holds.
 private struct SequenceReader {
-  private let model: LoadedModel
+  private let model: LoadedModel?
   private let tokenizer: Result<Tokenizer, any Error>
   private let begin: Int32?
 
-  init(_ model: LoadedModel, begin: Int32?) {
+  init(_ model: LoadedModel?, begin: Int32?) {
     (self.model, self.begin) = (model, begin)
     tokenizer = Result {
+      guard let model else { throw BessemerError(.usage, "messages need a model's chat template; give --model") }
       guard let json = try model.files.json("tokenizer.json") else {
         throw BessemerError(.fileMissing, "the model has no tokenizer.json; give token ids", file: model.path)
       }
@@ -71,6 +73,7 @@ private struct SequenceReader {
   }
 
   private func encode(_ text: String) throws -> [Int32] {
+    if model == nil { return text.unicodeScalars.map { Int32($0.value) } }
     guard let begin else { return try tokenizer.get().encode(text) }
     return [begin] + (try tokenizer.get().encode(text, addSpecialTokens: false))
   }
@@ -89,8 +92,10 @@ private struct SequenceReader {
       if let ids = try item.optional(key) { return try known(ids) }
     }
     if let messages = try item.optional("messages") {
+      let tokenizer = try tokenizer.get()
+      guard let model else { return [] }
       let conversation = try Conversation(model, usesTools: false)
-      return try tokenizer.get().encode(conversation.prompt(messages, now: nil), addSpecialTokens: false)
+      return try tokenizer.encode(conversation.prompt(messages, now: nil), addSpecialTokens: false)
     }
     throw BessemerError(
       .wrongFormat, "has no inputs_pretokenized, text, prompt, messages, input_ids or tokens")

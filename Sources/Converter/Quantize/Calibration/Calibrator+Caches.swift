@@ -79,8 +79,7 @@ extension Calibrator {
     let ranges = try ranges(chosen, section, &run, forgets: isCompatible)
     for cache in chosen {
       for (value, module) in [(cache.keys, cache.keyModule), (cache.values, cache.valueModule)] {
-        weights.cacheGrids[module] = ranges[value]?.grids(
-          isSymmetric: step.isSymmetric, dtype: graph.graph.type(of: value).dtype)
+        weights.cacheGrids[module] = ranges[value]?.grids(isSymmetric: step.isSymmetric, dtype: .float32)
       }
     }
     return true
