@@ -67,7 +67,12 @@ public struct QuantizationPlanner: Sendable {
     var plan = QuantizationPlan(source: digest, options: settings, units: result)
     (plan.rowCount, plan.byteCount, plan.divergence) = (rows, bytes, divergence)
     plan.bitsPerWeight = 8 * Double(bytes) / Double(max(1, elements))
-    (self.plan, notes) = (plan, choice.notes + unmeasured)
+    let foreign = choice.style == .ascendV1 ? zip(planned, chosen).compactMap { $0.foreignScheme($1) } : []
+    let limits = Set(foreign).sorted().map {
+      "\($0) of such layers is loaded by MindIE and by older branches of vLLM-Ascend, not by its main one; "
+        + "--format vllm-ascend plans without it"
+    }
+    (self.plan, notes) = (plan, choice.notes + unmeasured + limits)
   }
 
   /// The number of each unit's candidate.
