@@ -3,8 +3,9 @@ import Tensors
 /// The orthogonal matrix `diag(signs) · Hᵀ / √n` that spreads outliers over n channels, and its transpose, applied in
 /// few steps.
 ///
-/// H is Sylvester's for powers of two; for other sizes a ``HadamardMatrix`` times Sylvester's for what is left. The signs are the lowest bits of a Mersenne twister's numbers. Source: QuaRot
-/// (Ashkboos et al. 2024) as msModelSlim has it.
+/// H is Sylvester's for powers of two; for other sizes a ``HadamardMatrix`` times Sylvester's for what is left. The
+/// signs are the lowest bits of a Mersenne twister's numbers. Source: QuaRot (Ashkboos et al. 2024) as msModelSlim
+/// has it.
 public struct HadamardRotation: Sendable {
   public let size: Int
   private let signs: [Float]

@@ -9,8 +9,9 @@ struct QuantizePlan: Command {
     "plan", "Choose a scheme for each linear layer, so that a size or a divergence is kept.",
     discussion: """
       Headers and some rows of each matrix are read. Layers that programs join have one scheme: queries, keys and \
-      values, gate and up, all experts of a layer. The choice goes by what was measured, with --sensitivity or --text; \
-      without, by the errors expected from the rows. Carry the plan out with `bessemer quantize apply`.
+      values, gate and up, all experts of a layer. The choice goes by what was measured, with --sensitivity, \
+      --text or --calibration; without, by the errors expected from the rows. Carry the plan out with `bessemer \
+      quantize apply`.
       """)
 
   @Argument(help: "The model's folder.")
@@ -60,12 +61,18 @@ struct QuantizePlan: Command {
     if sensitivity != nil, measuring.text != nil {
       throw ValidationError("--sensitivity and --text exclude each other")
     }
+    if measuring.soc != nil, !measures { throw ValidationError("--soc goes with --text or --calibration") }
     if !(2...1 << 20).contains(rows) { throw ValidationError("--rows takes a number from 2 to \(1 << 20)") }
     for (name, value) in [("--target-bpw", targetBpw), ("--max-kl", maxKl)] {
       if let value, !value.isFinite || value < 0 {
         throw ValidationError("\(name) takes a number that is not negative")
       }
     }
+  }
+
+  /// Whether sensitivity is measured now: there is data, and something to choose.
+  private var measures: Bool {
+    sensitivity == nil && (measuring.text != nil || settings.calibration != nil && target != nil)
   }
 
   private var target: QuantizationPlanner.Target? {
@@ -78,7 +85,7 @@ struct QuantizePlan: Command {
     options.keep = try keep.map { try NamePattern($0) }
     let words = candidates?.split(separator: ",").map { $0.filter { $0 != " " } } ?? []
     var measured = try sensitivity.map { try Sensitivity(path: $0) }
-    if measuring.text != nil {
+    if measures {
       let schemes = words.isEmpty ? QuantizationPlanner.usualCandidates : words
       measured = try measuring.measure(model, schemes, options, common, console)
     }

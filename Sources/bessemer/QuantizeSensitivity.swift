@@ -68,7 +68,7 @@ extension MeasureOptionGroup {
   ) throws -> Sensitivity {
     let memory = common.maxMemory?.byteCount ?? Machine.memoryByteCount
     let meter = try SensitivityMeter(
-      model, schemes: schemes, options, text: text, arithmetic: QuantizedArithmetic(option: soc),
+      model, schemes: schemes, options, text: text, arithmetic: QuantizedArithmetic(option: soc ?? "a2"),
       memoryLimit: memory / 4)
     for note in meter.notes { console.note("note: \(note)") }
     let progress = console.progress("measure", unit: .items)

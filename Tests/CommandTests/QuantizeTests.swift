@@ -67,7 +67,8 @@ struct QuantizeTests {
     (["plan"], 2, "model"), (["apply", "x", "y"], 2, "--plan"), (["sensitivity", "x"], 2, "schemes"),
     (["plan", "x", "--target-bpw", "4", "--max-kl", "1"], 2, "exclude"),
     (["plan", "x", "--max-kl", "nan"], 2, "--max-kl"),
-    (["plan", "x", "--rows", "0"], 2, "--rows"), (["./plan", "y", "w8a8-dynamic"], 3, "./plan"),
+    (["plan", "x", "--rows", "0"], 2, "--rows"), (["plan", "x", "--soc", "a5"], 2, "--soc"),
+    (["./plan", "y", "w8a8-dynamic"], 3, "./plan"),
     (["sensitivity", "x", "w8a8", "--soc", "Ascend310", "--text", "y"], 4, "--soc"),
   ]) func refusesTheSubcommands(_ arguments: [String], _ status: Int, _ word: String) throws {
     let result = try Tool.run(["quantize"] + arguments)

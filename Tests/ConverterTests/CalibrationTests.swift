@@ -26,7 +26,7 @@ import Testing
     return output
   }
 
-  @Test func hasRecipes() { #expect(Self.names.count == 19) }
+  @Test func hasRecipes() { #expect(Self.names.count == 20) }
 
   @Test(arguments: names) func agreesWithMsModelSlim(_ name: String) throws {
     let scratch = Scratch()
@@ -79,6 +79,24 @@ import Testing
     let file = "quant_model_weights-00001-of-00001.safetensors"
     let (a, b) = (try MappedFile(path: one + "/" + file), try MappedFile(path: two + "/" + file))
     #expect(a.bytes == b.bytes)
+  }
+
+  /// Packages of recipes of `modelslim_v0`, whose scales have the model's type, compute nearly what the model does.
+  @Test(arguments: ["v0-cache", "v0-flexible", "v0-widest"]) func packagesOfTheOlderFormRun(_ name: String) throws {
+    let scratch = Scratch()
+    let output = try package(name, scratch)
+    let source = try TextFile.text("\(Self.folder)/\(name)/source").split(separator: "\n")[0]
+    let ids = Tensor((0..<20).map { Int64(40 + $0 * 3) }, shape: [1, 20])
+    func logits(_ path: String) throws -> [Double] {
+      let model = try RunnableModel(path: path, options: .init(threads: 1))
+      return try #require(try model.session.run(["input_ids": ids])["logits"]).doubles
+    }
+    let (before, after) = (try logits("\(Self.folder)/\(source)"), try logits(output))
+    func product(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+    // Means of ranges cut the widest values off.
+    let cosine = product(before, after) / (product(before, before) * product(after, after)).squareRoot()
+    #expect(cosine > 0.99)
+    #expect(before != after)
   }
 
   @Test func dataIsAskedFor() throws {

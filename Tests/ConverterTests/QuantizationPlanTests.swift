@@ -301,6 +301,11 @@ import Validation
     let uniform = try plan(nil, ["w4a8-dynamic"], sensitivity: read)
     #expect(last == uniform.byteCount)
     #expect(abs(try #require(uniform.divergence) - read.wholes[1]) <= 1e-9 * read.wholes[1])
+    // A head that is told its scheme is not measured, and said.
+    let told = options { $0.overrides = [(try! NamePattern("lm_head"), "w8a16")] }
+    let planner = try QuantizationPlanner(Self.model, told, target: .bitsPerWeight(7), sensitivity: read)
+    #expect(planner.notes.contains { $0.contains("lm_head") } && planner.plan.units.last?.scheme == "w8a16")
+    #expect(code { _ = try plan(.divergence(0.1), [], told, sensitivity: read) } == .usage)
     // What was not measured, or was measured otherwise, does not count.
     #expect(code { _ = try plan(.bitsPerWeight(9), ["w8a16", "float"], sensitivity: read) } == .plan)
     #expect(code { _ = try plan(.bitsPerWeight(9), [], options { $0.method = "ssz" }, sensitivity: read) } == .plan)

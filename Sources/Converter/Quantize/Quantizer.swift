@@ -51,7 +51,7 @@ public struct Quantizer: Sendable {
     let file = try options.recipe.map {
       try RecipeFile($0, modelType: model.modelType, isCompatible: options.isCompatible)
     }
-    let recipe =
+    var recipe =
       try file.map { QuantizationRecipe(steps: $0.steps) } ?? QuantizationRecipe(options, plan?.assignment)
     for case .smooth(let smoothing) in recipe.steps where smoothing.v0?.shifts == true {
       model = try ShiftedNorms.prepare(model, smoothing)
@@ -69,8 +69,12 @@ public struct Quantizer: Sendable {
     where try !layers.contains(where: { try pattern.matches($0.module) || pattern.matches($0.weight.string) }) {
       throw BessemerError(.usage, "\(quoted(pattern.text)) matches none of the \(layers.count) linear layers")
     }
-    let style = try PackageStyle(options)
+    var style = try PackageStyle(options)
+    if style == .ascendV1, let file { style = file.style }
     self.style = style
+    if let count = file?.keptCount, count > 0, let path = calibrationPath {
+      try recipe.keepWidest(count, model, options, path)
+    }
     let choice = try SchemeChoice(
       recipe, layers: layers, weights: model.weights, isCompatible: options.isCompatible, style: style)
     (self.recipe, self.choice) = (recipe, choice)
@@ -168,9 +172,7 @@ public struct Quantizer: Sendable {
   private func calibration() throws -> [[Int32]]? {
     guard recipe.needsData, let path = calibrationPath else { return nil }
     try options.checkCalibration(path)
-    return try CalibrationData(
-      path, for: model, limit: options.calibrationLimit, length: options.calibrationLength
-    ).sequences
+    return try options.sequences(path, for: model)
   }
 
   /// Opens all files at once: sections and files are not cut at the same places.

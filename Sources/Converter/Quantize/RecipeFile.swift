@@ -13,6 +13,10 @@ struct RecipeFile {
   private(set) var dataset: String?
   /// The most bytes of tensors in a file; nil for one file.
   private(set) var partByteCount: Int? = 4 << 30
+  /// The kind of package.
+  private(set) var style = PackageStyle.ascendV1
+  /// How many layers keep their values, see ``WidestInputs``.
+  private(set) var keptCount = 0
   /// What a recipe of `modelslim_v0` calls the model that it makes; nil for others.
   private(set) var modelTypeV0: String?
 
@@ -33,9 +37,10 @@ struct RecipeFile {
     if version == "modelslim_v0" {
       let old = try RecipeFileV0(spec, modelType: modelType, isCompatible: isCompatible)
       (steps, dataset, partByteCount, modelTypeV0) = (old.steps, old.dataset, old.partByteCount, old.modelTypeV0)
+      keptCount = old.keptCount
       return
     }
-    guard ["modelslim_v1", "multimodal_vlm_modelslim_v1"].contains(version) else {
+    guard ["modelslim_v1", "multimodal_sd_modelslim_v1", "multimodal_vlm_modelslim_v1"].contains(version) else {
       throw BessemerError(
         .unsupportedFeature,
         "the apiversion \(quoted(version)) is not known; recipes of modelslim_v1 and modelslim_v0 are")
@@ -60,7 +65,11 @@ struct RecipeFile {
   private mutating func save(_ saver: YAML) throws {
     let fields = Fields(try saver.asMapping())
     let type = try fields.text("type") ?? ""
-    guard type == "ascendv1_saver" else { throw RecipeFile.unknown("the saver", type, saver.line) }
+    switch type {
+    case "ascendv1_saver": break
+    case "mindie_format_saver": style = .mindIE
+    default: throw RecipeFile.unknown("the saver", type, saver.line)
+    }
     if let size = try fields["part_file_size"]?.asInt() { partByteCount = size == 0 ? nil : size << 30 }
   }
 

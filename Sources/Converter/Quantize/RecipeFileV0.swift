@@ -11,6 +11,8 @@ struct RecipeFileV0 {
   private(set) var dataset: String?
   /// The data that outliers are looked for in, where it is another.
   private(set) var partByteCount: Int?
+  /// How many layers with the widest inputs keep their values, see ``WidestInputs``.
+  private(set) var keptCount = 0
   /// What the package says the model is.
   private(set) var modelTypeV0 = ""
   /// The family of the model decides how outliers are suppressed.
@@ -73,8 +75,12 @@ struct RecipeFileV0 {
       "use_kvcache_quant", "co_sparse", "is_lowbit", "use_sigma", "sigma_factor", "fraction",
     ])
     try parameters.expect(["disable_level", "mix_cfg"])
-    if let level = parameters["disable_level"], try level.asString() != "L0" {
-      throw RecipeFile.unknown("the disable_level", try level.asString(), level.line)
+    if let level = parameters["disable_level"] {
+      let text = try level.asString()
+      guard text.hasPrefix("L"), let count = Int(text.dropFirst()), count >= 0 else {
+        throw RecipeFile.unknown("the disable_level", text, level.line)
+      }
+      keptCount = count
     }
     for (key, expected) in [("w_sym", true), ("mm_tensor", false)] {
       if let value = fields[key], try value.asBool() != expected {
@@ -96,6 +102,7 @@ struct RecipeFileV0 {
     if try fields["use_kvcache_quant"]?.asBool() == true {
       steps.append(.quantizeCache(QuantizationRecipe.Cache(isV0: true)))
     }
+    if keptCount > 0, try isLowBit(fields) { throw RecipeFile.unknown("with is_lowbit", "disable_level", line) }
     let isMixed = try fields["pdmix"]?.asBool() ?? false
     let general = try scheme(fields, line, isMixed: isMixed)
     let rule = try outliers(fields, line)

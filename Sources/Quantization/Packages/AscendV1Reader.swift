@@ -51,6 +51,11 @@ public struct AscendV1Reader: Sendable {
       details: problems)
   }
 
+  /// What the names of scales and offsets end with that are float32 in other packages.
+  private static let scales = [
+    ".input_offset", ".input_scale", ".kv_cache_offset", ".kv_cache_scale", ".weight_offset", ".weight_scale",
+  ]
+
   /// The store with codes and scales in their own types, which its container lacks: pairs of int4, float4, powers of
   /// two, and of `deq_scale` in 64 bits the two halves as floats.
   public func retyped(_ store: TensorStore, _ schemes: [TensorName: QuantizedScheme]) throws -> TensorStore {
@@ -61,6 +66,16 @@ public struct AscendV1Reader: Sendable {
       let name = entry.name.string
       let end = name.lastIndex(of: ".") ?? name.startIndex
       let scheme = schemes[TensorName(name[..<end] + ".weight")]
+      // Recipes of `modelslim_v0` leave scales in the model's type.
+      if entry.dtype == .bfloat16 || entry.dtype == .float16,
+        AscendV1Reader.scales.contains(String(name[end...])), types[entry.name] != AscendV1.float
+      {
+        try result.append(
+          TensorStore.Entry(entry.name, .float32, shape: entry.shape, file: entry.file) {
+            try entry.tensor().cast(to: .float32).bytes
+          })
+        continue
+      }
       let scales = store[TensorName(name[..<end] + ".weight_scale")]
       let isHiF8 = types[entry.name] == AscendV1Reader.hifloat8 && entry.dtype == .uint8
       let found =

@@ -99,6 +99,7 @@ struct MeasureOptionGroup: ParsableArguments {
   var text: String?
 
   @Option(
-    help: ArgumentHelp("Whose arithmetic it is: a2, a3, a5, 310p, or a chip's name.", valueName: "chip"))
-  var soc = "a2"
+    help: ArgumentHelp(
+      "Whose arithmetic it is: a2, a3, a5, 310p, or a chip's name; a2 if it is left out.", valueName: "chip"))
+  var soc: String?
 }

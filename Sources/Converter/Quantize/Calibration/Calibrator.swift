@@ -80,7 +80,7 @@ struct Calibrator {
     return section.compactMap { (graph.graph[graph.order[$0]].op as? Weight)?.name }.filter { seen.insert($0).inserted }
   }
 
-  private mutating func prepare(_ section: Range<Int>) throws {
+  mutating func prepare(_ section: Range<Int>) throws {
     if let rotation { for name in names(in: section) { try rotation.apply(to: name, in: &weights) } }
     let start = run
     var hasRun = false

@@ -31,6 +31,16 @@ struct PlanUnit {
 
   var name: String { layers.count == 1 ? layers[0].module : "\(layers[0].module) and \(layers.count - 1) more" }
 
+  /// The scheme of a candidate that vLLM-Ascend has not for such layers; nil for one that it has.
+  func foreignScheme(_ number: Int) -> String? {
+    guard let scheme = candidates[number].scheme, !PlanUnit.isLoaded(scheme, layers) else { return nil }
+    return scheme.name
+  }
+
+  private static func isLoaded(_ scheme: any LinearScheme, _ layers: [LinearLayer]) -> Bool {
+    VLLMAscendConsumer.hasScheme(scheme.descriptionType, isExpert: layers[0].role == .expert)
+  }
+
   /// What keeps the layers from having a scheme; nil when nothing does.
   static func problem(
     _ scheme: any LinearScheme, _ layers: [LinearLayer], _ weights: TensorStore, _ style: PackageStyle,
@@ -38,10 +48,7 @@ struct PlanUnit {
   ) throws -> String? {
     guard style.stored(scheme) != nil else { return "packages for \(style.rawValue) do not store it" }
     guard method.suits(scheme.grid) else { return "the method finds no codes of it" }
-    if style == .vllmAscend, !VLLMAscendConsumer.hasScheme(scheme.descriptionType, isExpert: layers[0].role == .expert)
-    {
-      return "vLLM-Ascend has it not for such layers"
-    }
+    if style == .vllmAscend, !isLoaded(scheme, layers) { return "vLLM-Ascend has it not for such layers" }
     for layer in layers {
       guard let entry = weights[layer.weight] else { continue }
       let weight = try LinearWeight(module: layer.module, entry.dtype, shape: entry.shape)

@@ -18,7 +18,7 @@ public struct QuantizationPlanner: Sendable {
   public static let usualCandidates = ["w4a8-dynamic", "w8a8-dynamic", QuantizationPlan.float]
 
   public let plan: QuantizationPlan
-  /// Candidates that some layers cannot have.
+  /// Candidates that some layers cannot have, and layers that were not measured.
   public let notes: [String]
 
   /// Plans for a model; of the weights some rows are read.
@@ -43,7 +43,7 @@ public struct QuantizationPlanner: Sendable {
     let choice = try CandidateFinder(options, words, units, model.weights)
     var planned = choice.units
     try QuantizationPlanner.expectErrors(&planned, model.weights, choice.method, rows: rows, threads: options.threads)
-    if let sensitivity { try sensitivity.fill(&planned) }
+    let unmeasured = try sensitivity?.fill(&planned) ?? []
     let extras = try QuantizedExtra.all(QuantizationRecipe(options, []), model, isCompatible: options.isCompatible)
     var rest = AscendV1(choice.style)
     let own = Set(planned.flatMap { unit in unit.layers.flatMap { [$0.weight, TensorName($0.module + ".bias")] } })
@@ -67,7 +67,12 @@ public struct QuantizationPlanner: Sendable {
     var plan = QuantizationPlan(source: digest, options: settings, units: result)
     (plan.rowCount, plan.byteCount, plan.divergence) = (rows, bytes, divergence)
     plan.bitsPerWeight = 8 * Double(bytes) / Double(max(1, elements))
-    (self.plan, notes) = (plan, choice.notes)
+    let foreign = choice.style == .ascendV1 ? zip(planned, chosen).compactMap { $0.foreignScheme($1) } : []
+    let limits = Set(foreign).sorted().map {
+      "\($0) of such layers is loaded by MindIE and by older branches of vLLM-Ascend, not by its main one; "
+        + "--format vllm-ascend plans without it"
+    }
+    (self.plan, notes) = (plan, choice.notes + unmeasured + limits)
   }
 
   /// The number of each unit's candidate.

@@ -172,8 +172,9 @@ public struct Sensitivity: Sendable {
   }
 
   /// Gives each unit's candidates their divergences: their parts of what their schemes cost everywhere. Throws
-  /// ``ErrorCode/plan`` where one was not measured.
-  func fill(_ units: inout [PlanUnit]) throws {
+  /// ``ErrorCode/plan`` where there is a choice and one was not measured; answers with other units that were not.
+  func fill(_ units: inout [PlanUnit]) throws -> [String] {
+    var missing: [String] = []
     var known: [String: Double] = [:]
     let factors = Dictionary(schemes.map { ($0, excess($0)) }) { first, _ in first }
     for unit in self.units {
@@ -187,11 +188,16 @@ public struct Sensitivity: Sendable {
           continue
         }
         guard let divergence = known["\(name)\u{0}\(units[unit].layers[0].module)"] else {
+          guard units[unit].candidates.count > 1 else {
+            missing.append("\(quoted(units[unit].name)) in \(name) was not measured, and is not in the divergence")
+            continue
+          }
           throw BessemerError(
             .plan, "the sensitivity does not say what \(name) does to \(quoted(units[unit].name)); measure it too")
         }
         units[unit].candidates[candidate].divergence = divergence
       }
     }
+    return missing
   }
 }
