@@ -51,7 +51,7 @@ public final class AtomicFolder {
     }
     descriptor = openat(target.folder, target.temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     guard descriptor >= 0 else { throw outputError(errno, "cannot be opened", path) }
-    guard Temporaries.lock(descriptor) else { throw outputError(EBUSY, "is being written by another process", path) }
+    Temporaries.lock(descriptor)
   }
 
   public var path: String { target.path }
@@ -129,6 +129,7 @@ public final class AtomicFolder {
   public func cancel() {
     if descriptor >= 0 { close(descriptor) }
     descriptor = -1
+    journal = nil
     target.discard()
   }
 

@@ -17,9 +17,8 @@ enum Temporaries {
     return ".bessemer-" + String(hash, radix: 36) + "-"
   }
 
-  /// Takes the lock of an open one; false when another process has it. On file systems without locks all is free.
-  @discardableResult
-  static func lock(_ descriptor: Int32) -> Bool { flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK }
+  /// Takes the lock of an open one, on file systems that have locks.
+  static func lock(_ descriptor: Int32) { flock(descriptor, LOCK_EX | LOCK_NB) }
 
   /// Removes what processes that were killed left for this output in the open folder.
   static func removeAbandoned(for output: String, in folder: Int32) {
