@@ -6,9 +6,10 @@
     python Benchmarks/llama.py --bessemer bin/bessemer --model .cache/llama \\
         --llama-bench LLAMA_CPP/build/bin/llama-bench --gguf .cache/llama.gguf [--threads 2] [--rounds 5]
 
-llama-bench is llama.cpp's own, built for this machine (-DGGML_NATIVE=ON, Release). Both read 512 tokens and write 128,
-`--runs` times a round, and the best of all counts. The machine's read bandwidth and multiply-add rate are measured
-between the rounds by Benchmarks/kernels. Run it on an idle machine; needs nothing but Python.
+llama-bench is llama.cpp's own, built for this machine (-DGGML_NATIVE=ON, Release). Both read 512 tokens, and write 128
+from the start of a text, `--runs` times a round, and the best of all counts. The machine's read bandwidth and
+multiply-add rate are measured between the rounds by Benchmarks/kernels. Run it on an idle machine; needs nothing but
+Python.
 
 Prints tokens per second of both and their ratios; of ours also the weights read a second while writing as a part of
 the measured bandwidth, and the arithmetic while reading as a part of the measured peak. Where bfloat16 products are
@@ -40,14 +41,19 @@ def limits():
     return found[1], float(found[2]) * 1e9, float(found[3]) * 1e9
 
 
-def ours():
+def generate(prompt, count):
     # Each character is a token, and the beginning token is one more.
-    prompt = ("The quick brown fox. " * (a.prompt // 21 + 1))[:a.prompt - 1]
-    command = [a.bessemer, "generate", a.model, "-p", prompt, "-n", str(a.write + 1), "--ignore-eos", "--json",
+    text = ("The quick brown fox. " * (prompt // 21 + 1))[:prompt - 1]
+    command = [a.bessemer, "generate", a.model, "-p", text, "-n", str(count), "--ignore-eos", "--json",
                "--repeat", str(a.runs), "-j", str(a.threads), "--compute", a.compute]
     out = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    assert out["prompt_tokens"] == a.prompt and out["new_tokens"] == a.write + 1
-    return out["prefill_tokens_per_second"], out["decode_tokens_per_second"]
+    assert out["prompt_tokens"] == prompt and out["new_tokens"] == count
+    return out
+
+
+def ours():
+    return (generate(a.prompt, 2)["prefill_tokens_per_second"],
+            generate(2, a.write + 1)["decode_tokens_per_second"])
 
 
 def theirs():
