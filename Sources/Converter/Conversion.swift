@@ -169,15 +169,19 @@ public struct Conversion: Sendable {
       try writeShards(entries, work)
     }
     let results = isCut ? examined ?? work : work
-    let indices = Dictionary(items.indices.map { (items[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
-    for (index, item) in items.enumerated() {
-      if let twin = item.twin, let result = indices[twin].flatMap({ results.results[$0] }) {
-        results.note(index) { $0 = result }
-      }
-    }
+    if !twins.isEmpty { shareResults(results) }
     let written = finished(results)
     try ledger?.write(self, written, results)
     return written
+  }
+
+  /// Notes for each tensor that is stored as another what became of that one.
+  private func shareResults(_ work: ConversionWork) {
+    let results = work.results
+    let indices = Dictionary(items.indices.map { (items[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
+    for (index, item) in items.enumerated() {
+      if let twin = item.twin, let result = indices[twin].flatMap({ results[$0] }) { work.note(index) { $0 = result } }
+    }
   }
 
   /// Gives the bytes of a tensor to `body` and notes what became of them.

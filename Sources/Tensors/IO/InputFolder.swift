@@ -61,21 +61,32 @@ public final class InputFolder: @unchecked Sendable {
 
   /// The first `limit` names that the system gives.
   private func entries(limit: Int, includingHidden: Bool) throws -> [TensorName] {
-    let copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard copy >= 0, let stream = fdopendir(copy) else {
-      let reason = errorText(errno)
-      if copy >= 0 { close(copy) }
-      throw BessemerError(.fileUnreadable, "cannot be listed: \(reason)", file: path)
+    let names = InputFolder.names(in: descriptor, limit: limit) { includingHidden || !$0.hasPrefix(".") }
+    guard let names else {
+      throw BessemerError(.fileUnreadable, "cannot be listed: \(errorText(errno))", file: path)
+    }
+    return names.map { TensorName($0) }
+  }
+
+  /// The names in an open folder that `body` takes, but for `.` and `..`; one that is not UTF-8 is `?`. Nil, and the
+  /// reason in errno, when the folder cannot be listed.
+  static func names(in folder: Int32, limit: Int = .max, where body: (String) -> Bool) -> [String]? {
+    let copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard copy >= 0 else { return nil }
+    guard let stream = fdopendir(copy) else {
+      let reason = errno
+      close(copy)
+      errno = reason
+      return nil
     }
     defer { closedir(stream) }
-    var names: [TensorName] = []
+    var names: [String] = []
     while names.count < limit, let entry = readdir(stream) {
       // d_name is a NUL-terminated array inside the entry, valid until the next readdir.
       let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
         pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(validatingCString: $0) ?? "?" }
       }
-      guard name != ".", name != "..", includingHidden || !name.hasPrefix(".") else { continue }
-      names.append(TensorName(name))
+      if name != ".", name != "..", body(name) { names.append(name) }
     }
     return names
   }

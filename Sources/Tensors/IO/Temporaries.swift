@@ -22,22 +22,9 @@ enum Temporaries {
 
   /// Removes what processes that were killed left for this output in the open folder.
   static func removeAbandoned(for output: String, in folder: Int32) {
-    let copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard copy >= 0, let stream = fdopendir(copy) else {
-      if copy >= 0 { close(copy) }
-      return
-    }
-    defer { closedir(stream) }
     let start = start(output)
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      // d_name is a NUL-terminated array inside the entry, valid until the next readdir.
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(validatingCString: $0) ?? "" }
-      }
-      if name.hasPrefix(start), name.hasSuffix(end) { names.append(name) }
-    }
-    for name in names {
+    let names = InputFolder.names(in: folder) { $0.hasPrefix(start) && $0.hasSuffix(end) }
+    for name in names ?? [] {
       let descriptor = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
       guard descriptor >= 0 else { continue }
       if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { sys_remove_tree(folder, name) }
