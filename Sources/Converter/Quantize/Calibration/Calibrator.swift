@@ -22,6 +22,7 @@ struct Calibrator {
   var weights: PreparedWeights
   private let rotation: RotationPlan?
   let caches: [AttentionCache]
+  let latent: [LatentAttention]
   /// By module, how the layers of the section are quantized that steps so far have dealt with.
   private var deployed: [String: QuantizationRecipe.Linear] = [:]
   /// Whether what msModelSlim does wrong is done so too.
@@ -43,7 +44,8 @@ struct Calibrator {
     self.graph = graph
     subgraphs = SubgraphFinder(graph.graph).subgraphs()
     sites = LinearFinder(graph.graph).sites()
-    caches = AttentionCacheFinder(graph.graph).caches(graph.cached)
+    let attention = AttentionCacheFinder(graph.graph)
+    (caches, latent) = (attention.caches(graph.cached), attention.latent(graph.cached))
     weights = PreparedWeights(model.weights)
     run = try sequences.map { try CalibrationRun(graph, $0, threads: threads) }
     for step in recipe.steps {
@@ -103,6 +105,8 @@ struct Calibrator {
         guard try smoothKeys(selection, power: power, section, &next) else { continue }
       case .quantizeCache(let cache):
         guard try observe(cache, section, &next) else { continue }
+      case .quantizeAttention(let attention):
+        guard try observe(attention, section, &next) else { continue }
       }
       run = next
       hasRun = true
