@@ -81,7 +81,8 @@ public struct Quantizer: Sendable {
     var package = AscendV1(style)
     var items: [Item] = []
     var parts: [QuantizedPart] = []
-    for entry in model.weights.entries where !choice.isBias(entry.name) && !options.loses(entry.name, of: model.modelType) {
+    for entry in model.weights.entries
+    where !choice.isBias(entry.name) && !options.loses(entry.name, of: model.modelType) {
       let part = try choice.part(entry, of: model.weights)
       let before = package.items.count
       part.add(to: &package)
