@@ -105,6 +105,8 @@ struct Calibrator {
         guard try smoothKeys(selection, power: power, section, &next) else { continue }
       case .quantizeCache(let cache):
         guard try observe(cache, section, &next) else { continue }
+      case .sparsify(let selection, let share):
+        guard try sparsify(selection, share: share, section, &next) else { continue }
       case .quantizeAttention(let attention):
         guard try observe(attention, section, &next) else { continue }
       }
