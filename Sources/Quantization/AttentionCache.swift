@@ -30,11 +30,14 @@ public struct AttentionCacheFinder {
   let graph: Graph
   let finder: LinearFinder
   private let byOutput: [ValueID: LinearSite]
+  let byInput: [ValueID: LinearSite]
 
   public init(_ graph: Graph) {
     self.graph = graph
     finder = LinearFinder(graph)
-    byOutput = LinearFinder.byOutput(finder.sites())
+    let sites = finder.sites()
+    byOutput = LinearFinder.byOutput(sites)
+    byInput = Dictionary(sites.map { ($0.input, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// - Parameter cached: the values that are cached, a layer's keys before its values.

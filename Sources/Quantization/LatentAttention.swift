@@ -16,6 +16,10 @@ public struct LatentAttention: Sendable {
   public let queries: ValueID
   public let heads: Int
   public let depth: Int
+  /// Of the values of a head.
+  public let valueDepth: Int
+  /// Reads the values of all heads after they were mixed.
+  public let output: TensorName?
 
   /// Queries as they meet the vectors of tokens: for each head the rows of all tokens side by side, rounded to the
   /// queries' type.
@@ -37,18 +41,72 @@ extension AttentionCacheFinder {
   /// - Parameter cached: the values that are cached, a layer's keys before its values.
   public func latent(_ cached: [ValueID]) -> [LatentAttention] {
     stride(from: 0, to: cached.count - cached.count % 2, by: 2).compactMap { index in
-      let keys = cached[index]
+      let (keys, values) = (cached[index], cached[index + 1])
       guard let (parts, _) = graph.producer(of: keys, as: Concat.self), parts.operands.count == 2,
         let joint = queries(keys), let (query, _) = graph.producer(of: joint, as: Concat.self),
         query.operands.count == 2, case .known(let heads) = graph.type(of: keys).dims[1],
         case .known(let depth) = graph.type(of: query.operands[0]).dims[3],
         graph.type(of: parts.operands[0]).dims[3] == .known(depth), let (site, scale) = origin(parts.operands[0]),
-        case .linear(_, bias: nil) = scale
+        case .linear(_, bias: nil) = scale, case .known(let valueDepth) = graph.type(of: values).dims[3]
       else { return nil }
       let module = site.layer.module.split(separator: ".").dropLast().joined(separator: ".")
       return LatentAttention(
         module: module, weight: site.layer.weight, latent: site.input, queries: query.operands[0], heads: heads,
-        depth: depth)
+        depth: depth, valueDepth: valueDepth, output: reader(ofMixed: values))
     }
+  }
+
+  /// The linear layer that reads values after they were multiplied with the weights of attention.
+  private func reader(ofMixed values: ValueID) -> TensorName? {
+    var value = values
+    for _ in 0..<8 {
+      if let site = byInput[value] { return site.layer.weight }
+      guard
+        let user = graph.users(of: value).first(where: {
+          graph[$0].op is MatMul || graph[$0].op is Transpose || graph[$0].op is Reshape
+        })
+      else { return nil }
+      value = graph[user].results[0]
+    }
+    return nil
+  }
+}
+
+/// Finds the layers that make vectors which only norms and then linear layers read.
+public struct LatentFinder {
+  private let graph: Graph
+  private let finder: LinearFinder
+  private let byOutput: [ValueID: LinearSite]
+
+  public init(_ graph: Graph) {
+    self.graph = graph
+    finder = LinearFinder(graph)
+    byOutput = LinearFinder.byOutput(finder.sites())
+  }
+
+  /// The weight whose first rows make what a norm reads; nil where something else does, or reads it too.
+  public func source(of norm: Subgraph) -> TensorName? {
+    guard let (scaled, _) = graph.producer(of: norm.value, as: Multiply.self),
+      let place = scaled.operands.firstIndex(where: { finder.weight($0) == nil }),
+      let input = normed(scaled.operands[place])
+    else { return nil }
+    if let site = byOutput[input], site.bias == nil { return site.layer.weight }
+    guard let (split, _) = graph.producer(of: input, as: Split.self), split.results[0] == input,
+      let site = byOutput[split.operands[0]], site.bias == nil
+    else { return nil }
+    return site.layer.weight
+  }
+
+  /// What a value is that was divided by its size, perhaps in another type.
+  private func normed(_ value: ValueID) -> ValueID? {
+    func plain(_ value: ValueID) -> ValueID {
+      var value = value
+      while let (cast, _) = graph.producer(of: value, as: Cast.self) { value = cast.operands[0] }
+      return value
+    }
+    guard let (product, _) = graph.producer(of: plain(value), as: Multiply.self),
+      let place = product.operands.firstIndex(where: { graph.producer(of: $0, as: Rsqrt.self) == nil })
+    else { return nil }
+    return plain(product.operands[place])
   }
 }

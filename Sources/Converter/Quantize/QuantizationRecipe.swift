@@ -105,7 +105,7 @@ struct QuantizationRecipe: Sendable {
       case .quantize(let linear): linear.needsData
       case .smooth, .smoothKeys, .sparsify, .quantizeCache: true
       case .quantizeAttention(let attention): attention.formats.values.contains { $0.needsRange }
-      case .rotate: false
+      case .rotate(let rotation): rotation.search != nil
       }
     }
   }

@@ -19,6 +19,10 @@ struct RecipeFile {
   private(set) var keptCount = 0
   /// What a recipe of `modelslim_v0` calls the model that it makes; nil for others.
   private(set) var modelTypeV0: String?
+  /// How heads are rotated, which msModelSlim leaves to the model.
+  private let heads: Rotation.Heads
+  /// Of the stage of `adapt_rotation` that looks at data.
+  private var rotationSearch: (search: RotationSearch, layers: [String])?
 
   /// Throws ``ErrorCode/yaml`` for a file of another form, ``ErrorCode/unsupportedFeature`` for what is not known.
   ///
@@ -26,6 +30,7 @@ struct RecipeFile {
   ///   - modelType: the `model_type` of the model's config.json.
   ///   - isCompatible: whether what msModelSlim does wrong is done so too.
   init(_ path: String, modelType: String, isCompatible: Bool) throws {
+    heads = ["deepseek_v3", "llama", "qwen3"].contains(modelType) ? .plain : .shifted
     let root = try YAML.read(path, aliases: true)
     try inFile(path) { try read(root, modelType, isCompatible) }
   }
@@ -116,10 +121,9 @@ struct RecipeFile {
       steps.append(.smooth(try fields.smoothing(.awq(awq, linear.scheme, linear.method))))
     case "quarot":
       try fields.expect(["online", "block_size", "down_proj_online_layers", "max_tp_size", "export_extra_info"])
-      guard try fields["online"]?.asBool() != true, try fields["down_proj_online_layers"]?.asSequence().isEmpty != false
-      else { throw RecipeFile.unknown("rotation", "online", step.line) }
-      let block = try fields["block_size"]?.asInt()
-      steps.append(.rotate(Rotation(blockSize: block == -1 ? nil : block)))
+      try fields.refuseOnlineRotation(step.line)
+      steps.append(.rotate(Rotation(blockSize: try fields.block(), heads: heads)))
+    case "adapt_rotation": try addAdaptedRotation(fields, step)
     case "kv_smooth":
       try fields.expect(["smooth_factor", "include", "exclude"])
       steps.append(.smoothKeys(try fields.selection(), power: try fields.number("smooth_factor") ?? 1))
@@ -142,6 +146,26 @@ struct RecipeFile {
       steps.append(
         .quantizeCache(QuantizationRecipe.Cache(selection: try fields.selection(), isSymmetric: isSymmetric)))
     default: throw RecipeFile.unknown("the processor", type, step.line)
+    }
+  }
+
+  /// The two stages of a rotation that is searched for.
+  private mutating func addAdaptedRotation(_ fields: Fields, _ step: YAML) throws {
+    switch try fields["stage"]?.asInt() {
+    case 1:
+      try fields.expect(["stage", "steps", "quant_dtype", "layer_type", "block_size", "max_samples"])
+      let dtype = try fields.text("quant_dtype") ?? "int4"
+      guard let bits = ["int4": 4, "int8": 8][dtype] else { throw RecipeFile.unknown("the type", dtype, step.line) }
+      let search = RotationSearch(
+        steps: try fields.count("steps", 1...1000) ?? 20, bits: bits,
+        rows: try fields.count("max_samples", 2...100_000) ?? 2048)
+      rotationSearch = (search, try fields["layer_type"]?.asSequence().map { try $0.asString() } ?? ["up_proj"])
+    case 2:
+      try fields.expect(["stage", "online", "block_size", "down_proj_online_layers", "max_tp_size"])
+      try fields.refuseOnlineRotation(step.line)
+      let rotation = Rotation(blockSize: try fields.block(), heads: heads, search: rotationSearch)
+      steps.append(.rotate(rotation))
+    default: throw RecipeFile.unknown("the stage of", "adapt_rotation", step.line)
     }
   }
 
@@ -182,6 +206,24 @@ struct Fields {
     if let value = self["symmetric"], try !value.asBool() {
       throw RecipeFile.unknown("asymmetric smoothing", "symmetric", value.line)
     }
+  }
+
+  func count(_ key: String, _ range: ClosedRange<Int>) throws -> Int? {
+    guard let value = self[key] else { return nil }
+    let count = try value.asInt()
+    guard range.contains(count) else { throw value.mismatch("\(range.lowerBound) to \(range.upperBound)") }
+    return count
+  }
+
+  /// The size of blocks that are rotated; nil for all channels.
+  func block() throws -> Int? {
+    let size = try self["block_size"]?.asInt()
+    return size == -1 ? nil : size
+  }
+
+  func refuseOnlineRotation(_ line: Int) throws {
+    guard try self["online"]?.asBool() != true, try self["down_proj_online_layers"]?.asSequence().isEmpty != false
+    else { throw RecipeFile.unknown("rotation", "online", line) }
   }
 
   func selection() throws -> QuantizationRecipe.Selection {
