@@ -88,15 +88,7 @@ struct QuantizationRecipe: Sendable {
   }
 
   /// Whether calibration data is needed.
-  var needsData: Bool {
-    steps.contains { step in
-      switch step {
-      case .quantize(let linear): linear.needsData
-      case .smooth, .smoothKeys, .quantizeCache: true
-      case .rotate: false
-      }
-    }
-  }
+  var needsData: Bool { steps.contains(where: \.needsData) }
 
   /// Whether weights become others before they are quantized.
   var editsWeights: Bool {

@@ -28,13 +28,16 @@ struct Calibrator {
   let isCompatible: Bool
   /// What a person should know of the calibration, a sentence each.
   var notes: [String] = []
+  let statistics: CalibrationStatistics
+  /// The first layer that reads each value.
+  private let readers: [ValueID: LinearLayer]
 
-  /// - Parameter sequences: nil when no step needs data.
+  /// - Parameter sequences: nil when no step needs data, or its statistics are saved.
   init(
     _ recipe: QuantizationRecipe, _ model: LoadedModel, choice: [String: Int], sequences: [[Int32]]?,
-    isCompatible: Bool,
-    threads: Int
+    statistics: CalibrationStatistics = .unsaved, isCompatible: Bool, threads: Int
   ) throws {
+    self.statistics = statistics
     self.isCompatible = isCompatible
     self.recipe = recipe
     self.choice = choice
@@ -43,6 +46,7 @@ struct Calibrator {
     self.graph = graph
     subgraphs = SubgraphFinder(graph.graph).subgraphs()
     sites = LinearFinder(graph.graph).sites()
+    readers = Dictionary(sites.map { ($0.input, $0.layer) }, uniquingKeysWith: { first, _ in first })
     caches = AttentionCacheFinder(graph.graph).caches(graph.cached)
     weights = PreparedWeights(model.weights)
     run = try sequences.map { try CalibrationRun(graph, $0, threads: threads) }
@@ -90,7 +94,7 @@ struct Calibrator {
       switch step {
       case .rotate: continue
       case .smooth(let smoothing):
-        guard try smooth(smoothing, section, &next) else { continue }
+        guard try smooth(smoothing, number, section, &next) else { continue }
       case .quantize(let linear):
         guard let numbers = together(number) else { continue }
         let layers = sites(in: section).filter { choice[$0.layer.module].map(numbers.contains) ?? false }
@@ -100,9 +104,9 @@ struct Calibrator {
         for (site, step) in chosen { deployed[site.layer.module] = step }
         guard isObserved else { continue }
       case .smoothKeys(let selection, let power):
-        guard try smoothKeys(selection, power: power, section, &next) else { continue }
+        guard try smoothKeys(selection, power: power, number, section, &next) else { continue }
       case .quantizeCache(let cache):
-        guard try observe(cache, section, &next) else { continue }
+        guard try observe(cache, number, section, &next) else { continue }
       }
       run = next
       hasRun = true
@@ -153,7 +157,7 @@ struct Calibrator {
 
   /// False when nothing in the section is smoothed, and nothing was run.
   private mutating func smooth(
-    _ step: QuantizationRecipe.Smoothing, _ section: Range<Int>, _ run: inout CalibrationRun?
+    _ step: QuantizationRecipe.Smoothing, _ number: Int, _ section: Range<Int>, _ run: inout CalibrationRun?
   ) throws -> Bool {
     let here = Set(sites(in: section).map(\.layer.weight))
     var chosen = try step.kinds.flatMap { kind in
@@ -182,7 +186,10 @@ struct Calibrator {
     watch.observe = { value, tensor in
       for tokens in experts.values { tokens.observe(value, tensor) }
       guard known.contains(value) else { return }
-      if own != nil { try found.inputs.observe(value, tensor, threads) }
+      if own != nil {
+        let rows = try Matrix(tensor)
+        try found.inputs[value, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
+      }
       try found.sizes[value, default: ChannelSizes(keepsRows: keepsRows)].observe(tensor)
     }
     let current = weights
@@ -195,17 +202,18 @@ struct Calibrator {
     }
     for subgraph in chosen {
       var inner: [Tensor] = []
-      var size = subgraph.isInExpert ? ChannelSizes(keepsRows: keepsRows) : found.sizes[subgraph.value]
+      var (size, moments) = (found.sizes[subgraph.value], found.inputs[subgraph.value])
       if subgraph.isInExpert {
-        inner = try self.inner(of: subgraph.readers[0], experts, current)
+        inner = try self.inner(of: subgraph.readers[0], number, experts, current)
+        size = ChannelSizes(keepsRows: keepsRows)
         for tensor in inner { try size?.observe(tensor) }
+        if own != nil { moments = try SecondMoments(of: inner, threads) }
       }
-      guard let size, !size.isEmpty else { continue }
+      let reader = subgraph.isInExpert ? subgraph.readers[0] : reader(of: subgraph.value)
+      guard let size = try settled(size, reader, number, keepsRows: keepsRows), !size.isEmpty else { continue }
       if let own {
-        for tensor in inner {
-          try found.inputs.observe(subgraph.value, tensor, threads, as: subgraph.readers[0].module)
-        }
-        try smooth(subgraph, own, mean: size.mean, found.inputs)
+        guard let moments = try settled(moments, reader, number) else { continue }
+        try smooth(subgraph, own, mean: size.mean, moments)
         continue
       }
       let scales: SmoothingScales?
@@ -233,8 +241,35 @@ struct Calibrator {
         try apply(scales, to: subgraph)
       }
     }
-    for site in others { if let own { try cut(site.layer, site.input, own, found.inputs) } }
+    for site in others {
+      guard let own, let moments = try settled(found.inputs[site.input], reader(of: site.input), number) else {
+        continue
+      }
+      try cut(site.layer, own, OutputLoss(moments, threads))
+    }
     return step.v0 == nil
+  }
+
+  /// The first layer that reads a value that layers read.
+  func reader(of value: ValueID) -> LinearLayer {
+    guard let reader = readers[value] else { preconditionFailure("no layer reads the value") }
+    return reader
+  }
+
+  /// What was found of what a layer reads, see ``CalibrationStatistics``.
+  func settled<S: Statistic>(_ found: S?, _ layer: LinearLayer, _ number: Int) throws -> S? {
+    let columns = statistics.areSaved ? try weights.columns(of: layer.weight) : 0
+    return try statistics.settled(found, step: number, layer.module, columns: columns)
+  }
+
+  private func settled(
+    _ found: ChannelSizes?, _ layer: LinearLayer, _ number: Int, keepsRows: Bool
+  ) throws -> ChannelSizes? {
+    guard var size = try settled(found, layer, number) else { return nil }
+    guard keepsRows else { return size }
+    guard let rows = try settled(KeptRows(size.tokens, size.dtype), layer, number) else { return nil }
+    size.set(rows: rows)
+    return size
   }
 
   /// As `modelslim_v0` does it: rows are divided, and the middle of each channel's range moves from a norm's bias to
@@ -297,15 +332,24 @@ struct Calibrator {
     watch.observed = Set(experts.values.flatMap(\.values))
     watch.observe = { value, tensor in for tokens in experts.values { tokens.observe(value, tensor) } }
     try run?.run(section, weights, watch)
-    for (site, step) in chosen where site.expertPart != nil { try observe(site, step, experts) }
-    for (site, _) in chosen {
+    for (site, step) in chosen where site.expertPart != nil {
+      try observe(site, choice[site.layer.module] ?? 0, step, experts)
+    }
+    var groups: [RoundedValue: [(site: LinearSite, step: QuantizationRecipe.Linear)]] = [:]
+    for (site, step) in chosen {
       guard let own = watch.roundings[site.node] else { continue }
       let place = RoundedValue(value: site.input, rounding: own)
-      if let grid = found.observers[place]?.grid { weights.grids[site.layer.module] = grid }
+      if step.scheme.needsInputGrid {
+        weights.grids[site.layer.module] = try settled(
+          found.observers[place]?.grid, reader(of: site.input), -1 - own)
+      }
+      if step.method.needsData { groups[place, default: []].append((site, step)) }
     }
-    for (place, moments) in found.moments {
-      let layers = chosen.filter { $0.site.input == place.value && watch.roundings[$0.site.node] == place.rounding }
-      guard let first = layers.first else { continue }
+    for (place, layers) in groups.sorted(by: { $0.key < $1.key }) {
+      let first = layers[0]
+      guard let moments = try settled(found.moments[place], reader(of: place.value), -1 - place.rounding) else {
+        continue
+      }
       let solver = try CodeSolver(first.step.method, moments, module: first.site.layer.module, threads)
       for (site, step) in layers {
         guard let weight = try weights[site.layer.weight]?.tensor() else { continue }

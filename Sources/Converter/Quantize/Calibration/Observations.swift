@@ -9,7 +9,7 @@ final class Observations {
   var moments: [RoundedValue: SecondMoments] = [:]
   var ranges: [ValueID: CacheRanges] = [:]
   /// For searches by the outputs of layers.
-  var inputs = InputMoments()
+  var inputs: [ValueID: SecondMoments] = [:]
 
   /// What layers read instead of a value once it is quantized.
   func round(_ value: RoundedValue, _ tensor: Tensor, _ step: QuantizationRecipe.Linear) throws -> Tensor {
