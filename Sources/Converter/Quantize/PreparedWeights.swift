@@ -11,6 +11,8 @@ struct PreparedWeights: Sendable {
   var grids: [String: InputGrid] = [:]
   /// For each channel, by the module that makes keys or values.
   var cacheGrids: [String: [InputGrid]] = [:]
+  /// For each head, by the name of an operand of attention, `model.layers.0.self_attn.fa_q`.
+  var attentionScales: [String: [Float]] = [:]
   /// By module, codes that were found by looking at data.
   var codes: [String: StoredCodes] = [:]
 
@@ -85,6 +87,7 @@ struct PreparedWeights: Sendable {
     edits = [:]
     grids = [:]
     cacheGrids = [:]
+    attentionScales = [:]
     codes = [:]
   }
 }

@@ -71,6 +71,14 @@ struct QuantizationRecipe: Sendable {
     var isV0 = false
   }
 
+  /// How attention on latent vectors is quantized.
+  struct Attention: Sendable {
+    /// By the names of modules of attention.
+    var selection = Selection()
+    /// Operands that are not among them stay as they are.
+    var formats: [AttentionOperand: AttentionFormat]
+  }
+
   enum Step: Sendable {
     case quantize(Linear)
     case smooth(Smoothing)
@@ -78,6 +86,7 @@ struct QuantizationRecipe: Sendable {
     /// Moves the size of the keys' channels to the queries, to a power.
     case smoothKeys(Selection, power: Float)
     case quantizeCache(Cache)
+    case quantizeAttention(Attention)
   }
 
   var steps: [Step]
@@ -95,7 +104,7 @@ struct QuantizationRecipe: Sendable {
     steps.contains { step in
       switch step {
       case .smooth, .rotate, .smoothKeys: true
-      case .quantize, .quantizeCache: false
+      case .quantize, .quantizeAttention, .quantizeCache: false
       }
     }
   }

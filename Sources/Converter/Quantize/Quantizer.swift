@@ -83,7 +83,8 @@ public struct Quantizer: Sendable {
     var package = AscendV1(style)
     var items: [Item] = []
     var parts: [QuantizedPart] = []
-    for entry in model.weights.entries where !choice.isBias(entry.name) && !options.loses(entry.name) {
+    for entry in model.weights.entries
+    where !choice.isBias(entry.name) && !options.loses(entry.name, of: model.modelType) {
       let part = try choice.part(entry, of: model.weights)
       let before = package.items.count
       part.add(to: &package)
@@ -96,6 +97,9 @@ public struct Quantizer: Sendable {
     }
     extras = try QuantizedExtra.all(recipe, model, isCompatible: options.isCompatible)
     for extra in extras { package.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
+    for case .quantizeAttention(let step) in recipe.steps {
+      for found in try QuantizedExtra.chosen(step, model) { package.add(step.formats, attention: found.module) }
+    }
     package.modelTypeV0 = file?.modelTypeV0
     package.isRotated = recipe.rotation.map { !$0.headsOnly } ?? false
     (self.items, self.parts, self.package) = (items, parts, package)
@@ -261,7 +265,10 @@ extension PackageStyle {
 
 extension QuantizationOptions {
   /// Whether the package lacks this tensor: msModelSlim writes parameters alone, and it is a buffer.
-  func loses(_ name: TensorName) -> Bool { isCompatible && name.string.hasSuffix(".e_score_correction_bias") }
+  /// DeepSeek's own code has it as a parameter.
+  func loses(_ name: TensorName, of modelType: String) -> Bool {
+    isCompatible && modelType != "deepseek_v3" && name.string.hasSuffix(".e_score_correction_bias")
+  }
 }
 
 private func fiveDigits(_ number: Int) -> String {

@@ -123,6 +123,7 @@ struct RecipeFile {
     case "kv_smooth":
       try fields.expect(["smooth_factor", "include", "exclude"])
       steps.append(.smoothKeys(try fields.selection(), power: try fields.number("smooth_factor") ?? 1))
+    case "fa3_quant": steps.append(.quantizeAttention(try AttentionConfiguration(fields).step))
     case "dynamic_cache":
       try fields.expect(["qconfig", "include", "exclude"])
       guard let config = fields["qconfig"] else { throw step.mismatch("\"qconfig\"") }

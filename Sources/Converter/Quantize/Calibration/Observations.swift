@@ -8,6 +8,8 @@ final class Observations {
   var observers: [RoundedValue: any InputObserver] = [:]
   var moments: [RoundedValue: SecondMoments] = [:]
   var ranges: [ValueID: CacheRanges] = [:]
+  /// For each head, by the name of an operand of attention.
+  var recalls: [String: [RecallRange]] = [:]
   /// For searches by the outputs of layers.
   var inputs: [ValueID: SecondMoments] = [:]
 

@@ -95,6 +95,21 @@ extension CacheRanges: Statistic {
   }
 }
 
+/// The scales of an operand of attention, [heads], or [1] where heads share it.
+struct OperandScales: Statistic {
+  static var kind: String { "scales" }
+  let all: [Float]
+
+  init(all: [Float]) { self.all = all }
+
+  var tensor: Tensor { Tensor(all, shape: [all.count]) }
+
+  init?(_ tensor: Tensor, columns: Int) {
+    guard let values = tensor.finite([columns]) else { return nil }
+    self.init(all: values)
+  }
+}
+
 /// How many tokens an expert gets: [1].
 struct TokenCount: Statistic {
   static var kind: String { "tokens" }
