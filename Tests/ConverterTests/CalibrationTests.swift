@@ -26,7 +26,7 @@ import Testing
     return output
   }
 
-  @Test func hasRecipes() { #expect(Self.names.count == 22) }
+  @Test func hasRecipes() { #expect(Self.names.count == 23) }
 
   @Test(arguments: names) func agreesWithMsModelSlim(_ name: String) throws {
     let scratch = Scratch()

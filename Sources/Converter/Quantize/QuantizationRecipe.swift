@@ -87,6 +87,8 @@ struct QuantizationRecipe: Sendable {
     case smoothKeys(Selection, power: Float)
     case quantizeCache(Cache)
     case quantizeAttention(Attention)
+    /// Makes this share of each linear layer's weight zero.
+    case sparsify(Selection, share: Double)
   }
 
   var steps: [Step]
@@ -103,7 +105,7 @@ struct QuantizationRecipe: Sendable {
   var editsWeights: Bool {
     steps.contains { step in
       switch step {
-      case .smooth, .rotate, .smoothKeys: true
+      case .smooth, .rotate, .smoothKeys, .sparsify: true
       case .quantize, .quantizeAttention, .quantizeCache: false
       }
     }

@@ -17,6 +17,8 @@ public struct AscendV1Reader: Sendable {
 
   /// Weights that are widened where they are read, and need nothing else.
   private static let hifloat8 = "WHIF8A16"
+  /// Weights that are what they are.
+  private static let floats = [AscendV1.float, hifloat8, "W16A16S"]
 
   /// Whether a file of this name is a description: `quant_model_description.json`, or with a type before its ending.
   public static func isDescription(_ name: String) -> Bool {
@@ -47,7 +49,7 @@ public struct AscendV1Reader: Sendable {
     var schemes: [TensorName: QuantizedScheme] = [:]
     var problems: [String] = []
     for entry in store.entries where entry.name.string.hasSuffix(".weight") {
-      guard let type = types[entry.name], type != AscendV1.float, type != AscendV1Reader.hifloat8 else { continue }
+      guard let type = types[entry.name], !AscendV1Reader.floats.contains(type) else { continue }
       if let scheme = QuantizedScheme(rawValue: AscendV1Reader.spellings[type] ?? type) {
         schemes[entry.name] = scheme
       } else {

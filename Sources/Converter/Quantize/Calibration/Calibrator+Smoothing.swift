@@ -35,10 +35,7 @@ extension Calibrator {
     watch.observe = { value, tensor in
       for tokens in experts.values { tokens.observe(value, tensor) }
       guard known.contains(value) else { return }
-      if own != nil {
-        let rows = try Matrix(tensor)
-        try found.inputs[value, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
-      }
+      if own != nil { try found.observe(value, tensor, threads) }
       try found.sizes[value, default: ChannelSizes(keepsRows: keepsRows)].observe(tensor)
     }
     let current = weights

@@ -109,6 +109,8 @@ struct Calibrator {
         guard try smoothKeys(selection, power: power, number, section, &next) else { continue }
       case .quantizeCache(let cache):
         guard try observe(cache, number, section, &next) else { continue }
+      case .sparsify(let selection, let share):
+        guard try sparsify(selection, share: share, number, section, &next) else { continue }
       case .quantizeAttention(let attention):
         guard try observe(attention, number, section, &next) else { continue }
       }

@@ -90,18 +90,23 @@ extension Calibrator {
       threads)
   }
 
+  /// What a matrix of an expert reads of each sequence; nothing where statistics are saved.
+  mutating func inputs(
+    of site: LinearSite, _ number: Int, _ tokens: ExpertTokens, _ experts: [NodeID: ExpertTokens],
+    _ weights: PreparedWeights
+  ) throws -> [Tensor] {
+    if site.expertPart == 2 { return try inner(of: site.layer, number, experts, weights) }
+    try note(site, number, tokens)
+    guard let expert = site.expert, !statistics.areSaved else { return [] }
+    return try tokens.tensors(of: expert)
+  }
+
   /// Finds the grid or the codes of a matrix of an expert by the tokens that go to it.
   mutating func observe(
     _ site: LinearSite, _ number: Int, _ step: QuantizationRecipe.Linear, _ experts: [NodeID: ExpertTokens]
   ) throws {
-    guard let tokens = experts[site.node], let expert = site.expert else { return }
-    var inputs: [Tensor] = []
-    if site.expertPart == 2 {
-      inputs = try inner(of: site.layer, number, experts, weights)
-    } else {
-      try note(site, number, tokens)
-      if !statistics.areSaved { inputs = try tokens.tensors(of: expert) }
-    }
+    guard let tokens = experts[site.node] else { return }
+    let inputs = try inputs(of: site, number, tokens, experts, weights)
     let (found, place) = (Observations(), RoundedValue(value: site.input, rounding: 0))
     let rounded = try inputs.map { try found.round(place, $0, step) }
     let module = site.layer.module

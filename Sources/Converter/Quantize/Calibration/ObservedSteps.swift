@@ -34,6 +34,7 @@ extension QuantizationRecipe {
             + "\(linear.takesAll ? "heads too" : "projections"), \(linear.selection.text)")
       case .smoothKeys(let selection, let power): lines.append("smooth keys \(power), \(selection.text)")
       case .quantizeCache(let cache): lines.append("cache \(cache.isSymmetric), \(cache.selection.text)")
+      case .sparsify(let selection, let share): lines.append("sparsify \(share), \(selection.text)")
       case .quantizeAttention(let attention):
         let formats = attention.formats.map { "\($0.key) \($0.value)" }.sorted().joined(separator: " ")
         lines.append("attention \(formats), \(attention.selection.text)")
@@ -47,7 +48,7 @@ extension QuantizationRecipe.Step {
   var needsData: Bool {
     switch self {
     case .quantize(let linear): linear.needsData
-    case .smooth, .smoothKeys, .quantizeCache: true
+    case .smooth, .smoothKeys, .sparsify, .quantizeCache: true
     case .quantizeAttention(let attention): attention.formats.values.contains { $0.needsRange }
     case .rotate: false
     }
@@ -58,7 +59,7 @@ extension QuantizationRecipe.Step {
     case .quantize(let linear): linear.isV0
     case .smooth(let smoothing): smoothing.v0 != nil
     case .quantizeCache(let cache): cache.isV0
-    case .quantizeAttention, .smoothKeys, .rotate: false
+    case .quantizeAttention, .smoothKeys, .sparsify, .rotate: false
     }
   }
 
