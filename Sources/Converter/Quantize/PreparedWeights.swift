@@ -52,6 +52,7 @@ struct PreparedWeights: Sendable {
   }
 
   func rows(of name: TensorName) throws -> Int { try entry(name).shape[0] }
+  func columns(of name: TensorName) throws -> Int { try entry(name).shape.last ?? 1 }
 
   /// Divides each row, or each element of a vector, by a number, rounding once.
   mutating func divide(_ name: TensorName, by divisors: [Float]) throws { try change(name, divisors) { $0 / $1 } }

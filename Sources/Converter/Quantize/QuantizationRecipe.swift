@@ -99,16 +99,7 @@ struct QuantizationRecipe: Sendable {
   }
 
   /// Whether calibration data is needed.
-  var needsData: Bool {
-    steps.contains { step in
-      switch step {
-      case .quantize(let linear): linear.needsData
-      case .smooth, .smoothKeys, .sparsify, .quantizeCache: true
-      case .quantizeAttention(let attention): attention.formats.values.contains { $0.needsRange }
-      case .rotate(let rotation): rotation.search != nil
-      }
-    }
-  }
+  var needsData: Bool { steps.contains(where: \.needsData) }
 
   /// Whether weights become others before they are quantized.
   var editsWeights: Bool {

@@ -9,7 +9,7 @@ extension Calibrator {
 
   /// False when the scales need no data, or the section has no such attention.
   mutating func observe(
-    _ step: QuantizationRecipe.Attention, _ section: Range<Int>, _ run: inout CalibrationRun?
+    _ step: QuantizationRecipe.Attention, _ number: Int, _ section: Range<Int>, _ run: inout CalibrationRun?
   ) throws -> Bool {
     let operands = AttentionOperand.allCases.filter { step.formats[$0]?.needsRange == true }
     let here = Set(sites(in: section).map(\.layer.weight))
@@ -43,7 +43,11 @@ extension Calibrator {
         let name = "\(attention.module).\(operand.rawValue)"
         let dtype = graph.graph.type(of: attention.latent).dtype
         guard let format = step.formats[operand] else { continue }
-        weights.attentionScales[name] = found.recalls[name]?.map { format.scale($0, dtype: dtype) }
+        let scales = found.recalls[name].map { ranges in
+          OperandScales(all: ranges.map { format.scale($0, dtype: dtype) })
+        }
+        weights.attentionScales[name] = try statistics.settled(
+          scales, step: number, name, columns: operand == .queries ? attention.heads : 1)?.all
       }
     }
     return true

@@ -6,7 +6,8 @@ import Tensors
 extension Calibrator {
   /// False when nothing in the section is chosen.
   mutating func sparsify(
-    _ selection: QuantizationRecipe.Selection, share: Double, _ section: Range<Int>, _ run: inout CalibrationRun?
+    _ selection: QuantizationRecipe.Selection, share: Double, _ number: Int, _ section: Range<Int>,
+    _ run: inout CalibrationRun?
   ) throws -> Bool {
     let chosen = try sites(in: section).filter { try $0.layer.isQuantizedByDefault && selection.contains($0.layer) }
     guard !chosen.isEmpty else { return false }
@@ -18,22 +19,20 @@ extension Calibrator {
     watch.observed = plain.union(experts.values.flatMap(\.values))
     watch.observe = { value, tensor in
       for tokens in experts.values { tokens.observe(value, tensor) }
-      if plain.contains(value) { try found.inputs.observe(value, tensor, threads) }
+      if plain.contains(value) { try found.observe(value, tensor, threads) }
     }
     try run?.run(section, weights, watch)
-    for (value, sites) in Dictionary(grouping: chosen.filter { $0.expertPart == nil }, by: \.input) {
-      guard let moments = found.inputs[value, nil] else { continue }
+    let groups = Dictionary(grouping: chosen.filter { $0.expertPart == nil }, by: \.input)
+    for (value, sites) in groups.sorted(by: { $0.key < $1.key }) {
+      guard let moments = try settled(found.inputs[value], reader(of: value), number) else { continue }
       try sparsify(sites, share: share, moments)
     }
     // What an expert's last layer reads is made by its others as they were.
     let before = weights
     for site in chosen {
-      guard let expert = site.expert, let tokens = experts[site.node] else { continue }
-      let inputs =
-        site.expertPart == 2 ? try inner(of: site.layer, experts, before) : try tokens.tensors(of: expert)
-      guard let first = inputs.first else { continue }
-      var moments = SecondMoments(inputs: first.shape[1])
-      for input in inputs { try moments.observe(Matrix(input), threads) }
+      guard let tokens = experts[site.node] else { continue }
+      let inputs = try inputs(of: site, number, tokens, experts, before)
+      guard let moments = try settled(SecondMoments(of: inputs, threads), site.layer, number) else { continue }
       try sparsify([site], share: share, moments)
     }
     run = start
