@@ -100,6 +100,15 @@ struct LinearConfiguration {
     case "ceil_x":
       if try weight.options["enable_search"]?.asBool() == true { return .ceilX(divisor: nil) }
       return .ceilX(divisor: Double(try weight.options.number("x") ?? 7.25))
+    case "autoround":
+      var search = RoundingSearch()
+      if let name = try weight.options.text("scale_dtype") {
+        guard let type = DType(spelling: name), LinearWeight.dtypes.contains(type) else {
+          throw RecipeFile.unknown("the scale_dtype", name, weight.line)
+        }
+        search.scaleType = type
+      }
+      return .autoround(search)
     case "fouroversix": return .fourOverSix
     case "mse_round": return .mseRound
     default: throw RecipeFile.unknown("the method", weight.method, weight.line)

@@ -134,6 +134,7 @@ struct RecipeFile {
       var linear = QuantizationRecipe.Linear(scheme: W16A16S())
       linear.selection = try fields.selection()
       steps += [.sparsify(linear.selection, share: share), .quantize(linear)]
+    case "autoround_quant": try addRoundingSearch(fields)
     case "fa3_quant": steps.append(.quantizeAttention(try AttentionConfiguration(fields).step))
     case "dynamic_cache":
       try fields.expect(["qconfig", "include", "exclude"])
@@ -146,6 +147,26 @@ struct RecipeFile {
       steps.append(
         .quantizeCache(QuantizationRecipe.Cache(selection: try fields.selection(), isSymmetric: isSymmetric)))
     default: throw RecipeFile.unknown("the processor", type, step.line)
+    }
+  }
+
+  /// Layers whose rounding is searched for.
+  private mutating func addRoundingSearch(_ fields: Fields) throws {
+    try fields.expect(["iters", "enable_minmax_tuning", "enable_round_tuning", "strategies"])
+    for strategy in try fields["strategies"]?.asSequence() ?? [] {
+      let own = Fields(try strategy.asMapping())
+      try own.expect(["qconfig", "include", "exclude"])
+      guard let config = own["qconfig"] else { throw strategy.mismatch("\"qconfig\"") }
+      var linear = try LinearConfiguration(config).linear()
+      guard case .autoround(var search) = linear.method else {
+        throw RecipeFile.unknown("beside autoround_quant", "another method", strategy.line)
+      }
+      search.steps = try fields.count("iters", 1...10_000) ?? 10
+      search.movesRanges = try fields["enable_minmax_tuning"]?.asBool() ?? true
+      search.movesWeights = try fields["enable_round_tuning"]?.asBool() ?? true
+      linear.method = .autoround(search)
+      linear.selection = try own.selection()
+      steps.append(.quantize(linear))
     }
   }
 
