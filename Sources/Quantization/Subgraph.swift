@@ -78,6 +78,31 @@ public struct SubgraphFinder {
     return found
   }
 
+  /// The norms before linear layers, by what these read; some may read it in another type.
+  public func norms() -> [ValueID: Subgraph] {
+    let readers = Dictionary(grouping: sites) { uncast($0.input) }
+    var found: [ValueID: Subgraph] = [:]
+    for (value, sites) in readers {
+      let nodes = Set(sites.map(\.node))
+      func isRead(_ value: ValueID) -> Bool {
+        !graph.isRoot(value)
+          && graph.users(of: value).allSatisfy {
+            nodes.contains($0) || graph[$0].op is Cast && isRead(graph[$0].results[0])
+          }
+      }
+      guard isRead(value) else { continue }
+      found[value] = norm(before: value, sites.filter { $0.expertPart != 2 }.map(\.layer))
+    }
+    return found
+  }
+
+  /// The value before it was widened or rounded.
+  public func uncast(_ value: ValueID) -> ValueID {
+    var value = value
+    while let (cast, _) = graph.producer(of: value, as: Cast.self) { value = cast.operands[0] }
+    return value
+  }
+
   /// Whether nothing but these layers reads the value.
   private func readsOnly(_ value: ValueID, _ readers: [LinearSite]) -> Bool {
     let nodes = Set(readers.map(\.node))

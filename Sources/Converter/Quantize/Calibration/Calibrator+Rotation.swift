@@ -17,7 +17,8 @@ extension Calibrator {
     }
     guard !chosen.isEmpty else {
       let all = names.joined(separator: ", ")
-      throw BessemerError(.unsupportedFeature, "no linear layer has \(quoted(all)) in its name, which layer_type asks for")
+      throw BessemerError(
+        .unsupportedFeature, "no linear layer has \(quoted(all)) in its name, which layer_type asks for")
     }
     var means: [ValueID: [Float]] = [:]
     var weights = PreparedWeights(weights.base)

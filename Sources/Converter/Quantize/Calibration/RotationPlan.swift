@@ -58,10 +58,10 @@ struct RotationPlan {
     guard !rotation.headsOnly else { return }
     let stream = try ResidualStream(graph.graph)
     let residual: any ChannelRotation = try found ?? RotationPlan.residual(rotation, width: stream.width)
-    let norms = Dictionary(
-      subgraphs.filter { $0.kind == .normLinear }.map { ($0.value, $0) }, uniquingKeysWith: { first, _ in first })
+    let subgraphFinder = SubgraphFinder(graph.graph)
+    let norms = subgraphFinder.norms()
     for value in stream.reads {
-      guard let norm = norms[value], norm.sourceBias == nil else {
+      guard let norm = norms[subgraphFinder.uncast(value)], norm.sourceBias == nil else {
         throw BessemerError(
           .unsupportedFeature,
           "the residual stream is read by more than norms without bias before linear layers; it cannot be rotated")
@@ -80,7 +80,7 @@ struct RotationPlan {
         "\(quoted(tied.string)) is the table of embeddings and the head at once, which need other rotations")
     }
     let finder = LatentFinder(graph.graph)
-    for norm in subgraphs where norm.kind == .normLinear && norm.sourceBias == nil {
+    for norm in norms.values.sorted(by: { $0.source < $1.source }) where norm.sourceBias == nil {
       guard let source = finder.source(of: norm), let size = weights[norm.sourceWeight]?.shape[0],
         let rows = weights[source]?.shape[0],
         let own = rotation.heads(size, latent.contains { $0.latent == norm.value } ? .plain : .shifted)
@@ -91,7 +91,9 @@ struct RotationPlan {
   }
 
   private mutating func takeGain(_ norm: Subgraph, _ rotation: any ChannelRotation) {
-    for reader in norm.readers { edits[reader.weight, default: []] += [.takeGain(norm.sourceWeight), .columns(rotation)] }
+    for reader in norm.readers {
+      edits[reader.weight, default: []] += [.takeGain(norm.sourceWeight), .columns(rotation)]
+    }
     edits[norm.sourceWeight, default: []].append(.clearGain)
   }
 
@@ -168,7 +170,8 @@ struct RotationPlan {
     let starts = stride(from: range.lowerBound * width, to: values.count, by: period * width)
     let count = range.count * width
     var part = Matrix(
-      rows: starts.underestimatedCount * range.count, columns: width, values: starts.flatMap { values[$0..<$0 + count] })
+      rows: starts.underestimatedCount * range.count, columns: width, values: starts.flatMap { values[$0..<$0 + count] }
+    )
     try rotation.rotateRows(&part)
     for (index, start) in starts.enumerated() {
       values.replaceSubrange(start..<start + count, with: part.values[index * count..<(index + 1) * count])
