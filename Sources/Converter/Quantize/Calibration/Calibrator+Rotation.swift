@@ -8,6 +8,7 @@ extension Calibrator {
   ///
   /// The whole model runs once, the gains of norms moved into the layers that read them. A sequence is the mean of its
   /// tokens. Throws ``ErrorCode/unsupportedFeature`` when no layer has one of the names, or one of another width.
+  func searched(_ rotation: Rotation, _ plan: RotationPlan?) throws -> DenseRotation? {
     guard let (search, names) = rotation.search, let plan, var probe = run,
       let start = try RotationPlan.residual(rotation, graph.graph)
     else { return nil }
