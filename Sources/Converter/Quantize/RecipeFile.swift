@@ -21,6 +21,8 @@ struct RecipeFile {
   private(set) var modelTypeV0: String?
   /// How heads are rotated, which msModelSlim leaves to the model.
   private let heads: Rotation.Heads
+  /// The line of a step that rotates while the model runs.
+  private var onlineRotation: Int?
   /// Of the stage of `adapt_rotation` that looks at data.
   private var rotationSearch: (search: RotationSearch, layers: [String])?
 
@@ -64,6 +66,12 @@ struct RecipeFile {
       case "runner", "default_text", "multimodal_sd_config", "multimodal_vlm_config": break
       default: throw RecipeFile.unknown("the key", member.key, member.line)
       }
+    }
+    if let line = onlineRotation {
+      throw BessemerError(
+        .unsupportedFeature,
+        "line \(line): online_quarot is for the attention of FLUX, HunyuanVideo, Qwen-Image and Wan; the model is "
+          + quoted(modelType))
     }
   }
 
@@ -123,6 +131,9 @@ struct RecipeFile {
       try fields.expect(["online", "block_size", "down_proj_online_layers", "max_tp_size", "export_extra_info"])
       try fields.refuseOnlineRotation(step.line)
       steps.append(.rotate(Rotation(blockSize: try fields.block(), heads: heads)))
+    case "online_quarot":
+      try fields.expect(["block_size", "include", "exclude"])
+      onlineRotation = step.line
     case "adapt_rotation": try addAdaptedRotation(fields, step)
     case "kv_smooth":
       try fields.expect(["smooth_factor", "include", "exclude"])
