@@ -77,6 +77,8 @@ public enum WeightGrid: Sendable, Equatable {
   case mxfp8, mxfp4
   /// HiFloat8 without a scale.
   case hifloat8
+  /// The weight's own type.
+  case float
 }
 
 /// A tensor of a scheme: its name after the layer's, its type and shape.

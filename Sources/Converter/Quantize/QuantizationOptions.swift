@@ -33,6 +33,10 @@ public struct QuantizationOptions: Sendable {
   /// The most sequences of it, and tokens of each.
   public var calibrationLimit = 128
   public var calibrationLength = 2048
+  /// A file of what an earlier run found out from calibration data, instead of data.
+  public var statistics: String?
+  /// Where such a file goes.
+  public var savesStatistics: String?
   /// Whether what msModelSlim does wrong is done so too.
   public var isCompatible = false
   /// The kind of package: `ascendv1`, `compressed-tensors`, `mindformers`, `mindie` or `vllm-ascend`.

@@ -129,6 +129,14 @@ struct RecipeFile {
     case "kv_smooth":
       try fields.expect(["smooth_factor", "include", "exclude"])
       steps.append(.smoothKeys(try fields.selection(), power: try fields.number("smooth_factor") ?? 1))
+    case "float_sparse":
+      try fields.expect(["sparse_ratio", "include", "exclude"])
+      let share = try fields.double("sparse_ratio") ?? 0.3
+      guard (0...1).contains(share) else { throw RecipeFile.unknown("the share", String(share), step.line) }
+      var linear = QuantizationRecipe.Linear(scheme: W16A16S())
+      linear.selection = try fields.selection()
+      steps += [.sparsify(linear.selection, share: share), .quantize(linear)]
+    case "fa3_quant": steps.append(.quantizeAttention(try AttentionConfiguration(fields).step))
     case "dynamic_cache":
       try fields.expect(["qconfig", "include", "exclude"])
       guard let config = fields["qconfig"] else { throw step.mismatch("\"qconfig\"") }
@@ -159,9 +167,11 @@ struct Fields {
   func text(_ key: String) throws -> String? { try self[key]?.asString() }
 
   /// A number, with or without quotes.
-  func number(_ key: String) throws -> Float? {
+  func number(_ key: String) throws -> Float? { try double(key).map { Float($0) } }
+
+  func double(_ key: String) throws -> Double? {
     guard let value = self[key] else { return nil }
-    guard case .scalar(let text, _) = value.content, let number = Float(text), number.isFinite else {
+    guard case .scalar(let text, _) = value.content, let number = Double(text), Float(number).isFinite else {
       throw value.mismatch("a number")
     }
     return number

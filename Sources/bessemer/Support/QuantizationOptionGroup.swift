@@ -103,3 +103,18 @@ struct MeasureOptionGroup: ParsableArguments {
       "Whose arithmetic it is: a2, a3, a5, 310p, or a chip's name; a2 if it is left out.", valueName: "chip"))
   var soc: String?
 }
+
+/// Files of what calibration found out.
+struct StatisticsOptionGroup: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "What an earlier run found out from data, instead of data: the model does not run.", valueName: "file"))
+  var statistics: String?
+
+  @Option(help: ArgumentHelp("Keep what is found out from the data, for --statistics.", valueName: "file"))
+  var saveStatistics: String?
+
+  func set(_ options: inout QuantizationOptions) {
+    (options.statistics, options.savesStatistics) = (statistics, saveStatistics)
+  }
+}

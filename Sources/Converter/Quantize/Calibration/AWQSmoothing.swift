@@ -27,32 +27,22 @@ struct AWQSmoothing {
   }
 }
 
-/// What is known of the inputs of layers.
-struct InputMoments {
-  private var moments: [String: SecondMoments] = [:]
-
-  private static func key(_ value: ValueID, _ module: String?) -> String { module ?? CalibrationGraph.name(of: value) }
-
-  /// - Parameter module: the only layer that reads a value that is not in the graph.
-  mutating func observe(
-    _ value: ValueID, _ tensor: Tensor, _ threads: KernelThreads, as module: String? = nil
-  ) throws {
-    let rows = try Matrix(tensor)
-    try moments[InputMoments.key(value, module), default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
+extension SecondMoments {
+  /// Those of inputs of one width; nil without any.
+  init?(of inputs: [Tensor], _ threads: KernelThreads) throws {
+    guard let first = inputs.first else { return nil }
+    self.init(inputs: first.shape[first.shape.count - 1])
+    for input in inputs { try observe(Matrix(input), threads) }
   }
-
-  subscript(value: ValueID, module: String?) -> SecondMoments? { moments[InputMoments.key(value, module)] }
 }
 
 extension Calibrator {
   /// Chooses and applies the scales of a subgraph, and then the ranges of its readers.
   mutating func smooth(
-    _ subgraph: Subgraph, _ search: AWQSmoothing, mean: [Float], _ inputs: InputMoments
+    _ subgraph: Subgraph, _ search: AWQSmoothing, mean: [Float], _ moments: SecondMoments
   ) throws {
     let readers = subgraph.readers.filter(\.isQuantizedByDefault)
-    guard let moments = inputs[subgraph.value, subgraph.isInExpert ? subgraph.readers[0].module : nil],
-      let first = readers.first
-    else { return }
+    guard let first = readers.first else { return }
     let loss = try OutputLoss(moments, threads)
     let dtype = try weights.dtype(of: first.weight)
     let matrices = try readers.map { try weights.matrix($0.weight) }
@@ -69,13 +59,8 @@ extension Calibrator {
     for reader in readers { try cut(reader, search, left) }
   }
 
-  /// Chooses the ranges of a layer in no subgraph.
-  mutating func cut(_ layer: LinearLayer, _ input: ValueID, _ search: AWQSmoothing, _ inputs: InputMoments) throws {
-    guard let moments = inputs[input, nil] else { return }
-    try cut(layer, search, OutputLoss(moments, threads))
-  }
-
-  private mutating func cut(_ layer: LinearLayer, _ search: AWQSmoothing, _ loss: OutputLoss) throws {
+  /// Chooses the ranges of a layer.
+  mutating func cut(_ layer: LinearLayer, _ search: AWQSmoothing, _ loss: OutputLoss) throws {
     let (matrix, dtype) = (try weights.matrix(layer.weight), try weights.dtype(of: layer.weight))
     try weights.set(layer.weight, search.awq.clipped(matrix, dtype: dtype, search.rounding, loss))
   }

@@ -2,9 +2,11 @@ import IR
 import Tensors
 
 /// A value as some of its readers see it: rounded in one of several ways.
-struct RoundedValue: Hashable {
+struct RoundedValue: Hashable, Comparable {
   let value: ValueID
   let rounding: Int
+
+  static func < (a: RoundedValue, b: RoundedValue) -> Bool { (a.value, a.rounding) < (b.value, b.rounding) }
 }
 
 /// A language model's graph as calibration runs it: whole sequences, no cache, in parts of any length.
@@ -163,7 +165,7 @@ struct CalibrationGraph {
     }
     return Part(
       graph: part, inputs: ins, outputs: outs,
-      rounded: rounded.keys.sorted { ($0.value, $0.rounding) < ($1.value, $1.rounding) })
+      rounded: rounded.keys.sorted())
   }
 
   /// Whether anything at or after a place reads the value.
