@@ -60,7 +60,7 @@ public struct ShiftedRotation: ChannelRotation {
   }
 }
 
-/// Any orthogonal matrix.
+/// Any orthogonal matrix, as a product of matrices; sums are rounded as PyTorch's are.
 public struct DenseRotation: ChannelRotation {
   private let rotation: Matrix
   private let threads: KernelThreads
@@ -72,12 +72,13 @@ public struct DenseRotation: ChannelRotation {
 
   public func rotate(_ values: inout [Float]) throws {
     let rows = Matrix(rows: values.count / size, columns: size, values: values)
-    values = try rows.times(PackedMatrix(rotation.all, threads), threads).values
+    values = try rows.all.times(rotation.all, threads).values
   }
 
   public func rotateRows(_ matrix: inout Matrix) throws {
-    var turned = matrix.transposed
-    try rotateColumns(&turned)
-    matrix = turned.transposed
+    for start in stride(from: 0, to: matrix.rows, by: size) {
+      let part = matrix.part(start..<start + size, 0..<matrix.columns)
+      matrix.set(try rotation.all.transposed.times(part, threads), row: start, column: 0)
+    }
   }
 }

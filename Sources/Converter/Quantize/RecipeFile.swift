@@ -73,6 +73,12 @@ struct RecipeFile {
         "line \(line): online_quarot is for the attention of FLUX, HunyuanVideo, Qwen-Image and Wan; the model is "
           + quoted(modelType))
     }
+    guard isCompatible else { return }
+    for (index, step) in steps.enumerated() {
+      guard case .smooth(var smoothing) = step else { continue }
+      try OriginalSubgraphs.limit(&smoothing, modelType: modelType)
+      steps[index] = .smooth(smoothing)
+    }
   }
 
   private mutating func save(_ saver: YAML) throws {

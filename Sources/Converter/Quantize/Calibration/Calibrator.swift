@@ -61,9 +61,10 @@ struct Calibrator {
     }
     var plan: RotationPlan?
     for case .rotate(let rotation) in recipe.steps {
-      plan = try RotationPlan(rotation, graph, subgraphs, model.weights)
+      let products = isCompatible ? self.threads : nil
+      plan = try RotationPlan(rotation, graph, subgraphs, model.weights, products: products)
       guard let found = try searched(rotation, plan) else { continue }
-      plan = try RotationPlan(rotation, graph, subgraphs, model.weights, found: found)
+      plan = try RotationPlan(rotation, graph, subgraphs, model.weights, products: products, found: found)
     }
     rotation = plan
   }

@@ -42,26 +42,47 @@ struct RotationPlan {
     case columns(any ChannelRotation)
     /// Of every so many rows those in a range.
     case rows(any ChannelRotation, Range<Int>, of: Int)
+
+    var isGain: Bool {
+      switch self {
+      case .takeGain, .clearGain: true
+      case .columns, .rows: false
+      }
+    }
   }
 
   private var edits: [TensorName: [Edit]] = [:]
+  /// With which to multiply matrices, as msModelSlim does; nil to take few steps.
+  private let products: KernelThreads?
 
   /// Throws ``ErrorCode/unsupportedFeature`` for a model whose residual stream cannot be rotated.
   ///
-  /// - Parameter found: what the residual stream is rotated by, if it was searched for.
+  /// - Parameters:
+  ///   - products: with which to multiply matrices, as msModelSlim does; nil to take few steps.
+  ///   - found: what the residual stream is rotated by, if it was searched for.
   init(
     _ rotation: Rotation, _ graph: CalibrationGraph, _ subgraphs: [Subgraph], _ weights: TensorStore,
-    found: DenseRotation? = nil
+    products: KernelThreads?, found: DenseRotation? = nil
   ) throws {
+    self.products = products
     let latent = AttentionCacheFinder(graph.graph).latent(graph.cached)
+    let norms = SubgraphFinder(graph.graph).norms()
+    if !rotation.headsOnly { try rotateStream(rotation, graph, norms, weights, found) }
     try rotateHeads(rotation, subgraphs, latent)
-    guard !rotation.headsOnly else { return }
+    if !rotation.headsOnly { try rotateLatent(rotation, graph, norms, latent, weights) }
+    // Gains are taken before anything is rotated.
+    edits = edits.mapValues { edits in edits.filter(\.isGain) + edits.filter { !$0.isGain } }
+  }
+
+  private mutating func rotateStream(
+    _ rotation: Rotation, _ graph: CalibrationGraph, _ norms: [ValueID: Subgraph], _ weights: TensorStore,
+    _ found: DenseRotation?
+  ) throws {
     let stream = try ResidualStream(graph.graph)
-    let residual: any ChannelRotation = try found ?? RotationPlan.residual(rotation, width: stream.width)
-    let subgraphFinder = SubgraphFinder(graph.graph)
-    let norms = subgraphFinder.norms()
+    let residual = try found ?? own(RotationPlan.residual(rotation, width: stream.width))
+    let finder = SubgraphFinder(graph.graph)
     for value in stream.reads {
-      guard let norm = norms[subgraphFinder.uncast(value)], norm.sourceBias == nil else {
+      guard let norm = norms[finder.uncast(value)], norm.sourceBias == nil else {
         throw BessemerError(
           .unsupportedFeature,
           "the residual stream is read by more than norms without bias before linear layers; it cannot be rotated")
@@ -79,15 +100,27 @@ struct RotationPlan {
         .unsupportedFeature,
         "\(quoted(tied.string)) is the table of embeddings and the head at once, which need other rotations")
     }
+  }
+
+  private mutating func rotateLatent(
+    _ rotation: Rotation, _ graph: CalibrationGraph, _ norms: [ValueID: Subgraph], _ latent: [LatentAttention],
+    _ weights: TensorStore
+  ) throws {
     let finder = LatentFinder(graph.graph)
     for norm in norms.values.sorted(by: { $0.source < $1.source }) where norm.sourceBias == nil {
       guard let source = finder.source(of: norm), let size = weights[norm.sourceWeight]?.shape[0],
         let rows = weights[source]?.shape[0],
-        let own = rotation.heads(size, latent.contains { $0.latent == norm.value } ? .plain : .shifted)
+        let found = rotation.heads(size, latent.contains { $0.latent == norm.value } ? .plain : .shifted)
       else { continue }
+      let own = try own(found)
       takeGain(norm, own)
       edits[source, default: []].append(.rows(own, 0..<size, of: rows))
     }
+  }
+
+  /// As it is carried out.
+  private func own(_ rotation: any ChannelRotation) throws -> any ChannelRotation {
+    try products.map { DenseRotation(try rotation.matrix(rotation.size), $0) } ?? rotation
   }
 
   private mutating func takeGain(_ norm: Subgraph, _ rotation: any ChannelRotation) {
@@ -102,7 +135,8 @@ struct RotationPlan {
   ) throws {
     let joint = Set(latent.map(\.weight))
     for subgraph in subgraphs where subgraph.kind == .outputValue && !joint.contains(subgraph.sourceWeight) {
-      guard let heads = subgraph.heads, let head = rotation.heads(heads.depth, rotation.heads) else { continue }
+      guard let heads = subgraph.heads, let found = rotation.heads(heads.depth, rotation.heads) else { continue }
+      let head = try own(found)
       edits[subgraph.sourceWeight, default: []].append(.rows(head, 0..<heads.depth, of: heads.depth))
       if let bias = subgraph.sourceBias {
         edits[bias, default: []].append(.rows(head, 0..<heads.depth, of: heads.depth))
@@ -110,9 +144,10 @@ struct RotationPlan {
       edits[subgraph.readers[0].weight, default: []].append(.columns(head))
     }
     for attention in latent {
-      guard let reader = attention.output, let head = rotation.heads(attention.valueDepth, rotation.heads) else {
+      guard let reader = attention.output, let found = rotation.heads(attention.valueDepth, rotation.heads) else {
         continue
       }
+      let head = try own(found)
       // Keys come from the same layer, before the values of each head.
       let all = attention.depth + attention.valueDepth
       edits[attention.weight, default: []].append(.rows(head, attention.depth..<all, of: all))
