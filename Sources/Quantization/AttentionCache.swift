@@ -30,14 +30,11 @@ public struct AttentionCacheFinder {
   let graph: Graph
   let finder: LinearFinder
   private let byOutput: [ValueID: LinearSite]
-  let byInput: [ValueID: LinearSite]
 
   public init(_ graph: Graph) {
     self.graph = graph
     finder = LinearFinder(graph)
-    let sites = finder.sites()
-    byOutput = LinearFinder.byOutput(sites)
-    byInput = Dictionary(sites.map { ($0.input, $0) }, uniquingKeysWith: { first, _ in first })
+    byOutput = LinearFinder.byOutput(finder.sites())
   }
 
   /// - Parameter cached: the values that are cached, a layer's keys before its values.

@@ -16,10 +16,6 @@ public struct LatentAttention: Sendable {
   public let queries: ValueID
   public let heads: Int
   public let depth: Int
-  /// Of the values of a head.
-  public let valueDepth: Int
-  /// Reads the values of all heads after they were mixed.
-  public let output: TensorName?
 
   /// Queries as they meet the vectors of tokens: for each head the rows of all tokens side by side, rounded to the
   /// queries' type.
@@ -41,34 +37,19 @@ extension AttentionCacheFinder {
   /// - Parameter cached: the values that are cached, a layer's keys before its values.
   public func latent(_ cached: [ValueID]) -> [LatentAttention] {
     stride(from: 0, to: cached.count - cached.count % 2, by: 2).compactMap { index in
-      let (keys, values) = (cached[index], cached[index + 1])
+      let keys = cached[index]
       guard let (parts, _) = graph.producer(of: keys, as: Concat.self), parts.operands.count == 2,
         let joint = queries(keys), let (query, _) = graph.producer(of: joint, as: Concat.self),
         query.operands.count == 2, case .known(let heads) = graph.type(of: keys).dims[1],
         case .known(let depth) = graph.type(of: query.operands[0]).dims[3],
         graph.type(of: parts.operands[0]).dims[3] == .known(depth), let (site, scale) = origin(parts.operands[0]),
-        case .linear(_, bias: nil) = scale, case .known(let valueDepth) = graph.type(of: values).dims[3]
+        case .linear(_, bias: nil) = scale
       else { return nil }
       let module = site.layer.module.split(separator: ".").dropLast().joined(separator: ".")
       return LatentAttention(
         module: module, weight: site.layer.weight, latent: site.input, queries: query.operands[0], heads: heads,
-        depth: depth, valueDepth: valueDepth, output: reader(ofMixed: values))
+        depth: depth)
     }
-  }
-
-  /// The linear layer that reads values after they were multiplied with the weights of attention.
-  private func reader(ofMixed values: ValueID) -> TensorName? {
-    var value = values
-    for _ in 0..<8 {
-      if let site = byInput[value] { return site.layer.weight }
-      guard
-        let user = graph.users(of: value).first(where: {
-          graph[$0].op is MatMul || graph[$0].op is Transpose || graph[$0].op is Reshape
-        })
-      else { return nil }
-      value = graph[user].results[0]
-    }
-    return nil
   }
 }
 

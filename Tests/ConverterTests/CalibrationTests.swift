@@ -26,7 +26,7 @@ import Testing
     return output
   }
 
-  @Test func hasRecipes() { #expect(Self.names.count == 25) }
+  @Test func hasRecipes() { #expect(Self.names.count == 27) }
 
   @Test(arguments: names) func agreesWithMsModelSlim(_ name: String) throws {
     let scratch = Scratch()

@@ -68,7 +68,7 @@ struct RotationPlan {
     let latent = AttentionCacheFinder(graph.graph).latent(graph.cached)
     let norms = SubgraphFinder(graph.graph).norms()
     if !rotation.headsOnly { try rotateStream(rotation, graph, norms, weights, found) }
-    try rotateHeads(rotation, subgraphs, latent)
+    try rotateHeads(rotation, subgraphs)
     if !rotation.headsOnly { try rotateLatent(rotation, graph, norms, latent, weights) }
     // Gains are taken before anything is rotated.
     edits = edits.mapValues { edits in edits.filter(\.isGain) + edits.filter { !$0.isGain } }
@@ -130,28 +130,15 @@ struct RotationPlan {
     edits[norm.sourceWeight, default: []].append(.clearGain)
   }
 
-  private mutating func rotateHeads(
-    _ rotation: Rotation, _ subgraphs: [Subgraph], _ latent: [LatentAttention]
-  ) throws {
-    let joint = Set(latent.map(\.weight))
-    for subgraph in subgraphs where subgraph.kind == .outputValue && !joint.contains(subgraph.sourceWeight) {
+  private mutating func rotateHeads(_ rotation: Rotation, _ subgraphs: [Subgraph]) throws {
+    for subgraph in subgraphs where subgraph.kind == .outputValue {
       guard let heads = subgraph.heads, let found = rotation.heads(heads.depth, rotation.heads) else { continue }
       let head = try own(found)
-      edits[subgraph.sourceWeight, default: []].append(.rows(head, 0..<heads.depth, of: heads.depth))
-      if let bias = subgraph.sourceBias {
-        edits[bias, default: []].append(.rows(head, 0..<heads.depth, of: heads.depth))
+      let all = heads.keyDepth + heads.depth
+      for name in [subgraph.sourceWeight] + (subgraph.sourceBias.map { [$0] } ?? []) {
+        edits[name, default: []].append(.rows(head, heads.keyDepth..<all, of: all))
       }
       edits[subgraph.readers[0].weight, default: []].append(.columns(head))
-    }
-    for attention in latent {
-      guard let reader = attention.output, let found = rotation.heads(attention.valueDepth, rotation.heads) else {
-        continue
-      }
-      let head = try own(found)
-      // Keys come from the same layer, before the values of each head.
-      let all = attention.depth + attention.valueDepth
-      edits[attention.weight, default: []].append(.rows(head, attention.depth..<all, of: all))
-      edits[reader, default: []].append(.columns(head))
     }
   }
 
