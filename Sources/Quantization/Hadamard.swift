@@ -53,6 +53,24 @@ public struct HadamardRotation: Sendable {
   /// `W · R`, for columns that are a multiple of `size`.
   public func rotateColumns(_ matrix: inout Matrix) { rotate(&matrix.values) }
 
+  /// `W · R` as a product of matrices, whose sums are rounded as PyTorch's are.
+  public func multiplyColumns(_ matrix: inout Matrix, _ threads: KernelThreads) throws {
+    let factor = self.matrix.all
+    for start in stride(from: 0, to: matrix.columns, by: size) {
+      let part = try matrix.part(0..<matrix.rows, start..<start + size).times(factor, threads)
+      matrix.set(part, row: 0, column: start)
+    }
+  }
+
+  /// `Rᵀ · W` as a product of matrices.
+  public func multiplyRows(_ matrix: inout Matrix, _ threads: KernelThreads) throws {
+    let factor = self.matrix.all.transposed
+    for start in stride(from: 0, to: matrix.rows, by: size) {
+      let part = try factor.times(matrix.part(start..<start + size, 0..<matrix.columns), threads)
+      matrix.set(part, row: start, column: 0)
+    }
+  }
+
   /// The matrix itself, [size, size].
   public var matrix: Matrix {
     var result = Matrix(zeros: size, size)

@@ -106,3 +106,8 @@ extension [Float] {
     dtype == .float32 ? self : try Tensor(self, shape: [count]).cast(to: dtype).floats
   }
 }
+
+extension Float {
+  /// The value rounded to a type of weights.
+  public func rounded(to dtype: DType) -> Float { WeightCodes.round(self, to: dtype) }
+}

@@ -47,6 +47,8 @@ struct QuantizationRecipe: Sendable {
     var addsBias = false
     /// What is smoothed, in this order; each sees the weights that the ones before it left.
     var kinds = Subgraph.Kind.allCases
+    /// The only modules that are divided; nil for all.
+    var sources: [NamePattern]?
     /// The only layers for which inputs are smoothed; nil for all.
     var readers: Set<String>?
     var algorithm: Algorithm

@@ -60,6 +60,12 @@ struct RecipeFile {
       default: throw RecipeFile.unknown("the key", member.key, member.line)
       }
     }
+    guard isCompatible else { return }
+    for (index, step) in steps.enumerated() {
+      guard case .smooth(var smoothing) = step else { continue }
+      try OriginalSubgraphs.limit(&smoothing, modelType: modelType)
+      steps[index] = .smooth(smoothing)
+    }
   }
 
   private mutating func save(_ saver: YAML) throws {

@@ -61,7 +61,8 @@ struct Calibrator {
     }
     var plan: RotationPlan?
     for case .rotate(let rotation) in recipe.steps {
-      plan = try RotationPlan(rotation, graph.graph, subgraphs, model.weights)
+      plan = try RotationPlan(
+        rotation, graph.graph, subgraphs, model.weights, products: isCompatible ? self.threads : nil)
     }
     rotation = plan
   }

@@ -25,11 +25,19 @@ struct RotationPlan {
   }
 
   private var edits: [TensorName: [Edit]] = [:]
+  /// With which to multiply matrices, as msModelSlim does; nil to take few steps.
+  private let products: KernelThreads?
 
   /// Throws ``ErrorCode/unsupportedFeature`` for a model whose residual stream cannot be rotated.
-  init(_ rotation: Rotation, _ graph: Graph, _ subgraphs: [Subgraph], _ weights: TensorStore) throws {
+  init(
+    _ rotation: Rotation, _ graph: Graph, _ subgraphs: [Subgraph], _ weights: TensorStore, products: KernelThreads?
+  ) throws {
+    self.products = products
+    if !rotation.headsOnly { try rotateStream(rotation, graph, subgraphs) }
     try rotateHeads(subgraphs)
-    guard !rotation.headsOnly else { return }
+  }
+
+  private mutating func rotateStream(_ rotation: Rotation, _ graph: Graph, _ subgraphs: [Subgraph]) throws {
     let stream = try ResidualStream(graph)
     let residual = try RotationPlan.residual(rotation, width: stream.width)
     let norms = Dictionary(
@@ -90,12 +98,17 @@ struct RotationPlan {
         let gain = try Matrix(weights.base.tensor(norm)).values
         for index in matrix.values.indices { matrix.values[index] *= gain[index % matrix.columns] }
       case .clearGain: matrix = Matrix(rows: 1, columns: matrix.columns, values: matrix.values.map { _ in 1 })
-      case .columns(let rotation): rotation.rotateColumns(&matrix)
+      case .columns(let rotation): try rotateColumns(&matrix, rotation)
+      // A bias is one row of numbers that stand under one another.
+      case .rows(let rotation) where matrix.rows == 1: try rotateColumns(&matrix, rotation)
       case .rows(let rotation):
-        // A bias is one row of numbers that stand under one another.
-        if matrix.rows == 1 { rotation.rotateColumns(&matrix) } else { rotation.rotateRows(&matrix) }
+        if let products { try rotation.multiplyRows(&matrix, products) } else { rotation.rotateRows(&matrix) }
       }
       try weights.set(name, matrix)
     }
+  }
+
+  private func rotateColumns(_ matrix: inout Matrix, _ rotation: HadamardRotation) throws {
+    if let products { try rotation.multiplyColumns(&matrix, products) } else { rotation.rotateColumns(&matrix) }
   }
 }
