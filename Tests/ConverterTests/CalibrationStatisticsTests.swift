@@ -56,7 +56,7 @@ import Testing
     #expect(code { try check(model, Self.data, options) } == .usage)
   }
 
-  @Test(arguments: ["awq", "awq-clip", "flexible", "smoothquant"], ["minmax", "gptq"])
+  @Test(arguments: ["awq", "awq-scales", "flexible", "smoothquant"], ["minmax", "gptq"])
   func takeThePlaceOfDataForSmoothing(_ smoothing: String, _ method: String) throws {
     try check(
       Self.qwen3, Self.data,

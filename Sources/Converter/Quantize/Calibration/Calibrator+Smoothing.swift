@@ -91,7 +91,7 @@ extension Calibrator {
       guard let own, let moments = try settled(found.inputs[site.input], reader(of: site.input), number) else {
         continue
       }
-      try cut(site.layer, own, OutputLoss(moments, threads))
+      try cut(site.layer, own, moments)
     }
     return step.v0 == nil
   }

@@ -125,6 +125,9 @@ struct Calibrator {
     if case .quantize(let linear) = recipe.steps[number] { linear } else { nil }
   }
 
+  /// How a layer is quantized; nil for one that is not.
+  func step(of layer: LinearLayer) -> QuantizationRecipe.Linear? { choice[layer.module].flatMap { step($0) } }
+
   /// The steps that are carried out with this one; nil when it was with an earlier one.
   private func together(_ number: Int) -> [Int]? {
     guard step(number)?.isV0 == true else { return [number] }
