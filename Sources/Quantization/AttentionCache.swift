@@ -27,8 +27,8 @@ public struct AttentionCache: Sendable {
 
 /// Finds attention's caches in a graph whose states were left out.
 public struct AttentionCacheFinder {
-  private let graph: Graph
-  private let finder: LinearFinder
+  let graph: Graph
+  let finder: LinearFinder
   private let byOutput: [ValueID: LinearSite]
 
   public init(_ graph: Graph) {
@@ -52,7 +52,7 @@ public struct AttentionCacheFinder {
   }
 
   /// What made the heads: back through rotation and changes of shape to a linear layer, and a norm between.
-  private func origin(_ value: ValueID) -> (site: LinearSite, scale: AttentionCache.Scale)? {
+  func origin(_ value: ValueID) -> (site: LinearSite, scale: AttentionCache.Scale)? {
     var value = value
     var norm: TensorName?
     for _ in 0..<64 {
@@ -73,7 +73,7 @@ public struct AttentionCacheFinder {
   }
 
   /// The queries that are held against these keys.
-  private func queries(_ keys: ValueID) -> ValueID? {
+  func queries(_ keys: ValueID) -> ValueID? {
     var open = [keys]
     var seen: Set<ValueID> = [keys]
     while let value = open.popLast(), seen.count < 32 {

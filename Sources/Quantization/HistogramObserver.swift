@@ -4,7 +4,9 @@ import Tensors
 /// ``InputRange/histogram``: 2,048 bins, from both ends of which bins are left out as long as that lessens the squared
 /// error of 256 steps over the rest.
 ///
-/// Source: PyTorch's HistogramObserver, with msModelSlim's search over it. Arithmetic in float32 where theirs is.
+/// Source: PyTorch's HistogramObserver, with msModelSlim's search over it. Arithmetic in float32 where theirs is; of
+/// values in float16 bins are counted and weighed in float16, so that none counts more than 2,048 and a narrow one may
+/// weigh nothing or infinitely much.
 struct HistogramObserver: InputObserver {
   let isSymmetric: Bool
   /// Whether the range stays as the search finds it, between values, as for recipes of `modelslim_v0`.
@@ -14,6 +16,8 @@ struct HistogramObserver: InputObserver {
   private var bounds: (least: Float, greatest: Float)?
   /// The range of the last tensor's values that are not left out.
   private var clip: (least: Float, greatest: Float)?
+  /// Whether the range is in float32, whatever the type of the values.
+  private var isWide = false
 
   private static let binCount = 2048
   private static let stepCount = 256
@@ -29,36 +33,44 @@ struct HistogramObserver: InputObserver {
     let values = input.floats
     guard let (low, high) = try range(of: values) else { return }
     dtype = input.dtype
+    // bfloat16 is widened there, and stays so.
+    isWide = dtype == .bfloat16
     if low == high {
       clip = (low, high)
       return
     }
     if let old = bounds {
       let new = (least: min(old.least, low), greatest: max(old.greatest, high))
-      let counted = HistogramObserver.count(values, new)
-      let kept = new == old ? bins : HistogramObserver.spread(bins, from: old, to: new)
-      bins = zip(kept, counted).map { $0 + $1 }
+      let counted = count(values, new)
+      let kept = new == old ? bins : spread(bins, from: old, to: new)
+      bins = zip(kept, counted).map { round($0 + $1) }
       bounds = new
     } else {
       bounds = (low, high)
-      bins = HistogramObserver.count(values, (low, high))
+      bins = count(values, (low, high))
     }
     guard let found = search() else { return }
     guard !isV0 else {
       clip = found
       return
     }
-    let inside = values.filter { $0 >= found.least && $0 <= found.greatest }
-    clip = try range(of: inside) ?? found
+    let (least, greatest) = (round(found.least), round(found.greatest))
+    let inside = try range(of: values.filter { $0 >= least && $0 <= greatest })
+    isWide = isWide || inside == nil
+    clip = inside ?? found
+  }
+
+  /// To the type in which bins are counted.
+  private func round(_ value: Float) -> Float {
+    dtype == .float16 && !isV0 ? WeightCodes.round(value, to: dtype) : value
   }
 
   var grid: InputGrid? {
     guard let clip else { return nil }
-    // bfloat16 is widened there, and stays so; for `modelslim_v0` the outcome is rounded to it again.
-    let isWide = dtype == .bfloat16
     var grid = InputGrid(
       least: clip.least, greatest: clip.greatest, isSymmetric: isSymmetric, dtype: isWide ? .float32 : dtype,
       isV0: isV0)
+    // For `modelslim_v0` the outcome is rounded again.
     guard !isV0 else {
       return InputGrid(
         scale: WeightCodes.round(grid.scale, to: dtype), offset: WeightCodes.round(grid.offset, to: dtype))
@@ -76,29 +88,32 @@ struct HistogramObserver: InputObserver {
   }
 
   /// How many values fall into each bin.
-  private static func count(_ values: [Float], _ range: (least: Float, greatest: Float)) -> [Float] {
+  private func count(_ values: [Float], _ range: (least: Float, greatest: Float)) -> [Float] {
+    let binCount = HistogramObserver.binCount
     var counts = [Float](repeating: 0, count: binCount)
+    let width = round(range.greatest - range.least)
     for value in values where value >= range.least && value <= range.greatest {
-      let place = Int((value - range.least) / (range.greatest - range.least) * Float(binCount))
-      counts[min(place, binCount - 1)] += 1
+      let place = Int(round(round(round(value - range.least) / width) * Float(binCount)))
+      counts[min(place, binCount - 1)] = round(counts[min(place, binCount - 1)] + 1)
     }
     return counts
   }
 
   /// The bins of a narrower range over a wider one.
-  private static func spread(
+  private func spread(
     _ bins: [Float], from old: (least: Float, greatest: Float), to new: (least: Float, greatest: Float)
   ) -> [Float] {
+    let (binCount, splits) = (HistogramObserver.binCount, HistogramObserver.splits)
     let fine = binCount * splits
     let width = (old.greatest - old.least) / Float(fine)
-    let edges = linear(new.least, new.greatest, binCount)
-    let starts = linear(old.least, old.greatest, fine)
+    let edges = HistogramObserver.linear(new.least, new.greatest, binCount)
+    let starts = HistogramObserver.linear(old.least, old.greatest, fine)
     var sums = [Double](repeating: 0, count: binCount)
     var edge = 0
     for index in 0..<fine {
       let middle = starts[index] + 0.5 * width
       while edge <= binCount, edges[edge] <= middle { edge += 1 }
-      sums[min(max(edge - 1, 0), binCount - 1)] += Double(bins[index / splits] / Float(splits))
+      sums[min(max(edge - 1, 0), binCount - 1)] += Double(round(bins[index / splits] / Float(splits)))
     }
     return sums.map { Float($0) }
   }
@@ -114,13 +129,13 @@ struct HistogramObserver: InputObserver {
   private func search() -> (least: Float, greatest: Float)? {
     guard let bounds else { return nil }
     let count = HistogramObserver.binCount
-    let total = Double(bins.reduce(0, +))
+    let total = Double(round(bins.reduce(0, +)))
     guard total > 0 else { return bounds }
     var sums: [Float] = []
     var sum: Double = 0
     for bin in bins {
       sum += Double(bin)
-      sums.append(Float(sum))
+      sums.append(round(Float(sum)))
     }
     let granularity = 1e-5
     var (alpha, beta) = (0.0, 1.0)
@@ -129,8 +144,8 @@ struct HistogramObserver: InputObserver {
     while alpha < beta {
       let (nextAlpha, nextBeta) = (alpha + granularity, beta - granularity)
       var (left, right) = (start, end)
-      while left < end, Double(sums[left]) < nextAlpha * total { left += 1 }
-      while right > start, Double(sums[right]) > nextBeta * total { right -= 1 }
+      while left < end, sums[left] < round(Float(nextAlpha * total)) { left += 1 }
+      while right > start, sums[right] > round(Float(nextBeta * total)) { right -= 1 }
       var (nextStart, nextEnd) = (start, end)
       if right - start > end - left {
         nextEnd = left
@@ -174,9 +189,9 @@ struct HistogramObserver: InputObserver {
       let finish = begin + width32
       let first = min(max(HistogramObserver.steps(begin, of: step32), 0), last)
       let final = min(max(HistogramObserver.steps(finish, of: step32), 0), last)
-      let density = bins[index] / width32
+      let density = round(bins[index] / width32)
       let parts =
-        density * norm(begin - (first + 0.5) * step32, step32 / 2) + (final - first - 1) * (density * whole)
+        density * norm(begin - (first + 0.5) * step32, step32 / 2) + (final - first - 1) * round(density * whole)
         + density * norm(-step32 / 2, finish - (final * step32 + step32 / 2))
       sum += Double(parts)
     }

@@ -60,15 +60,16 @@ extension RoundTrip {
   }
 
   /// Tokens as a scheme's inputs are rounded in msModelSlim's own forward pass: with a scale for each channel where
-  /// weights have one for a row, else with one for each token.
-  public static func inputs(_ tokens: Matrix, _ scheme: any LinearScheme) -> Matrix {
+  /// weights have one for a row, else with one for each token. Each operation is rounded to `dtype`.
+  public static func inputs(_ tokens: Matrix, _ scheme: any LinearScheme, _ dtype: DType = .float32) -> Matrix {
     guard scheme.quantizesInputs else { return tokens }
-    if scheme.groupSize > 0 { return tokens.roundedRows() }
-    let steps = tokens.columnMagnitudes.map { max($0 / 127, .ulpOfOne) }
+    if scheme.groupSize > 0 { return tokens.roundedRows(dtype) }
+    let steps = tokens.columnMagnitudes.map { max(($0 / 127).rounded(to: dtype), .ulpOfOne) }
     var result = tokens
     for index in result.values.indices {
       let step = steps[index % tokens.columns]
-      result.values[index] = min(max((result.values[index] / step).rounded(.toNearestOrEven), -128), 127) * step
+      let code = (result.values[index] / step).rounded(to: dtype).rounded(.toNearestOrEven)
+      result.values[index] = (min(max(code, -128), 127) * step).rounded(to: dtype)
     }
     return result
   }

@@ -10,6 +10,27 @@ public struct SecondMoments: Sendable {
 
   public init(inputs: Int) { upper = Matrix(zeros: inputs, inputs) }
 
+  /// Those whose ``triangle`` is known; nothing is taken in any more.
+  public init(inputs: Int, triangle: [Float]) {
+    precondition(triangle.count == inputs * (inputs + 1) / 2, "a triangle of another size")
+    self.init(inputs: inputs)
+    var start = 0
+    for row in 0..<inputs {
+      let place = row * inputs + row
+      upper.values.replaceSubrange(place..<place + inputs - row, with: triangle[start..<start + inputs - row])
+      start += inputs - row
+    }
+    count = 1
+  }
+
+  /// The elements on and above the diagonal, row by row.
+  public var triangle: [Float] {
+    var all: [Float] = []
+    all.reserveCapacity(inputs * (inputs + 1) / 2)
+    for row in 0..<inputs { all += upper.values[row * inputs + row..<(row + 1) * inputs] }
+    return all
+  }
+
   /// Whether anything was observed.
   public var isEmpty: Bool { count == 0 }
   public var inputs: Int { upper.columns }

@@ -23,6 +23,7 @@ struct QuantizeApply: Command {
     help: ArgumentHelp("Where the plan's calibration data is, if not where it was.", valueName: "file"))
   var calibration: String?
 
+  @OptionGroup var statistics: StatisticsOptionGroup
   @OptionGroup var dry: DryRunOption
   @OptionGroup var common: CommonOptions
 
@@ -30,6 +31,7 @@ struct QuantizeApply: Command {
     let plan = try QuantizationPlan(path: plan)
     var options = plan.options
     if let calibration { options.calibration = calibration }
+    statistics.set(&options)
     options.threads = common.resources.threads
     options.overwrite = common.overwrite
     try QuantizeListing(Quantizer(model, to: output, options: options, plan: plan), isDryRun: dry.dryRun).write(console)

@@ -32,6 +32,7 @@ struct QuantizePackage: Command {
   var keep: [String] = []
 
   @OptionGroup var settings: QuantizationOptionGroup
+  @OptionGroup var statistics: StatisticsOptionGroup
   @OptionGroup var dry: DryRunOption
   @OptionGroup var common: CommonOptions
 
@@ -44,7 +45,11 @@ struct QuantizePackage: Command {
       throw BessemerError(.usage, "give a scheme, such as w8a8-dynamic, or a recipe with --recipe")
     }
     options.recipe = recipe
+    statistics.set(&options)
     if let scheme, let type = BlockQuantization.type(scheme) {
+      guard options.statistics == nil, options.savesStatistics == nil else {
+        throw BessemerError(.usage, "\(scheme) looks at no data; leave out --statistics and --save-statistics")
+      }
       return try writeBlocks(BlockQuantization.conversion(model, to: output, type, options), console)
     }
     try QuantizeListing(Quantizer(model, to: output, options: options), isDryRun: dry.dryRun).write(console)

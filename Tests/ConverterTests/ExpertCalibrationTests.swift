@@ -12,8 +12,8 @@ import Testing
   static let families = ["deepseek_v3", "glm4_moe", "qwen3_moe"]
 
   /// The token ids of the reference, a sequence a line.
-  private func calibration(_ scratch: Scratch) throws -> String {
-    let sequences = try #require(Self.reference?["sequences"]).asArray()
+  static func calibration(_ scratch: Scratch) throws -> String {
+    let sequences = try #require(reference?["sequences"]).asArray()
     let lines = try sequences.map { try "[" + $0.asArray().map { try String($0.asInt()) }.joined(separator: ",") + "]" }
     try scratch.put("data.jsonl", lines.joined(separator: "\n") + "\n")
     return scratch("data.jsonl")
@@ -21,7 +21,7 @@ import Testing
 
   private func options(_ scratch: Scratch, scheme: String = "float") throws -> QuantizationOptions {
     var options = QuantizationOptions(scheme: scheme)
-    options.calibration = try calibration(scratch)
+    options.calibration = try Self.calibration(scratch)
     return options
   }
 

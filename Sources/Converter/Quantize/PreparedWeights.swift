@@ -11,6 +11,8 @@ struct PreparedWeights: Sendable {
   var grids: [String: InputGrid] = [:]
   /// For each channel, by the module that makes keys or values.
   var cacheGrids: [String: [InputGrid]] = [:]
+  /// For each head, by the name of an operand of attention, `model.layers.0.self_attn.fa_q`.
+  var attentionScales: [String: [Float]] = [:]
   /// By module, codes that were found by looking at data.
   var codes: [String: StoredCodes] = [:]
 
@@ -50,6 +52,7 @@ struct PreparedWeights: Sendable {
   }
 
   func rows(of name: TensorName) throws -> Int { try entry(name).shape[0] }
+  func columns(of name: TensorName) throws -> Int { try entry(name).shape.last ?? 1 }
 
   /// Divides each row, or each element of a vector, by a number, rounding once.
   mutating func divide(_ name: TensorName, by divisors: [Float]) throws { try change(name, divisors) { $0 / $1 } }
@@ -84,6 +87,7 @@ struct PreparedWeights: Sendable {
     edits = [:]
     grids = [:]
     cacheGrids = [:]
+    attentionScales = [:]
     codes = [:]
   }
 }

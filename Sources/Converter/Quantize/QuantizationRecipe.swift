@@ -47,6 +47,8 @@ struct QuantizationRecipe: Sendable {
     var addsBias = false
     /// What is smoothed, in this order; each sees the weights that the ones before it left.
     var kinds = Subgraph.Kind.allCases
+    /// The only modules that are divided; nil for all.
+    var sources: [NamePattern]?
     /// The only layers for which inputs are smoothed; nil for all.
     var readers: Set<String>?
     var algorithm: Algorithm
@@ -71,6 +73,14 @@ struct QuantizationRecipe: Sendable {
     var isV0 = false
   }
 
+  /// How attention on latent vectors is quantized.
+  struct Attention: Sendable {
+    /// By the names of modules of attention.
+    var selection = Selection()
+    /// Operands that are not among them stay as they are.
+    var formats: [AttentionOperand: AttentionFormat]
+  }
+
   enum Step: Sendable {
     case quantize(Linear)
     case smooth(Smoothing)
@@ -78,6 +88,9 @@ struct QuantizationRecipe: Sendable {
     /// Moves the size of the keys' channels to the queries, to a power.
     case smoothKeys(Selection, power: Float)
     case quantizeCache(Cache)
+    case quantizeAttention(Attention)
+    /// Makes this share of each linear layer's weight zero.
+    case sparsify(Selection, share: Double)
   }
 
   var steps: [Step]
@@ -88,22 +101,14 @@ struct QuantizationRecipe: Sendable {
   }
 
   /// Whether calibration data is needed.
-  var needsData: Bool {
-    steps.contains { step in
-      switch step {
-      case .quantize(let linear): linear.needsData
-      case .smooth, .smoothKeys, .quantizeCache: true
-      case .rotate: false
-      }
-    }
-  }
+  var needsData: Bool { steps.contains(where: \.needsData) }
 
   /// Whether weights become others before they are quantized.
   var editsWeights: Bool {
     steps.contains { step in
       switch step {
-      case .smooth, .rotate, .smoothKeys: true
-      case .quantize, .quantizeCache: false
+      case .smooth, .rotate, .smoothKeys, .sparsify: true
+      case .quantize, .quantizeAttention, .quantizeCache: false
       }
     }
   }

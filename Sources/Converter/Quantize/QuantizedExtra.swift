@@ -7,6 +7,7 @@ struct QuantizedExtra: Sendable {
   private enum Content: Sendable {
     case cacheScales(module: String)
     case cacheOffsets(module: String)
+    case attentionScales(operand: String)
     case zeros
   }
 
@@ -41,6 +42,7 @@ struct QuantizedExtra: Sendable {
             ]
           }
         }
+      case .quantizeAttention(let step): extras += try attention(step, model)
       case .smooth(let smoothing) where smoothing.v0 != nil && smoothing.addsBias && isCompatible:
         // All norms, smoothed or not.
         for entry in model.weights.entries where entry.shape.count == 1 && entry.name.string.hasSuffix("norm.weight") {
@@ -66,6 +68,41 @@ struct QuantizedExtra: Sendable {
     return extras
   }
 
+  /// The attentions that a step quantizes.
+  ///
+  /// Throws ``ErrorCode/unsupportedFeature`` when the model has none that could be.
+  static func chosen(_ step: QuantizationRecipe.Attention, _ model: LoadedModel) throws -> [LatentAttention] {
+    let graph = try CalibrationGraph(model.graph)
+    let all = AttentionCacheFinder(graph.graph).latent(graph.cached)
+    guard !all.isEmpty else {
+      throw BessemerError(
+        .unsupportedFeature,
+        "\(quoted(model.modelType)) has no attention on latent vectors, which fa3_quant is for here; leave the step out"
+      )
+    }
+    return try all.filter { try step.selection.contains($0.module) }
+  }
+
+  private static func attention(
+    _ step: QuantizationRecipe.Attention, _ model: LoadedModel
+  ) throws -> [QuantizedExtra] {
+    try chosen(step, model).flatMap { found in
+      AttentionOperand.allCases.flatMap { operand -> [QuantizedExtra] in
+        guard let format = step.formats[operand], format.needsRange else { return [] }
+        let name = "\(found.module).\(operand.rawValue)"
+        let shape = [operand == .queries ? found.heads : 1, 1]
+        return [
+          QuantizedExtra(
+            name: TensorName(name + ".scale"), shape: shape, dtype: .float32, type: AscendV1.attention,
+            content: .attentionScales(operand: name)),
+          QuantizedExtra(
+            name: TensorName(name + ".offset"), shape: shape, dtype: format.offsetType, type: AscendV1.attention,
+            content: .zeros),
+        ]
+      }
+    }
+  }
+
   /// The tensor, as soon as it is known; nil while it is not.
   func bytes(_ weights: PreparedWeights) throws -> Bytes? {
     func floats(_ values: [Float]) throws -> Bytes {
@@ -74,6 +111,7 @@ struct QuantizedExtra: Sendable {
     switch content {
     case .zeros: return try floats([Float](repeating: 0, count: shape.reduce(1, *)))
     case .cacheScales(let module): return try weights.cacheGrids[module].map { try floats($0.map(\.scale)) }
+    case .attentionScales(let operand): return try weights.attentionScales[operand].map(floats)
     case .cacheOffsets(let module): return try weights.cacheGrids[module].map { try floats($0.map(\.offset)) }
     }
   }

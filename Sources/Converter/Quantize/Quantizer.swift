@@ -35,6 +35,7 @@ public struct Quantizer: Sendable {
   private let partByteCount: Int?
   private let calibrationPath: String?
   private let extras: [QuantizedExtra]
+  private let statistics: StatisticsChoice
 
   /// Opens the model and plans every tensor; nothing of the weights is read. Throws ``ErrorCode/usage`` for an unknown
   /// scheme or a pattern that matches nothing, ``ErrorCode/unsupportedFeature`` with all layers that a scheme cannot
@@ -58,11 +59,12 @@ public struct Quantizer: Sendable {
     }
     self.model = model
     partByteCount = file.map(\.partByteCount) ?? options.partByteCount
-    calibrationPath = options.calibration ?? file?.dataset
-    guard !recipe.needsData || calibrationPath != nil else {
+    calibrationPath = options.statistics == nil ? options.calibration ?? file?.dataset : nil
+    guard !recipe.needsData || calibrationPath != nil || options.statistics != nil else {
       let what = options.scheme ?? (plan == nil ? "the recipe" : "the plan")
       throw BessemerError(.usage, "\(what) needs calibration data; give a file with --calibration")
     }
+    statistics = try StatisticsChoice(options, recipe, model.weights, keepsWidest: (file?.keptCount ?? 0) > 0)
     let layers = LinearFinder(model.graph).layers()
     try plan?.check(model.weights, layers)
     for pattern in options.overrides.map(\.pattern) + options.keep
@@ -81,7 +83,8 @@ public struct Quantizer: Sendable {
     var package = AscendV1(style)
     var items: [Item] = []
     var parts: [QuantizedPart] = []
-    for entry in model.weights.entries where !choice.isBias(entry.name) && !options.loses(entry.name) {
+    for entry in model.weights.entries
+    where !choice.isBias(entry.name) && !options.loses(entry.name, of: model.modelType) {
       let part = try choice.part(entry, of: model.weights)
       let before = package.items.count
       part.add(to: &package)
@@ -94,8 +97,11 @@ public struct Quantizer: Sendable {
     }
     extras = try QuantizedExtra.all(recipe, model, isCompatible: options.isCompatible)
     for extra in extras { package.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
+    for case .quantizeAttention(let step) in recipe.steps {
+      for found in try QuantizedExtra.chosen(step, model) { package.add(step.formats, attention: found.module) }
+    }
     package.modelTypeV0 = file?.modelTypeV0
-    package.isRotated = recipe.rotation.map { !$0.headsOnly } ?? false
+    package.isRotated = recipe.rotation.map { !$0.headsOnly && $0.search == nil } ?? false
     (self.items, self.parts, self.package) = (items, parts, package)
   }
 
@@ -136,9 +142,10 @@ public struct Quantizer: Sendable {
         }
         var rest = Dictionary(uniqueKeysWithValues: parts.map { ($0.entry.name, $0) })
         var written: Set<TensorName> = []
+        let saved = try statistics.opened(model, recipe)
         var calibrator = try Calibrator(
-          recipe, model, choice: choice.steps, sequences: sequences, isCompatible: options.isCompatible,
-          threads: options.threads)
+          recipe, model, choice: choice.steps, sequences: sequences, statistics: saved,
+          isCompatible: options.isCompatible, threads: options.threads)
         try calibrator.prepare { weights, names in
           for extra in extras where !written.contains(extra.name) {
             guard let bytes = try extra.bytes(weights) else { continue }
@@ -148,6 +155,7 @@ public struct Quantizer: Sendable {
           try work.write(names.compactMap { rest.removeValue(forKey: $0) }, of: weights)
         }
         notes = calibrator.notes
+        try statistics.finish(saved, calibrationPath)
         // What the graph does not use stays as it is.
         try work.write(parts.filter { rest[$0.entry.name] != nil }, of: PreparedWeights(model.weights))
       }
@@ -155,7 +163,9 @@ public struct Quantizer: Sendable {
       if let index = index(files) {
         try folder.write(package.stem + ".safetensors.index.json") { try $0.write(index) }
       }
-      if let rotation = recipe.rotation, let matrix = try RotationPlan.residual(rotation, model.graph)?.matrix {
+      if package.isRotated, let rotation = recipe.rotation,
+        let matrix = try RotationPlan.residual(rotation, model.graph)
+      {
         let entry = SafetensorsWriter.Entry("global_rotation", .float32, shape: [matrix.rows, matrix.columns]) {
           try $0.write(matrix.values.withUnsafeBytes { Bytes($0) })
         }
@@ -257,7 +267,10 @@ extension PackageStyle {
 
 extension QuantizationOptions {
   /// Whether the package lacks this tensor: msModelSlim writes parameters alone, and it is a buffer.
-  func loses(_ name: TensorName) -> Bool { isCompatible && name.string.hasSuffix(".e_score_correction_bias") }
+  /// DeepSeek's own code has it as a parameter.
+  func loses(_ name: TensorName, of modelType: String) -> Bool {
+    isCompatible && modelType != "deepseek_v3" && name.string.hasSuffix(".e_score_correction_bias")
+  }
 }
 
 private func fiveDigits(_ number: Int) -> String {

@@ -20,7 +20,9 @@ public struct FlexibleAWQ: SmoothingAlgorithm {
 
   public func scales(_ input: SmoothingInput, _ threads: KernelThreads) throws -> SmoothingScales? {
     let alpha = try self.alpha ?? search(input, threads)
-    let scales = try input.mean.map { max(powf($0, alpha), 1e-5) }.rounded(to: input.dtype)
+    let dtype = input.dtype
+    let scales = try input.mean.rounded(to: dtype).map { max(RoundedPower.of($0, alpha, dtype), 1e-5) }
+      .rounded(to: dtype)
     guard let heads = input.heads else { return SmoothingScales(scales) }
     return SharedHeads.reduce(scales, heads) { $0.max() ?? 1 }
   }
@@ -30,15 +32,20 @@ public struct FlexibleAWQ: SmoothingAlgorithm {
     let weights = input.weights.count > 3 ? Array(input.weights.prefix(2)) : input.weights
     let weight = Matrix(
       rows: weights.reduce(0) { $0 + $1.rows }, columns: weights[0].columns, values: weights.flatMap(\.values))
-    let exact = try input.tokens.times(transposed: weight, threads)
+    let dtype = input.dtype
+    let exact = try input.tokens.times(transposed: weight, threads).rounded(to: dtype)
+    let size = exact.rootMeanSquare(dtype)
     let largest = input.tokens.columnMagnitudes
     var best: (alpha: Float, error: Double) = (0, .infinity)
     for step in SmoothingTrial.steps {
-      let scales = largest.map { powf($0, Float(step)) }
-      let scaled = weight.scalingColumns(scales)
-      let rounded = try RoundTrip.weight(scaled, input.dtype, scheme, method)
-      let tokens = RoundTrip.inputs(input.tokens.dividingColumns(by: scales), scheme)
-      let error = try tokens.times(transposed: rounded, threads).relativeError(to: exact)
+      let scales = largest.map { RoundedPower.of($0, Float(step), dtype) }
+      let scaled = try weight.scalingColumns(scales).rounded(to: dtype)
+      let rounded = try RoundTrip.weight(scaled, dtype, scheme, method).rounded(to: dtype)
+      let divided = try input.tokens.dividingColumns(by: scales).rounded(to: dtype)
+      // The product itself is in float32.
+      let made = try RoundTrip.inputs(divided, scheme, dtype).times(transposed: rounded, threads)
+      let gap = made.minus(exact).rootMeanSquare()
+      let error = size == 0 ? gap : gap / size
       if error <= best.error { best = (Float(step), error) }
     }
     return best.alpha

@@ -88,14 +88,15 @@ struct SmoothingTrial {
 
   /// The root of the mean squared error by that of the product.
   func error(alpha: Float, beta: Float) throws -> Double {
-    let scales = try zip(largestTokens, largestWeights).map {
-      RoundedPower.of($0, alpha, dtype) * RoundedPower.of($1, -beta, dtype)
-    }.rounded(to: dtype)
+    let (left, right) = (
+      RoundedPower.of(all: largestTokens, alpha, dtype), RoundedPower.of(all: largestWeights, -beta, dtype)
+    )
+    let scales = try zip(left, right).map(*).rounded(to: dtype)
     let scaled = try tokens.dividingColumns(by: scales).rounded(to: dtype)
-    let left = isV0 ? try scaled.roundedTogether(dtype) : scaled.roundedRows(dtype)
-    let right = try weight.scalingColumns(scales).rounded(to: dtype).roundedRows(dtype)
-    let made = try left.times(transposed: right, threads).rounded(to: dtype)
-    return made.relativeError(to: exact, dtype)
+    let codes = isV0 ? try scaled.roundedTogether(dtype) : scaled.roundedRows(dtype)
+    let stored = try weight.scalingColumns(scales).rounded(to: dtype).roundedRows(dtype)
+    let made = try codes.times(transposed: stored, threads).rounded(to: dtype)
+    return try made.relativeError(to: exact, dtype)
   }
 }
 
@@ -131,21 +132,24 @@ extension Matrix {
       rows: rows, columns: columns, values: try grid.roundTrip(Tensor(values, shape: [rows, columns])).floats)
   }
 
-  /// The root of the mean squared difference, by the root of the mean square of `exact`.
-  /// Each operation rounded to `dtype`, sums but once.
-  func relativeError(to exact: Matrix, _ dtype: DType = .float32) -> Double {
-    func round(_ value: Float) -> Float { WeightCodes.round(value, to: dtype) }
-    var (difference, square) = (0.0, 0.0)
-    for index in values.indices {
-      let gap = round(values[index] - exact.values[index])
-      difference += Double(round(gap * gap))
-      square += Double(round(exact.values[index] * exact.values[index]))
-    }
-    guard dtype != .float32 else {
-      return square == 0 ? difference.squareRoot() : (difference / square).squareRoot()
-    }
-    let count = Double(max(values.count, 1))
-    func root(_ sum: Double) -> Float { round(round(Float(sum / count)).squareRoot()) }
-    return Double(square == 0 ? root(difference) : round(root(difference) / root(square)))
+  /// The root of the mean squared difference, by the root of the mean square of `exact`. Each operation is rounded to
+  /// `dtype`.
+  func relativeError(to exact: Matrix, _ dtype: DType = .float32) throws -> Double {
+    let (gap, size) = (try minus(exact).rounded(to: dtype).rootMeanSquare(dtype), exact.rootMeanSquare(dtype))
+    guard size > 0, dtype != .float32 else { return size == 0 ? gap : gap / size }
+    return Double(WeightCodes.round(Float(gap) / Float(size), to: dtype))
+  }
+
+  func minus(_ other: Matrix) -> Matrix {
+    Matrix(rows: rows, columns: columns, values: zip(values, other.values).map { $0 - $1 })
+  }
+
+  /// Squares and the outcome rounded to `dtype`, sums but once.
+  func rootMeanSquare(_ dtype: DType = .float32) -> Double {
+    var sum = 0.0
+    for value in values { sum += Double(WeightCodes.round(value * value, to: dtype)) }
+    let mean = sum / Double(max(values.count, 1))
+    guard dtype != .float32 else { return mean.squareRoot() }
+    return Double(WeightCodes.round(WeightCodes.round(Float(mean), to: dtype).squareRoot(), to: dtype))
   }
 }

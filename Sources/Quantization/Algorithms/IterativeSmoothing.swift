@@ -43,4 +43,14 @@ enum RoundedPower {
   static func of(_ value: Float, _ exponent: Float, _ dtype: DType) -> Float {
     WeightCodes.round(powf(value, WeightCodes.round(exponent, to: dtype)), to: dtype)
   }
+
+  /// Powers of all elements of a vector. PyTorch takes reciprocal roots in float32 where it computes 64 elements at a
+  /// time, and in two roundings of the rest.
+  static func of(all values: [Float], _ exponent: Float, _ dtype: DType) -> [Float] {
+    let whole = dtype.bits == 16 && exponent == -0.5 ? values.count / 64 * 64 : values.count
+    return values.enumerated().map { index, value in
+      guard index >= whole else { return of(value, exponent, dtype) }
+      return WeightCodes.round(1 / WeightCodes.round(value.squareRoot(), to: dtype), to: dtype)
+    }
+  }
 }

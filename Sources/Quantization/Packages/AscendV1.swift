@@ -21,6 +21,8 @@ public struct AscendV1: Sendable {
   public static let rotationName = "optional/quarot.safetensors"
   /// Scales and offsets of the cache of keys and values.
   public static let cache = "C8"
+  /// Scales of operands of attention.
+  public static let attention = "FAQuant"
   /// Tensors that keep their values.
   public static let float = "FLOAT"
 
@@ -37,6 +39,8 @@ public struct AscendV1: Sendable {
   /// The model's type as a recipe of `modelslim_v0` names it; the description has its older form then.
   public var modelTypeV0: String?
   private var groupSize = 0
+  /// By module, how operands of attention are quantized.
+  private var attentions: [(module: String, formats: [AttentionOperand: AttentionFormat])] = []
   private let style: PackageStyle
 
   public init(_ style: PackageStyle = .ascendV1) { self.style = style }
@@ -70,9 +74,18 @@ public struct AscendV1: Sendable {
     if hasBias {
       add(
         TensorName(weight.module + ".bias"), style.keepsBias || scheme.keepsBias ? weight.dtype : .float32,
-        shape: [weight.rows])
+        shape: [weight.rows], type: scheme.namesBias ? scheme.descriptionType : AscendV1.float)
     }
     groupSize = max(groupSize, scheme.groupSize)
+  }
+
+  /// Says how operands of attention are quantized; of two ways for one the last counts.
+  public mutating func add(_ formats: [AttentionOperand: AttentionFormat], attention module: String) {
+    if let place = attentions.firstIndex(where: { $0.module == module }) {
+      attentions[place].formats.merge(formats) { $1 }
+    } else {
+      attentions.append((module, formats))
+    }
   }
 
   /// The text of `quant_model_description.json`.
@@ -81,6 +94,10 @@ public struct AscendV1: Sendable {
     let types = Set(items.map(\.type))
     json.object { json in
       for item in items { json.member(item.name.string, item.type) }
+      for (module, formats) in attentions {
+        json.member(module + ".quant_type", AttentionFormat.description(formats))
+      }
+      if types.contains(AscendV1.attention) { json.member("fa_quant_type", "FAKQuant") }
       if types.contains(AscendV1.cache) {
         json.member("kv_cache_type", AscendV1.cache)
         json.member("kv_quant_type", AscendV1.cache)

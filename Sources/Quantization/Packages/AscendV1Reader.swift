@@ -12,8 +12,13 @@ public struct AscendV1Reader: Sendable {
   /// Types of other savers and releases that mean the same.
   private static let spellings = ["W8A8FP8_DYNAMIC": "WFP8AFP8_DYNAMIC", "W8A8S": "W8A8"]
 
+  /// What the names end with under which the description says how an attention is quantized.
+  private static let attention = ".quant_type"
+
   /// Weights that are widened where they are read, and need nothing else.
   private static let hifloat8 = "WHIF8A16"
+  /// Weights that are what they are.
+  private static let floats = [AscendV1.float, hifloat8, "W16A16S"]
 
   /// Whether a file of this name is a description: `quant_model_description.json`, or with a type before its ending.
   public static func isDescription(_ name: String) -> Bool {
@@ -32,12 +37,19 @@ public struct AscendV1Reader: Sendable {
 
   /// The schemes of all quantized weights of the store.
   ///
-  /// Throws ``ErrorCode/unsupportedFeature`` with every weight whose type is none that is run.
+  /// Throws ``ErrorCode/unsupportedFeature`` with every weight whose type is none that is run, and for attention in
+  /// few bits.
   public func schemes(_ store: TensorStore) throws -> [TensorName: QuantizedScheme] {
+    if let name = types.keys.filter({ $0.string.hasSuffix(AscendV1Reader.attention) }).min(), let type = types[name] {
+      throw BessemerError(
+        .unsupportedFeature,
+        "the attention of \(quoted(String(name.string.dropLast(AscendV1Reader.attention.count)))) is quantized "
+          + "(\(type)), which does not run here")
+    }
     var schemes: [TensorName: QuantizedScheme] = [:]
     var problems: [String] = []
     for entry in store.entries where entry.name.string.hasSuffix(".weight") {
-      guard let type = types[entry.name], type != AscendV1.float, type != AscendV1Reader.hifloat8 else { continue }
+      guard let type = types[entry.name], !AscendV1Reader.floats.contains(type) else { continue }
       if let scheme = QuantizedScheme(rawValue: AscendV1Reader.spellings[type] ?? type) {
         schemes[entry.name] = scheme
       } else {

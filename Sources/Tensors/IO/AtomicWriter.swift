@@ -23,6 +23,8 @@ public final class AtomicWriter: ByteSink {
   public var position: Int { file.position }
   public func write(_ bytes: UnsafeRawBufferPointer) throws { try file.write(bytes) }
   public func write(_ bytes: Bytes) throws { try file.write(bytes) }
+  /// Writes over bytes that were written before.
+  package func replace(_ bytes: Bytes, at start: Int) throws { try file.replace(bytes, at: start) }
 
   /// Makes the file durable and puts it in place. After an error nothing of it is left.
   public func commit() throws {

@@ -71,6 +71,13 @@ final class OutputFile: ByteSink {
     }
   }
 
+  /// Writes over bytes that were written before.
+  func replace(_ bytes: Bytes, at start: Int) throws {
+    precondition(start + bytes.count <= position, "bytes beyond the end")
+    try flush()
+    try write(bytes, at: start)
+  }
+
   /// Writes what is buffered, makes it durable and closes the file. A failed sync is final: the pages may be gone.
   func finish() throws {
     try flush()

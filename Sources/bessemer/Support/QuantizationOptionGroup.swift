@@ -23,8 +23,8 @@ struct QuantizationOptionGroup: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Scale channels first: iterative, flexible, smoothquant, each perhaps :ALPHA, awq or awq-clip.", valueName: "name"
-    ))
+      "Scale channels first: iterative, flexible, smoothquant, each perhaps :ALPHA, awq or awq-scales.",
+      valueName: "name"))
   var smooth: String?
 
   @Option(
@@ -102,4 +102,19 @@ struct MeasureOptionGroup: ParsableArguments {
     help: ArgumentHelp(
       "Whose arithmetic it is: a2, a3, a5, 310p, or a chip's name; a2 if it is left out.", valueName: "chip"))
   var soc: String?
+}
+
+/// Files of what calibration found out.
+struct StatisticsOptionGroup: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "What an earlier run found out from data, instead of data: the model does not run.", valueName: "file"))
+  var statistics: String?
+
+  @Option(help: ArgumentHelp("Keep what is found out from the data, for --statistics.", valueName: "file"))
+  var saveStatistics: String?
+
+  func set(_ options: inout QuantizationOptions) {
+    (options.statistics, options.savesStatistics) = (statistics, saveStatistics)
+  }
 }

@@ -8,6 +8,8 @@ struct CacheRanges {
   private(set) var least: [Float] = []
   private(set) var greatest: [Float] = []
 
+  init(least: [Float] = [], greatest: [Float] = []) { (self.least, self.greatest) = (least, greatest) }
+
   /// - Parameter forgets: whether only the last sequence counts, as in msModelSlim's observer.
   mutating func observe(_ tensor: Tensor, forgets: Bool = false) throws {
     // All channels of a token side by side are one head.

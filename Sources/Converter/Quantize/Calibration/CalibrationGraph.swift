@@ -2,9 +2,11 @@ import IR
 import Tensors
 
 /// A value as some of its readers see it: rounded in one of several ways.
-struct RoundedValue: Hashable {
+struct RoundedValue: Hashable, Comparable {
   let value: ValueID
   let rounding: Int
+
+  static func < (a: RoundedValue, b: RoundedValue) -> Bool { (a.value, a.rounding) < (b.value, b.rounding) }
 }
 
 /// A language model's graph as calibration runs it: whole sequences, no cache, in parts of any length.
@@ -112,6 +114,21 @@ struct CalibrationGraph {
   /// Where a node stands.
   func place(of node: NodeID) -> Int { makers[graph[node].results[0].ordinal] }
 
+  /// The weights that the nodes of a section read, each once, wherever they stand.
+  func weights(in section: Range<Int>) -> [TensorName] {
+    var names: [TensorName] = []
+    var (seen, known): (Set<NodeID>, Set<TensorName>) = ([], [])
+    func visit(_ id: NodeID) {
+      guard seen.insert(id).inserted else { return }
+      if let weight = graph[id].op as? Weight, known.insert(weight.name).inserted { names.append(weight.name) }
+      for operand in graph[id].operands where isParameter[operand.ordinal] {
+        if let maker = graph.producer(of: operand) { visit(maker) }
+      }
+    }
+    for place in section { visit(order[place]) }
+    return names
+  }
+
   /// The place after the node that makes a value; 0 for inputs.
   func start(of value: ValueID) -> Int { makers[value.ordinal] + 1 }
 
@@ -163,7 +180,7 @@ struct CalibrationGraph {
     }
     return Part(
       graph: part, inputs: ins, outputs: outs,
-      rounded: rounded.keys.sorted { ($0.value, $0.rounding) < ($1.value, $1.rounding) })
+      rounded: rounded.keys.sorted())
   }
 
   /// Whether anything at or after a place reads the value.

@@ -62,7 +62,9 @@ struct CalibrationRun {
       let part = try graph.part(start..<end, wanted: watch.observed, roundings: watch.roundings)
       // Attention and linear layers with a bias are computed at once, as frameworks do, which rounds less.
       var fused = part.graph
-      _ = try PassRunner(cleanupPasses() + [FuseAttention(keepsCausalMask: true), FuseLinear()]).run(on: &fused)
+      // Activations are not taken into linear layers, whose results are rounded before them.
+      let passes: [any GraphPass] = [FuseAttention(keepsCausalMask: true), FuseLinear(), FuseSilu()]
+      _ = try PassRunner(cleanupPasses() + passes).run(on: &fused)
       try ExpandAttention.run(on: &fused)
       let session = Session(
         Model(fused, weights: try weights.store(for: fused, replacing: watch.replacing), options: options))

@@ -11,23 +11,30 @@ extension Calibrator {
 
   /// The ranges of keys and values, of the last sequence alone where others are to be forgotten.
   private func ranges(
-    _ chosen: [AttentionCache], _ section: Range<Int>, _ run: inout CalibrationRun?, forgets: Bool
+    _ chosen: [AttentionCache], _ number: Int, _ section: Range<Int>, _ run: inout CalibrationRun?, forgets: Bool
   ) throws -> [ValueID: CacheRanges] {
     let found = Observations()
     var watch = try watch(section)
     watch.observed = Set(chosen.flatMap { [$0.keys, $0.values] })
     watch.observe = { try found.ranges[$0, default: CacheRanges()].observe($1, forgets: forgets) }
     try run?.run(section, weights, watch)
+    for cache in chosen {
+      for (value, module) in [(cache.keys, cache.keyModule), (cache.values, cache.valueModule)] {
+        found.ranges[value] = try statistics.settled(
+          found.ranges[value], step: number, module, columns: cache.heads * cache.depth)
+      }
+    }
     return found.ranges
   }
 
   mutating func smoothKeys(
-    _ selection: QuantizationRecipe.Selection, power: Float, _ section: Range<Int>, _ run: inout CalibrationRun?
+    _ selection: QuantizationRecipe.Selection, power: Float, _ number: Int, _ section: Range<Int>,
+    _ run: inout CalibrationRun?
   ) throws -> Bool {
     let chosen = try caches(in: section, selection)
     guard !chosen.isEmpty else { return false }
     // Every sequence counts here, in msModelSlim too.
-    let ranges = try ranges(chosen, section, &run, forgets: false)
+    let ranges = try ranges(chosen, number, section, &run, forgets: false)
     for cache in chosen {
       guard let range = ranges[cache.keys], let queryScale = cache.queryScale else { continue }
       let scales = range.keyScales(heads: cache.heads, depth: cache.depth, power: power)
@@ -55,7 +62,7 @@ extension Calibrator {
   }
 
   mutating func observe(
-    _ step: QuantizationRecipe.Cache, _ section: Range<Int>, _ run: inout CalibrationRun?
+    _ step: QuantizationRecipe.Cache, _ number: Int, _ section: Range<Int>, _ run: inout CalibrationRun?
   ) throws -> Bool {
     let chosen = try caches(in: section, step.selection)
     if step.isV0 {
@@ -69,14 +76,18 @@ extension Calibrator {
       watch.observed = Set(observed.map(\.1))
       watch.observe = { try found.ranges[$0, default: CacheRanges()].observe($1) }
       try preparedRun?.run(section, weights, watch)
+      let width = Dictionary(
+        chosen.flatMap { [($0.keyModule, $0.heads * $0.depth), ($0.valueModule, $0.heads * $0.depth)] },
+        uniquingKeysWith: { first, _ in first })
       for (module, value) in observed {
-        weights.cacheGrids[module] = found.ranges[value]?.grids(
+        let range = try statistics.settled(found.ranges[value], step: number, module, columns: width[module] ?? 0)
+        weights.cacheGrids[module] = range?.grids(
           isSymmetric: step.isSymmetric, dtype: graph.graph.type(of: value).dtype)
       }
       return false
     }
     guard !chosen.isEmpty else { return false }
-    let ranges = try ranges(chosen, section, &run, forgets: isCompatible)
+    let ranges = try ranges(chosen, number, section, &run, forgets: isCompatible)
     for cache in chosen {
       for (value, module) in [(cache.keys, cache.keyModule), (cache.values, cache.valueModule)] {
         weights.cacheGrids[module] = ranges[value]?.grids(isSymmetric: step.isSymmetric, dtype: .float32)

@@ -10,31 +10,35 @@ import Tensors
 struct Calibrator {
   private let recipe: QuantizationRecipe
   let graph: CalibrationGraph
-  private let subgraphs: [Subgraph]
+  let subgraphs: [Subgraph]
   let sites: [LinearSite]
   /// By module, the number of the step that quantizes it.
   private let choice: [String: Int]
   let threads: KernelThreads
-  private var run: CalibrationRun?
+  var run: CalibrationRun?
   /// The same through the model as it is, and as it is prepared before anything is quantized; for `modelslim_v0`.
   var originalRun: CalibrationRun?
   var preparedRun: CalibrationRun?
   var weights: PreparedWeights
-  private let rotation: RotationPlan?
+  private var rotation: RotationPlan?
   let caches: [AttentionCache]
+  let latent: [LatentAttention]
   /// By module, how the layers of the section are quantized that steps so far have dealt with.
   private var deployed: [String: QuantizationRecipe.Linear] = [:]
   /// Whether what msModelSlim does wrong is done so too.
   let isCompatible: Bool
   /// What a person should know of the calibration, a sentence each.
   var notes: [String] = []
+  let statistics: CalibrationStatistics
+  /// The first layer that reads each value.
+  let readers: [ValueID: LinearLayer]
 
-  /// - Parameter sequences: nil when no step needs data.
+  /// - Parameter sequences: nil when no step needs data, or its statistics are saved.
   init(
     _ recipe: QuantizationRecipe, _ model: LoadedModel, choice: [String: Int], sequences: [[Int32]]?,
-    isCompatible: Bool,
-    threads: Int
+    statistics: CalibrationStatistics = .unsaved, isCompatible: Bool, threads: Int
   ) throws {
+    self.statistics = statistics
     self.isCompatible = isCompatible
     self.recipe = recipe
     self.choice = choice
@@ -43,7 +47,9 @@ struct Calibrator {
     self.graph = graph
     subgraphs = SubgraphFinder(graph.graph).subgraphs()
     sites = LinearFinder(graph.graph).sites()
-    caches = AttentionCacheFinder(graph.graph).caches(graph.cached)
+    readers = Dictionary(sites.map { ($0.input, $0.layer) }, uniquingKeysWith: { first, _ in first })
+    let attention = AttentionCacheFinder(graph.graph)
+    (caches, latent) = (attention.caches(graph.cached), attention.latent(graph.cached))
     weights = PreparedWeights(model.weights)
     run = try sequences.map { try CalibrationRun(graph, $0, threads: threads) }
     for step in recipe.steps {
@@ -55,7 +61,10 @@ struct Calibrator {
     }
     var plan: RotationPlan?
     for case .rotate(let rotation) in recipe.steps {
-      plan = try RotationPlan(rotation, graph.graph, subgraphs, model.weights)
+      let products = isCompatible ? self.threads : nil
+      plan = try RotationPlan(rotation, graph, subgraphs, model.weights, products: products)
+      guard let found = try searched(rotation, plan) else { continue }
+      plan = try RotationPlan(rotation, graph, subgraphs, model.weights, products: products, found: found)
     }
     rotation = plan
   }
@@ -65,23 +74,18 @@ struct Calibrator {
     // A weight may serve several sections, as a tied one does; it is done with the last.
     var last: [TensorName: Int] = [:]
     for (index, section) in graph.sections.enumerated() {
-      for name in names(in: section) { last[name] = index }
+      for name in graph.weights(in: section) { last[name] = index }
     }
     for (index, section) in graph.sections.enumerated() {
       try prepare(section)
-      let done = names(in: section).filter { last[$0] == index }
+      let done = graph.weights(in: section).filter { last[$0] == index }
       try write(weights, done)
       weights.forget()
     }
   }
 
-  private func names(in section: Range<Int>) -> [TensorName] {
-    var seen: Set<TensorName> = []
-    return section.compactMap { (graph.graph[graph.order[$0]].op as? Weight)?.name }.filter { seen.insert($0).inserted }
-  }
-
   mutating func prepare(_ section: Range<Int>) throws {
-    if let rotation { for name in names(in: section) { try rotation.apply(to: name, in: &weights) } }
+    if let rotation { for name in graph.weights(in: section) { try rotation.apply(to: name, in: &weights) } }
     let start = run
     var hasRun = false
     deployed = [:]
@@ -90,7 +94,7 @@ struct Calibrator {
       switch step {
       case .rotate: continue
       case .smooth(let smoothing):
-        guard try smooth(smoothing, section, &next) else { continue }
+        guard try smooth(smoothing, number, section, &next) else { continue }
       case .quantize(let linear):
         guard let numbers = together(number) else { continue }
         let layers = sites(in: section).filter { choice[$0.layer.module].map(numbers.contains) ?? false }
@@ -100,9 +104,13 @@ struct Calibrator {
         for (site, step) in chosen { deployed[site.layer.module] = step }
         guard isObserved else { continue }
       case .smoothKeys(let selection, let power):
-        guard try smoothKeys(selection, power: power, section, &next) else { continue }
+        guard try smoothKeys(selection, power: power, number, section, &next) else { continue }
       case .quantizeCache(let cache):
-        guard try observe(cache, section, &next) else { continue }
+        guard try observe(cache, number, section, &next) else { continue }
+      case .sparsify(let selection, let share):
+        guard try sparsify(selection, share: share, number, section, &next) else { continue }
+      case .quantizeAttention(let attention):
+        guard try observe(attention, number, section, &next) else { continue }
       }
       run = next
       hasRun = true
@@ -116,6 +124,9 @@ struct Calibrator {
   private func step(_ number: Int) -> QuantizationRecipe.Linear? {
     if case .quantize(let linear) = recipe.steps[number] { linear } else { nil }
   }
+
+  /// How a layer is quantized; nil for one that is not.
+  func step(of layer: LinearLayer) -> QuantizationRecipe.Linear? { choice[layer.module].flatMap { step($0) } }
 
   /// The steps that are carried out with this one; nil when it was with an earlier one.
   private func together(_ number: Int) -> [Int]? {
@@ -149,122 +160,6 @@ struct Calibrator {
     sites.filter { section.contains(graph.place(of: $0.node)) }
   }
 
-  // MARK: Smoothing
-
-  /// False when nothing in the section is smoothed, and nothing was run.
-  private mutating func smooth(
-    _ step: QuantizationRecipe.Smoothing, _ section: Range<Int>, _ run: inout CalibrationRun?
-  ) throws -> Bool {
-    let here = Set(sites(in: section).map(\.layer.weight))
-    var chosen = try step.kinds.flatMap { kind in
-      try subgraphs.filter { subgraph in
-        try subgraph.kind == kind && subgraph.readers.allSatisfy { here.contains($0.weight) } && step.takes(subgraph)
-      }
-    }
-    let own = AWQSmoothing(step, isCompatible: isCompatible)
-    // Sources last: what is lost of a row counts before it is divided.
-    if own != nil { chosen.reverse() }
-    let others = try own?.others(sites(in: section), chosen, step.selection) ?? []
-    guard !chosen.isEmpty || !others.isEmpty else { return false }
-    let begin = run
-    let found = Observations()
-    let keepsRows = if case .scales(let algorithm) = step.algorithm { algorithm.needsTokens } else { false }
-    let deployed = try watch(section)
-    var watch = deployed
-    let plain = Set(chosen.filter { !$0.isInExpert }.map(\.value))
-    let experts = ExpertTokens.all(
-      sites(in: section).filter { site in
-        chosen.contains { $0.isInExpert && $0.readers[0].weight == site.layer.weight }
-      }, graph.graph)
-    let known = plain.union(others.map(\.input))
-    watch.observed = known.union(experts.values.flatMap(\.values))
-    let threads = threads
-    watch.observe = { value, tensor in
-      for tokens in experts.values { tokens.observe(value, tensor) }
-      guard known.contains(value) else { return }
-      if own != nil { try found.inputs.observe(value, tensor, threads) }
-      try found.sizes[value, default: ChannelSizes(keepsRows: keepsRows)].observe(tensor)
-    }
-    let current = weights
-    if step.v0 == nil {
-      try run?.run(section, current, watch)
-    } else {
-      var plain = originalRun
-      watch.replacing = [:]
-      try plain?.run(section, PreparedWeights(weights.base), watch)
-    }
-    for subgraph in chosen {
-      var inner: [Tensor] = []
-      var size = subgraph.isInExpert ? ChannelSizes(keepsRows: keepsRows) : found.sizes[subgraph.value]
-      if subgraph.isInExpert {
-        inner = try self.inner(of: subgraph.readers[0], experts, current)
-        for tensor in inner { try size?.observe(tensor) }
-      }
-      guard let size, !size.isEmpty else { continue }
-      if let own {
-        for tensor in inner {
-          try found.inputs.observe(subgraph.value, tensor, threads, as: subgraph.readers[0].module)
-        }
-        try smooth(subgraph, own, mean: size.mean, found.inputs)
-        continue
-      }
-      let scales: SmoothingScales?
-      switch step.algorithm {
-      case .scales(let algorithm):
-        let input = SmoothingInput(
-          kind: subgraph.kind, heads: subgraph.heads, dtype: try weights.dtype(of: subgraph.sourceWeight),
-          weights: try subgraph.readers.map { try weights.matrix($0.weight) }, largest: size.largest, mean: size.mean,
-          tokens: size.tokens)
-        scales = try algorithm.scales(input, threads)
-      case .awq(let awq, let scheme, let method) where subgraph.isInExpert:
-        let found = try search(awq, subgraph.readers[0], inner, mean: size.mean, scheme, method)
-        scales = SmoothingScales(read: found, source: found)
-      case .awq(let awq, let scheme, let method):
-        let trial = try AWQTrial(graph, subgraph, sites, weights, before: current, begin, section, deployed)
-        let found = try trial.search(awq, mean: size.mean, scheme, method)
-        // msModelSlim scales the readers and then fails at a source with fewer rows, as of shared heads.
-        let isShared = subgraph.heads.map { $0.query != $0.keyValue } ?? false
-        scales = SmoothingScales(read: found, source: isShared ? [] : found)
-      }
-      guard let scales else { continue }
-      if let v0 = step.v0 {
-        try apply(scales, to: subgraph, middles: v0.shifts ? size : nil)
-      } else {
-        try apply(scales, to: subgraph)
-      }
-    }
-    for site in others { if let own { try cut(site.layer, site.input, own, found.inputs) } }
-    return step.v0 == nil
-  }
-
-  /// As `modelslim_v0` does it: rows are divided, and the middle of each channel's range moves from a norm's bias to
-  /// those of the layers that read it.
-  private mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph, middles: ChannelSizes?) throws {
-    if let middles, subgraph.kind == .normLinear, let bias = subgraph.sourceBias {
-      let middle = try middles.middles(weights.dtype(of: subgraph.sourceWeight))
-      try weights.add(bias, middle.map { -$0 })
-      for reader in subgraph.readers {
-        guard let name = sites.first(where: { $0.layer.weight == reader.weight })?.bias else { continue }
-        let moved = try Matrix(rows: 1, columns: middle.count, values: middle).times(
-          transposed: weights.matrix(reader.weight), threads)
-        try weights.add(name, moved.values.rounded(to: weights.dtype(of: name)))
-      }
-    }
-    for reader in subgraph.readers { try weights.scaleColumns(of: reader.weight, by: scales.read) }
-    for name in [subgraph.sourceWeight] + (subgraph.sourceBias.map { [$0] } ?? []) {
-      try weights.divide(name, by: scales.source)
-    }
-  }
-
-  mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph) throws {
-    for reader in subgraph.readers { try weights.scaleColumns(of: reader.weight, by: scales.read) }
-    guard !scales.source.isEmpty else { return }
-    try weights.divideRows(of: subgraph.sourceWeight, by: scales.source)
-    if let bias = subgraph.sourceBias { try weights.divideRows(of: bias, by: scales.source) }
-  }
-
-  // MARK: Inputs of layers
-
   /// Finds the grids of inputs and how alike their channels are.
   private mutating func observe(
     _ chosen: [(site: LinearSite, step: QuantizationRecipe.Linear)], _ section: Range<Int>,
@@ -297,15 +192,24 @@ struct Calibrator {
     watch.observed = Set(experts.values.flatMap(\.values))
     watch.observe = { value, tensor in for tokens in experts.values { tokens.observe(value, tensor) } }
     try run?.run(section, weights, watch)
-    for (site, step) in chosen where site.expertPart != nil { try observe(site, step, experts) }
-    for (site, _) in chosen {
+    for (site, step) in chosen where site.expertPart != nil {
+      try observe(site, choice[site.layer.module] ?? 0, step, experts)
+    }
+    var groups: [RoundedValue: [(site: LinearSite, step: QuantizationRecipe.Linear)]] = [:]
+    for (site, step) in chosen {
       guard let own = watch.roundings[site.node] else { continue }
       let place = RoundedValue(value: site.input, rounding: own)
-      if let grid = found.observers[place]?.grid { weights.grids[site.layer.module] = grid }
+      if step.scheme.needsInputGrid {
+        weights.grids[site.layer.module] = try settled(
+          found.observers[place]?.grid, reader(of: site.input), -1 - own)
+      }
+      if step.method.needsData { groups[place, default: []].append((site, step)) }
     }
-    for (place, moments) in found.moments {
-      let layers = chosen.filter { $0.site.input == place.value && watch.roundings[$0.site.node] == place.rounding }
-      guard let first = layers.first else { continue }
+    for (place, layers) in groups.sorted(by: { $0.key < $1.key }) {
+      let first = layers[0]
+      guard let moments = try settled(found.moments[place], reader(of: place.value), -1 - place.rounding) else {
+        continue
+      }
       let solver = try CodeSolver(first.step.method, moments, module: first.site.layer.module, threads)
       for (site, step) in layers {
         guard let weight = try weights[site.layer.weight]?.tensor() else { continue }

@@ -11,11 +11,24 @@ struct ChannelSizes {
   private(set) var rows: [Float] = []
   private let keepsRows: Bool
 
+  /// That of ``rows``.
+  private(set) var dtype = DType.float32
+
   init(keepsRows: Bool) { self.keepsRows = keepsRows }
+
+  /// Those that are known; no rows.
+  init(bounds: [(least: Float, greatest: Float)], mean: [Float]) {
+    self.init(keepsRows: false)
+    self.bounds = bounds
+    largest = bounds.map { max(abs($0.least), abs($0.greatest)) }
+    sums = mean.map(Double.init)
+    count = 1
+  }
 
   mutating func observe(_ tensor: Tensor) throws {
     let matrix = try Matrix(tensor)
     guard matrix.rows > 0 else { return }
+    dtype = tensor.dtype
     if largest.isEmpty {
       largest = [Float](repeating: 0, count: matrix.columns)
       sums = [Double](repeating: 0, count: matrix.columns)
@@ -36,6 +49,8 @@ struct ChannelSizes {
     count += matrix.rows
     if keepsRows { rows += matrix.values }
   }
+
+  mutating func set(rows: KeptRows) { (self.rows, dtype) = (rows.matrix.values, rows.dtype) }
 
   var isEmpty: Bool { count == 0 }
   /// The middle of each channel's range, each operation rounded to `dtype`.

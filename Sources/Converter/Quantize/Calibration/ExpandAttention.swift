@@ -1,8 +1,9 @@
 import IR
+import Quantization
 import Tensors
 
 /// Writes attention on 16-bit values out as PyTorch computes it on a CPU: scores and sums in float32, the weights
-/// before they are divided by their sum in 16 bits.
+/// before they are divided by their sum in 16 bits, see ``AttentionWeights``.
 enum ExpandAttention {
   static func run(on graph: inout Graph) throws {
     for id in graph.nodeIDs {
@@ -36,7 +37,8 @@ enum ExpandAttention {
     let k = try wide(repeated(node.operands[1]))
     let v = try wide(repeated(node.operands[2]))
     let product = try add(MatMul(), q, add(Transpose(permutation: [0, 1, 3, 2]), k))
-    var scores = try add(Multiply(), product, add(Constant(Tensor(.float32, shape: [], doubles: [op.scale]))))
+    let scale = exactScale(op.scale, depth: graph.type(of: node.operands[0]).dims[3], dtype)
+    var scores = try add(Multiply(), product, add(Constant(Tensor(.float32, shape: [], doubles: [scale]))))
     if node.operands.count > 3 {
       let mask = node.operands[3]
       if graph.type(of: mask).dtype == .bool {
@@ -46,10 +48,14 @@ enum ExpandAttention {
         scores = try add(Add(), scores, wide(mask))
       }
     }
-    let powers = try add(Exp(), add(Subtract(), scores, add(ReduceMax(axes: [-1]), scores)))
-    let sum = try add(ReduceSum(axes: [-1]), powers)
-    let weights = try wide(add(Cast(to: dtype), powers))
-    let result = try add(Divide(), add(MatMul(), weights, v), sum)
+    let weights = try graph.add(AttentionWeights(to: dtype), [scores], name: node.name)
+    let result = try add(Multiply(), add(MatMul(), weights[0], v), weights[1])
     graph.replaceUses(of: node.results[0], with: try add(Cast(to: dtype), result))
+  }
+  /// The graph has the scale in the type of its values, PyTorch as it is.
+  private static func exactScale(_ scale: Double, depth: Dim, _ dtype: DType) -> Double {
+    guard case .known(let depth) = depth else { return scale }
+    let exact = 1 / Double(depth).squareRoot()
+    return Float(exact).rounded(to: dtype) == Float(scale) ? exact : scale
   }
 }

@@ -33,8 +33,10 @@ final class ExpertTokens {
     if value == node.operands[2] { choices.append(tensor.integers) }
   }
 
-  /// Whether no token goes to an expert.
-  func isIdle(_ expert: Int) -> Bool { !choices.contains { $0.contains(Int64(expert)) } }
+  /// How many tokens go to an expert.
+  func count(of expert: Int) -> Int { choices.reduce(0) { sum, chosen in sum + chosen.count { $0 == expert } } }
+
+  private func isIdle(_ expert: Int) -> Bool { !choices.contains { $0.contains(Int64(expert)) } }
 
   /// The tokens that an expert gets of each sequence, those with none left out; all tokens where no sequence has any.
   func rows(of expert: Int) -> [Matrix] {
@@ -76,35 +78,45 @@ extension Calibrator {
 
   /// What the layer that projects down in an expert reads of each sequence.
   mutating func inner(
-    of layer: LinearLayer, _ experts: [NodeID: ExpertTokens], _ weights: PreparedWeights
+    of layer: LinearLayer, _ number: Int, _ experts: [NodeID: ExpertTokens], _ weights: PreparedWeights
   ) throws -> [Tensor] {
     guard let site = sites.first(where: { $0.layer.weight == layer.weight }), let expert = site.expert,
       let tokens = experts[site.node]
     else { return [] }
-    note(site, tokens)
+    try note(site, number, tokens)
+    guard !statistics.areSaved else { return [] }
     return try tokens.inner(
       of: expert, gate: weights.matrix(other(site, 0).layer.weight), up: weights.matrix(other(site, 1).layer.weight),
       threads)
   }
 
+  /// What a matrix of an expert reads of each sequence; nothing where statistics are saved.
+  mutating func inputs(
+    of site: LinearSite, _ number: Int, _ tokens: ExpertTokens, _ experts: [NodeID: ExpertTokens],
+    _ weights: PreparedWeights
+  ) throws -> [Tensor] {
+    if site.expertPart == 2 { return try inner(of: site.layer, number, experts, weights) }
+    try note(site, number, tokens)
+    guard let expert = site.expert, !statistics.areSaved else { return [] }
+    return try tokens.tensors(of: expert)
+  }
+
   /// Finds the grid or the codes of a matrix of an expert by the tokens that go to it.
   mutating func observe(
-    _ site: LinearSite, _ step: QuantizationRecipe.Linear, _ experts: [NodeID: ExpertTokens]
+    _ site: LinearSite, _ number: Int, _ step: QuantizationRecipe.Linear, _ experts: [NodeID: ExpertTokens]
   ) throws {
-    guard let tokens = experts[site.node], let expert = site.expert else { return }
-    note(site, tokens)
-    let inputs =
-      site.expertPart == 2 ? try inner(of: site.layer, experts, weights) : try tokens.tensors(of: expert)
-    guard let first = inputs.first else { return }
+    guard let tokens = experts[site.node] else { return }
+    let inputs = try inputs(of: site, number, tokens, experts, weights)
     let (found, place) = (Observations(), RoundedValue(value: site.input, rounding: 0))
-    var moments = SecondMoments(inputs: first.shape[1])
-    for input in inputs {
-      let rounded = try found.round(place, input, step)
-      if step.method.needsData { try moments.observe(Matrix(rounded), threads) }
-    }
+    let rounded = try inputs.map { try found.round(place, $0, step) }
     let module = site.layer.module
-    if let grid = found.observers[place]?.grid { weights.grids[module] = grid }
-    guard step.method.needsData, let weight = try weights[site.layer.weight]?.tensor() else { return }
+    if step.scheme.needsInputGrid {
+      weights.grids[module] = try settled(found.observers[place]?.grid, site.layer, number)
+    }
+    guard step.method.needsData,
+      let moments = try settled(SecondMoments(of: rounded, threads), site.layer, number),
+      let weight = try weights[site.layer.weight]?.tensor()
+    else { return }
     weights.codes[module] = try CodeSolver(step.method, moments, module: module, threads).codes(
       weight, module: module, step.scheme)
   }
@@ -132,8 +144,10 @@ extension Calibrator {
     }
   }
 
-  private mutating func note(_ site: LinearSite, _ tokens: ExpertTokens) {
-    guard let expert = site.expert, tokens.isIdle(expert) else { return }
+  private mutating func note(_ site: LinearSite, _ number: Int, _ tokens: ExpertTokens) throws {
+    guard let expert = site.expert,
+      try settled(TokenCount(tokens.count(of: expert)), site.layer, number)?.count == 0
+    else { return }
     let name = site.layer.module.split(separator: ".").dropLast().joined(separator: ".")
     let note = "no token of the calibration data goes to \(quoted(name)); all tokens of its layer stand for them"
     if !notes.contains(note) { notes.append(note) }

@@ -8,8 +8,15 @@ final class Observations {
   var observers: [RoundedValue: any InputObserver] = [:]
   var moments: [RoundedValue: SecondMoments] = [:]
   var ranges: [ValueID: CacheRanges] = [:]
+  /// For each head, by the name of an operand of attention.
+  var recalls: [String: [RecallRange]] = [:]
   /// For searches by the outputs of layers.
-  var inputs = InputMoments()
+  var inputs: [ValueID: SecondMoments] = [:]
+
+  func observe(_ value: ValueID, _ tensor: Tensor, _ threads: KernelThreads) throws {
+    let rows = try Matrix(tensor)
+    try inputs[value, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
+  }
 
   /// What layers read instead of a value once it is quantized.
   func round(_ value: RoundedValue, _ tensor: Tensor, _ step: QuantizationRecipe.Linear) throws -> Tensor {

@@ -47,7 +47,8 @@ extension QuantizationRecipe.Smoothing {
   func takes(_ subgraph: Subgraph) throws -> Bool {
     guard kinds.contains(subgraph.kind),
       subgraph.readers.allSatisfy({ $0.role != .head && readers?.contains($0.module) ?? true }),
-      try selection.contains(subgraph.source)
+      try selection.contains(subgraph.source),
+      try sources?.contains(where: { try $0.matches(subgraph.source) }) ?? true
     else { return false }
     guard let v0 else { return true }
     return subgraph.readers.allSatisfy { $0.role == .projection && !v0.excludedReaders.contains($0.module) }

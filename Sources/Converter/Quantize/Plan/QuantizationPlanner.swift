@@ -47,7 +47,8 @@ public struct QuantizationPlanner: Sendable {
     let extras = try QuantizedExtra.all(QuantizationRecipe(options, []), model, isCompatible: options.isCompatible)
     var rest = AscendV1(choice.style)
     let own = Set(planned.flatMap { unit in unit.layers.flatMap { [$0.weight, TensorName($0.module + ".bias")] } })
-    for entry in model.weights.entries where !own.contains(entry.name) && !options.loses(entry.name) {
+    for entry in model.weights.entries
+    where !own.contains(entry.name) && !options.loses(entry.name, of: model.modelType) {
       rest.add(entry.name, entry.dtype, shape: entry.shape)
     }
     for extra in extras { rest.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
