@@ -50,7 +50,9 @@ import Testing
       options.isCompatible = true
     }
     let model = "\(CalibrationTests.folder)/\(source)"
-    guard ["awq", "rotated", "v0-widest"].contains(name) else { return try check(model, Self.data, options) }
+    guard ["awq", "dual-scale", "rotated", "v0-widest"].contains(name) else {
+      return try check(model, Self.data, options)
+    }
     #expect(code { try check(model, Self.data, options) } == .usage)
   }
 

@@ -182,14 +182,14 @@ import Testing
 
   @Test(arguments: [1, 2, 16, 64]) func rotationsAreOrthogonal(_ size: Int) throws {
     let rotation = try #require(HadamardRotation(size: size))
-    let matrix = rotation.matrix
+    let matrix = try rotation.matrix(size)
     let product = try matrix.times(transposed: matrix, KernelThreads(1))
     for i in 0..<size {
       for j in 0..<size { #expect(abs(product.values[i * size + j] - (i == j ? 1 : 0)) < 1e-6) }
     }
     var rows = random(2 * size, 3, 9)
     let before = rows
-    rotation.rotateRows(&rows)
+    try rotation.rotateRows(&rows)
     for column in 0..<3 {
       for block in 0..<2 {
         for i in 0..<size {
