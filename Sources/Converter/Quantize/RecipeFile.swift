@@ -76,9 +76,17 @@ struct RecipeFile {
     guard isCompatible else { return }
     for (index, step) in steps.enumerated() {
       guard case .smooth(var smoothing) = step else { continue }
-      try OriginalSubgraphs.limit(&smoothing, modelType: modelType)
+      let family = modelType == "qwen2" && isForQwQ(fields) ? "qwq" : modelType
+      try OriginalSubgraphs.limit(&smoothing, modelType: family)
       steps[index] = .smooth(smoothing)
     }
+  }
+
+  /// Whether the models that the recipe was tried on are QwQ's.
+  private func isForQwQ(_ fields: Fields) -> Bool {
+    let metadata = try? fields["metadata"].map { Fields(try $0.asMapping()) }
+    let names = (try? metadata?["verified_model_types"]?.asSequence().map { try $0.asString() }) ?? []
+    return names.contains { $0.hasPrefix("QwQ") }
   }
 
   private mutating func save(_ saver: YAML) throws {
