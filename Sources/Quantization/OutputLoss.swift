@@ -9,7 +9,7 @@ public struct OutputLoss {
   let threads: KernelThreads
 
   public init(_ moments: SecondMoments, _ threads: KernelThreads) throws {
-    self.moments = moments.matrix
+    self.moments = try moments.matrix
     packed = try PackedMatrix(self.moments.all, threads)
     self.threads = threads
   }

@@ -25,7 +25,7 @@ public struct FloatSparsity {
   /// Throws ``ErrorCode/modelInput`` when the moments say too little.
   public init(_ moments: SecondMoments, module: String, _ threads: KernelThreads) throws {
     self.threads = threads
-    var matrix = moments.matrix
+    var matrix = try moments.matrix
     let width = matrix.columns
     let sizes = (0..<width).map { matrix.values[$0 * width + $0].squareRoot() + 1e-8 }
     for row in 0..<width {
