@@ -100,6 +100,11 @@ struct QuantizationRecipe: Sendable {
     return nil
   }
 
+  /// Whether it is one of `modelslim_v0`.
+  var isV0: Bool {
+    steps.contains { if case .quantize(let linear) = $0 { linear.isV0 } else { false } }
+  }
+
   /// Whether calibration data is needed.
   var needsData: Bool { steps.contains(where: \.needsData) }
 
