@@ -6,7 +6,7 @@ import Tensors
 /// H is Sylvester's for powers of two; for other sizes a ``HadamardMatrix`` times Sylvester's for what is left. The
 /// signs are the lowest bits of a Mersenne twister's numbers. Source: QuaRot (Ashkboos et al. 2024) as msModelSlim
 /// has it.
-public struct HadamardRotation: Sendable {
+public struct HadamardRotation: ChannelRotation {
   public let size: Int
   private let signs: [Float]
   private let factor: Float
@@ -26,7 +26,6 @@ public struct HadamardRotation: Sendable {
     factor = 1 / Float(size).squareRoot()
   }
 
-  /// `x · R` for each run of `size` elements.
   public func rotate(_ values: inout [Float]) {
     values.withUnsafeMutableBufferPointer { values in
       for start in stride(from: 0, to: values.count, by: size) {
@@ -36,47 +35,6 @@ public struct HadamardRotation: Sendable {
         for index in run.indices { run[index] *= factor }
       }
     }
-  }
-
-  /// `Rᵀ · W` for a matrix whose rows are a multiple of `size`: each run of rows for itself.
-  public func rotateRows(_ matrix: inout Matrix) {
-    let columns = matrix.columns
-    var line = [Float](repeating: 0, count: matrix.rows)
-    for column in 0..<columns {
-      for row in 0..<matrix.rows { line[row] = matrix.values[row * columns + column] }
-      // Rᵀ x is x · R, written down.
-      rotate(&line)
-      for row in 0..<matrix.rows { matrix.values[row * columns + column] = line[row] }
-    }
-  }
-
-  /// `W · R`, for columns that are a multiple of `size`.
-  public func rotateColumns(_ matrix: inout Matrix) { rotate(&matrix.values) }
-
-  /// `W · R` as a product of matrices, whose sums are rounded as PyTorch's are.
-  public func multiplyColumns(_ matrix: inout Matrix, _ threads: KernelThreads) throws {
-    let factor = self.matrix.all
-    for start in stride(from: 0, to: matrix.columns, by: size) {
-      let part = try matrix.part(0..<matrix.rows, start..<start + size).times(factor, threads)
-      matrix.set(part, row: 0, column: start)
-    }
-  }
-
-  /// `Rᵀ · W` as a product of matrices.
-  public func multiplyRows(_ matrix: inout Matrix, _ threads: KernelThreads) throws {
-    let factor = self.matrix.all.transposed
-    for start in stride(from: 0, to: matrix.rows, by: size) {
-      let part = try factor.times(matrix.part(start..<start + size, 0..<matrix.columns), threads)
-      matrix.set(part, row: start, column: 0)
-    }
-  }
-
-  /// The matrix itself, [size, size].
-  public var matrix: Matrix {
-    var result = Matrix(zeros: size, size)
-    for index in 0..<size { result.values[index * size + index] = 1 }
-    rotateColumns(&result)
-    return result
   }
 
   private func transform(_ run: UnsafeMutableBufferPointer<Float>) {

@@ -57,6 +57,15 @@ extension InputGrid {
   public func roundTrip(_ input: Tensor) throws -> Tensor {
     let dtype = isWide ? .float32 : input.dtype
     var values = input.floats
+    guard dtype != .float32 else {
+      // Whole numbers below 2^22 are what is left of a float after this is added and taken off.
+      let whole: Float = 0x1.8p23
+      for index in values.indices {
+        let place = min(max(values[index] / scale + offset, -128), 127)
+        values[index] = ((place + whole) - whole - offset) * scale
+      }
+      return try Tensor(values, shape: input.shape).cast(to: input.dtype)
+    }
     func round(_ value: Float) -> Float { WeightCodes.round(value, to: dtype) }
     for index in values.indices {
       let code = round(round(values[index] / scale) + offset).rounded(.toNearestOrEven)
@@ -69,8 +78,19 @@ extension InputGrid {
 /// The least and greatest values of a tensor. Throws ``ErrorCode/modelInput`` when it holds NaN or infinity.
 public func range(of values: [Float]) throws -> (least: Float, greatest: Float)? {
   guard let first = values.first else { return nil }
-  var (least, greatest, sum) = (first, first, Float(0))
-  for value in values {
+  typealias Lanes = SIMD16<Float>
+  let whole = values.count / Lanes.scalarCount * Lanes.scalarCount
+  var (low, high, sums) = (Lanes(repeating: first), Lanes(repeating: first), Lanes.zero)
+  values.withUnsafeBytes { bytes in
+    for start in stride(from: 0, to: 4 * whole, by: 4 * Lanes.scalarCount) {
+      let lanes = bytes.loadUnaligned(fromByteOffset: start, as: Lanes.self)
+      low.replace(with: lanes, where: lanes .< low)
+      high.replace(with: lanes, where: lanes .> high)
+      sums += lanes * 0
+    }
+  }
+  var (least, greatest, sum) = (low.min(), high.max(), sums.sum())
+  for value in values[whole...] {
     least = min(least, value)
     greatest = max(greatest, value)
     sum += value * 0

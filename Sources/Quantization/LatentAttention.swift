@@ -52,3 +52,42 @@ extension AttentionCacheFinder {
     }
   }
 }
+
+/// Finds the layers that make vectors which only norms and then linear layers read.
+public struct LatentFinder {
+  private let graph: Graph
+  private let finder: LinearFinder
+  private let byOutput: [ValueID: LinearSite]
+
+  public init(_ graph: Graph) {
+    self.graph = graph
+    finder = LinearFinder(graph)
+    byOutput = LinearFinder.byOutput(finder.sites())
+  }
+
+  /// The weight whose first rows make what a norm reads; nil where something else does, or reads it too.
+  public func source(of norm: Subgraph) -> TensorName? {
+    guard let (scaled, _) = graph.producer(of: norm.value, as: Multiply.self),
+      let place = scaled.operands.firstIndex(where: { finder.weight($0) == nil }),
+      let input = normed(scaled.operands[place])
+    else { return nil }
+    if let site = byOutput[input], site.bias == nil { return site.layer.weight }
+    guard let (split, _) = graph.producer(of: input, as: Split.self), split.results[0] == input,
+      let site = byOutput[split.operands[0]], site.bias == nil
+    else { return nil }
+    return site.layer.weight
+  }
+
+  /// What a value is that was divided by its size, perhaps in another type.
+  private func normed(_ value: ValueID) -> ValueID? {
+    func plain(_ value: ValueID) -> ValueID {
+      var value = value
+      while let (cast, _) = graph.producer(of: value, as: Cast.self) { value = cast.operands[0] }
+      return value
+    }
+    guard let (product, _) = graph.producer(of: plain(value), as: Multiply.self),
+      let place = product.operands.firstIndex(where: { graph.producer(of: $0, as: Rsqrt.self) == nil })
+    else { return nil }
+    return plain(product.operands[place])
+  }
+}

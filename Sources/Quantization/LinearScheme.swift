@@ -26,6 +26,9 @@ public protocol LinearScheme: Sendable {
   /// Whether the layer's bias keeps its type; it becomes float32 otherwise.
   var keepsBias: Bool { get }
 
+  /// Whether the description says of the bias, too, what it says of the scheme's tensors.
+  var namesBias: Bool { get }
+
   /// The scheme with scales for groups of so many columns, or with offsets; nil where there is none.
   func grouped(_ size: Int) -> (any LinearScheme)?
   func asymmetric() -> (any LinearScheme)?
@@ -48,6 +51,7 @@ extension LinearScheme {
   public var needsInputGrid: Bool { false }
   public var quantizesInputs: Bool { true }
   public var keepsBias: Bool { false }
+  public var namesBias: Bool { false }
 
   public func grouped(_: Int) -> (any LinearScheme)? { nil }
   public func asymmetric() -> (any LinearScheme)? { nil }

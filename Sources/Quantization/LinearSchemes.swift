@@ -5,6 +5,7 @@ public enum LinearSchemes {
     FP8(),
     HiF8(),
     MXFP4(),
+    MXFP4Dual(),
     MXFP8(),
     W4A16(),
     W4A4Dynamic(),

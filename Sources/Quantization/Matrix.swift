@@ -18,6 +18,12 @@ public struct Matrix: Sendable, Equatable {
     self.init(rows: rows, columns: columns, values: [Float](repeating: 0, count: rows * columns))
   }
 
+  /// Ones on the diagonal.
+  init(identity size: Int) {
+    self.init(zeros: size, size)
+    for index in 0..<size { values[index * size + index] = 1 }
+  }
+
   /// The elements of a tensor of floats, its last dimension the columns.
   public init(_ tensor: Tensor) throws {
     let columns = tensor.shape.last ?? 1

@@ -74,6 +74,13 @@ extension Matrix {
     return result
   }
 
+  /// `self · right`.
+  func times(_ right: PackedMatrix, _ threads: KernelThreads) throws -> Matrix {
+    var result = Matrix(zeros: rows, right.columns)
+    try result.add(all, right, row: 0, column: 0, threads)
+    return result
+  }
+
   /// Adds `left · right`, without the first `skipped` columns of it, to the elements from a row and column on; sums in
   /// float32, each in the order of the columns of `left`, before they are added. `skipped` is a multiple of 16, and
   /// `left` not turned over.

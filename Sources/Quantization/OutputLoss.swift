@@ -8,17 +8,10 @@ public struct OutputLoss {
   private let packed: PackedMatrix
   let threads: KernelThreads
 
-  public init(_ moments: SecondMoments, _ threads: KernelThreads) throws { try self.init(moments.matrix, threads) }
-
-  private init(_ moments: Matrix, _ threads: KernelThreads) throws {
-    self.moments = moments
-    packed = try PackedMatrix(moments.all, threads)
+  public init(_ moments: SecondMoments, _ threads: KernelThreads) throws {
+    self.moments = try moments.matrix
+    packed = try PackedMatrix(self.moments.all, threads)
     self.threads = threads
-  }
-
-  /// The same when each input is multiplied with a factor.
-  public func scaled(by factors: [Float]) throws -> OutputLoss {
-    try OutputLoss(moments.scalingColumns(factors).transposed.scalingColumns(factors), threads)
   }
 
   var inputs: Int { moments.columns }
@@ -33,18 +26,37 @@ public struct OutputLoss {
   /// For each output.
   func rows(_ change: Matrix) throws -> [Double] { try gradient(change).rowDots(change) }
 
-  /// For each output and each run of `size` inputs, as if only they were changed. [outputs, groups].
-  func groups(_ change: Matrix, size: Int) throws -> [Double] {
-    guard size < inputs else { return try rows(change) }
-    let groups = inputs / size
-    var result = [Double](repeating: 0, count: change.rows * groups)
-    for group in 0..<groups {
-      let range = group * size..<(group + 1) * size
-      let part = change.part(0..<change.rows, range)
-      let dots = try part.times(moments.part(range, range), threads).rowDots(change, from: range.lowerBound)
-      for row in dots.indices { result[row * groups + group] = dots[row] }
-    }
+  /// The gradient's columns in a range, on one thread.
+  func gradient(_ change: Matrix, _ range: Range<Int>) throws -> Matrix {
+    // Panels of the factor begin at multiples of 16.
+    let first = range.lowerBound / 16 * 16
+    var result = Matrix(zeros: change.rows, range.upperBound - first)
+    try result.add(
+      change.all, packed, skipping: first, count: result.columns, row: 0, column: 0, KernelThreads(1))
     return result
+  }
+
+  /// What steps [n · outputs, range] each add to the costs of outputs whose change is known: below zero for a gain.
+  func gains(_ steps: Matrix, _ change: Matrix, _ range: Range<Int>) throws -> [Double] {
+    let slope = try gradient(change, range)
+    let own =
+      range.count == inputs
+      ? try gradient(steps, range) : try steps.all.times(moments.part(range, range), KernelThreads(1))
+    let (width, skipped) = (slope.columns, slope.columns - range.count)
+    return steps.values.withUnsafeBufferPointer { steps in
+      slope.values.withUnsafeBufferPointer { slope in
+        own.values.withUnsafeBufferPointer { own in
+          (0..<steps.count / range.count).map { row in
+            var sum = 0.0
+            let (place, line) = (row * range.count, (row % change.rows) * width + skipped)
+            for index in 0..<range.count {
+              sum += Double(steps[place + index]) * Double(2 * slope[line + index] + own[place + index])
+            }
+            return sum
+          }
+        }
+      }
+    }
   }
 }
 

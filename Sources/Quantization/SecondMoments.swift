@@ -7,6 +7,9 @@ public struct SecondMoments: Sendable {
   /// On and above the diagonal.
   private var upper: Matrix
   private var count: Float = 0
+  /// Rows that are not taken in yet: each time the whole triangle is read and written.
+  private var waiting: [Float] = []
+  private var threads: KernelThreads?
 
   public init(inputs: Int) { upper = Matrix(zeros: inputs, inputs) }
 
@@ -25,52 +28,73 @@ public struct SecondMoments: Sendable {
 
   /// The elements on and above the diagonal, row by row.
   public var triangle: [Float] {
-    var all: [Float] = []
-    all.reserveCapacity(inputs * (inputs + 1) / 2)
-    for row in 0..<inputs { all += upper.values[row * inputs + row..<(row + 1) * inputs] }
-    return all
+    get throws {
+      let upper = try complete()
+      var all: [Float] = []
+      all.reserveCapacity(inputs * (inputs + 1) / 2)
+      for row in 0..<inputs { all += upper.values[row * inputs + row..<(row + 1) * inputs] }
+      return all
+    }
   }
 
   /// Whether anything was observed.
-  public var isEmpty: Bool { count == 0 }
+  public var isEmpty: Bool { count == 0 && waiting.isEmpty }
   public var inputs: Int { upper.columns }
 
   /// Rows of the triangle that are added to at once.
   private static let strip = 512
 
+  /// Inputs from which on rows wait until they are an eighth as many; triangles of fewer stay in a cache.
+  private static let large = 1024
+
   /// Takes in rows of inputs.
   public mutating func observe(_ rows: Matrix, _ threads: KernelThreads) throws {
-    guard rows.rows > 0 else { return }
-    let total = count + Float(rows.rows)
-    let share = sqrtf(2 / total)
-    var scaled = rows
-    scaled.scale(by: share, threads)
+    waiting += rows.values
+    self.threads = threads
+    if inputs < SecondMoments.large || 8 * waiting.count >= inputs * inputs { try takeIn() }
+  }
+
+  private mutating func takeIn() throws {
+    guard let threads, !waiting.isEmpty else { return }
+    var scaled = Matrix(rows: waiting.count / inputs, columns: inputs, values: waiting)
+    waiting = []
+    let total = count + Float(scaled.rows)
+    scaled.scale(by: sqrtf(2 / total), threads)
     let (left, right) = (scaled.transposed, try PackedMatrix(scaled.all, threads))
     if count > 0 { upper.scale(by: count / total, threads) }
     for first in stride(from: 0, to: inputs, by: SecondMoments.strip) {
       let part = first..<min(first + SecondMoments.strip, inputs)
-      try upper.add(left.part(part, 0..<rows.rows), right, skipping: first, row: first, column: first, threads)
+      try upper.add(left.part(part, 0..<scaled.rows), right, skipping: first, row: first, column: first, threads)
     }
     count = total
   }
 
+  private func complete() throws -> Matrix {
+    var all = self
+    try all.takeIn()
+    return all.upper
+  }
+
   /// The whole matrix.
   public var matrix: Matrix {
-    var whole = upper.transposed
-    whole.values.withUnsafeMutableBufferPointer { whole in
-      upper.values.withUnsafeBufferPointer { upper in
-        for row in 0..<inputs {
-          for index in row * inputs + row..<(row + 1) * inputs { whole[index] = upper[index] }
+    get throws {
+      let upper = try complete()
+      var whole = upper.transposed
+      whole.values.withUnsafeMutableBufferPointer { whole in
+        upper.values.withUnsafeBufferPointer { upper in
+          for row in 0..<inputs {
+            for index in row * inputs + row..<(row + 1) * inputs { whole[index] = upper[index] }
+          }
         }
       }
+      return whole
     }
-    return whole
   }
 
   /// What makes up for errors, see ``GPTQ``.
   func inverseFactor(damping: Float, module: String, _ threads: KernelThreads) throws -> InverseFactor {
     let size = inputs
-    var damped = upper
+    var damped = try complete()
     let unused = (0..<size).filter { damped.values[$0 * size + $0] == 0 }
     for index in unused { damped.values[index * size + index] = 1 }
     let diagonal = (0..<size).reduce(0.0) { $0 + Double(damped.values[$1 * size + $1]) }

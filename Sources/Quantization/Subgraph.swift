@@ -25,6 +25,12 @@ public struct Subgraph: Sendable {
     public let query: Int
     public let keyValue: Int
     public let depth: Int
+    /// Rows of the source before those of each head's values, where it makes keys as well.
+    public let keyDepth: Int
+
+    public init(query: Int, keyValue: Int, depth: Int, keyDepth: Int = 0) {
+      (self.query, self.keyValue, self.depth, self.keyDepth) = (query, keyValue, depth, keyDepth)
+    }
   }
 
   public let kind: Kind
@@ -38,6 +44,14 @@ public struct Subgraph: Sendable {
   /// The value between them; of an expert's up and down projections the input of all experts.
   public let value: ValueID
   public let heads: Heads?
+  /// Numbers for the rows of the source, of those for the channels of ``value``: 1 for rows that make keys.
+  public func rows(_ channels: [Float]) -> [Float] {
+    guard let heads, heads.keyDepth > 0 else { return channels }
+    return stride(from: 0, to: channels.count, by: heads.depth).flatMap {
+      [Float](repeating: 1, count: heads.keyDepth) + channels[$0..<$0 + heads.depth]
+    }
+  }
+
   /// Whether it is inside an expert, so that the value itself is not in the graph.
   public var isInExpert: Bool { readers.first?.role == .expert && kind == .upDown }
 }
@@ -76,6 +90,31 @@ public struct SubgraphFinder {
       found += experts(readers)
     }
     return found
+  }
+
+  /// The norms before linear layers, by what these read; some may read it in another type.
+  public func norms() -> [ValueID: Subgraph] {
+    let readers = Dictionary(grouping: sites) { uncast($0.input) }
+    var found: [ValueID: Subgraph] = [:]
+    for (value, sites) in readers {
+      let nodes = Set(sites.map(\.node))
+      func isRead(_ value: ValueID) -> Bool {
+        !graph.isRoot(value)
+          && graph.users(of: value).allSatisfy {
+            nodes.contains($0) || graph[$0].op is Cast && isRead(graph[$0].results[0])
+          }
+      }
+      guard isRead(value) else { continue }
+      found[value] = norm(before: value, sites.filter { $0.expertPart != 2 }.map(\.layer))
+    }
+    return found
+  }
+
+  /// The value before it was widened or rounded.
+  public func uncast(_ value: ValueID) -> ValueID {
+    var value = value
+    while let (cast, _) = graph.producer(of: value, as: Cast.self) { value = cast.operands[0] }
+    return value
   }
 
   /// Whether nothing but these layers reads the value.
@@ -145,20 +184,25 @@ public struct SubgraphFinder {
       case .known(let query)? = graph.type(of: product.results[0]).dims.dropFirst().first,
       case .known(let depth)? = graph.type(of: product.results[0]).dims.last
     else { return nil }
-    var value = product.operands[1]
+    var (value, keyDepth) = (product.operands[1], 0)
     while byOutput[value] == nil {
       guard let id = graph.producer(of: value) else { return nil }
       switch graph[id].op {
       case is Reshape, is Expand, is Unsqueeze, is Transpose: value = graph[id].operands[0]
       // Past values come first.
       case is Concat where graph[id].operands.count == 2: value = graph[id].operands[1]
+      // Keys that the same layer makes come before the values of a head.
+      case is Split where graph[id].results.count == 2 && graph[id].results[1] == value:
+        guard keyDepth == 0, case .known(let keys)? = graph.type(of: graph[id].results[0]).dims.last else { return nil }
+        (value, keyDepth) = (graph[id].operands[0], keys)
       default: return nil
       }
     }
-    guard let site = byOutput[value], case .known(let width)? = graph.type(of: value).dims.last, width % depth == 0,
-      query % (width / depth) == 0
+    let all = depth + keyDepth
+    guard let site = byOutput[value], case .known(let width)? = graph.type(of: value).dims.last, width % all == 0,
+      query % (width / all) == 0
     else { return nil }
-    return (site, Subgraph.Heads(query: query, keyValue: width / depth, depth: depth))
+    return (site, Subgraph.Heads(query: query, keyValue: width / all, depth: depth, keyDepth: keyDepth))
   }
 
   /// Up and down of each expert.

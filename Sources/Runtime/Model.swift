@@ -34,6 +34,8 @@ public final class Model {
   let parameters: Parameters
   /// The states that grow in their buffers, by what updates them.
   let appendedStates: [ValueID: GraphState]
+  /// Those of them, by what updates them, that attention reads as they lie.
+  let caches: Set<ValueID>
 
   public init(_ graph: Graph, weights: TensorStore, options: RunOptions) {
     self.graph = graph
@@ -42,6 +44,13 @@ public final class Model {
     parameters = Parameters(graph, weights, options, pool)
     let appended = graph.states.filter { graph.isAppendedInPlace($0) }
     appendedStates = Dictionary(appended.map { ($0.update, $0) }, uniquingKeysWith: { first, _ in first })
+    let readable = appended.filter {
+      let type = graph.type(of: $0.value)
+      return graph.isCache($0) && [.float32, .bfloat16].contains(type.dtype) && $0.axis < type.rank - 1
+    }
+    // Keys of one type and values of another would be converted.
+    let isUniform = Set(readable.map { graph.type(of: $0.value).dtype }).count == 1 && readable.count == appended.count
+    caches = isUniform ? Set(readable.map(\.update)) : []
   }
 
   /// Gives the pages of mapped weights back to the system, for a model that is done with.

@@ -45,8 +45,10 @@ final class Plan {
   func follow(_ symbols: [String: Int], _ states: [ValueID: StateBuffer]) throws -> Bool {
     let graph = planner.graph
     planner.beginAgain()
-    for value in graph.inputs.map(\.value) + graph.states.map(\.value) {
-      planner.retype(value, graph.type(of: value).bound(symbols))
+    for input in graph.inputs { planner.retype(input.value, graph.type(of: input.value).bound(symbols)) }
+    for state in graph.states {
+      let type = graph.type(of: state.value).bound(symbols)
+      if !planner.grow(state, type, states[state.value]!) { planner.retype(state.value, type) }
     }
     (inputs, outputs, replacements) = try planner.layOut(states)
     guard planner.fits else { return false }
@@ -116,10 +118,7 @@ extension Planner {
       if node.results.allSatisfy({ model.parameters.isParameter($0) }) {
         // Evaluated when it is read.
       } else if let state, let buffer = states[state.value] {
-        let (full, fresh) = buffer.appending(shape(node.operands[1])[buffer.axis])
-        retype(node.results[0], TensorType(dtype(node.results[0]), shape: full.shape))
-        copy(try converted(view(node.operands[1]), to: buffer.dtype), to: fresh)
-        define(node.results[0], full)
+        try append(view(node.operands[1]), to: state, buffer)
       } else {
         try add(node)
       }
@@ -157,7 +156,10 @@ extension Graph {
   func isCache(_ state: GraphState) -> Bool {
     isAppendedInPlace(state) && users(of: state.value) == [producer(of: state.update)!]
       && !outputs.contains { $0.value == state.update }
-      && users(of: state.update).allSatisfy { self[$0].op is Attention && self[$0].operands[0] != state.update }
+      && users(of: state.update).allSatisfy {
+        self[$0].op is Attention && self[$0].operands[0] != state.update
+          && bk_dtype(type(of: self[$0].operands[0]).dtype) != nil
+      }
   }
 
   /// Whether the executor grows the state in its buffer.

@@ -47,6 +47,10 @@ struct Planner {
   /// The part of the plan that is being made, and the one that defined each value.
   private var part = 0
   private var definers: [Int]
+  /// What comes after the product that was planned last.
+  var lastProduct: Succession?
+  /// By what updates them, the caches whose growth changes no step.
+  private var extents: [ValueID: CacheExtent] = [:]
   /// The nodes in order, and by ``NodeID/ordinal`` the part that each is.
   let nodeIDs: [NodeID]
   private let parts: [Int]
@@ -102,19 +106,59 @@ struct Planner {
     }
   }
 
+  var isFirstTime: Bool { again == nil }
+
   /// Whether the part of a node is to be planned: always at first, later when something that it reads changed.
   func isConcerned(_ part: Int) -> Bool { again == nil || isConcerned[part] }
 
-  private mutating func concern(readersOf value: ValueID) {
-    for node in graph.users(of: value) { isConcerned[parts[node.ordinal]] = true }
+  /// - Parameter isLonger: whether the value only has other sizes and lies where it lay.
+  private mutating func concern(readersOf value: ValueID, isLonger: Bool = false) {
+    for node in graph.users(of: value) where !(isLonger && masksCache(value, graph[node])) {
+      isConcerned[parts[node.ordinal]] = true
+    }
+  }
+
+  /// Whether the value masks attention that goes by how far a cache is filled, and so reads as much of it.
+  private func masksCache(_ value: ValueID, _ node: Node) -> Bool {
+    node.operands.count > 3 && node.operands[3] == value && extents[node.operands[1]] != nil
   }
 
   /// Gives a value another type.
   mutating func retype(_ value: ValueID, _ type: TensorType) {
     guard types[value.ordinal] != type else { return }
     types[value.ordinal] = type
-    concern(readersOf: value)
+    concern(readersOf: value, isLonger: true)
   }
+
+  /// Lets a cache be longer than in the plan so far. Answers false when it lies elsewhere now, or is planned by length.
+  mutating func grow(_ state: GraphState, _ type: TensorType, _ buffer: StateBuffer) -> Bool {
+    guard let extent = extents[state.update], extent.memory === buffer.memory else { return false }
+    let full = buffer.appending(extent.total - extent.past).full
+    types[state.value.ordinal] = type
+    types[state.update.ordinal] = TensorType(dtype(state.update), shape: full.shape)
+    (views[state.value.ordinal], views[state.update.ordinal]) = (buffer.filled, full)
+    (extent.past, extent.total) = (buffer.count, full.shape[buffer.axis])
+    return true
+  }
+
+  /// Puts what is new behind a state. A cache is filled where it ends at the time.
+  mutating func append(_ added: View, to state: GraphState, _ buffer: StateBuffer) throws {
+    let count = added.shape[buffer.axis]
+    let (full, fresh) = buffer.appending(count)
+    retype(state.update, TensorType(dtype(state.update), shape: full.shape))
+    let added = try converted(added, to: buffer.dtype)
+    if model.caches.contains(state.update) {
+      let extent = CacheExtent(buffer, adding: count)
+      extents[state.update] = extent
+      copy(added, to: buffer.first(count), behind: (extent, full.strides[buffer.axis] * full.elementSize))
+    } else {
+      copy(added, to: fresh)
+    }
+    define(state.update, full)
+  }
+
+  /// How far a value is filled that is a cache.
+  func extent(of value: ValueID) -> CacheExtent? { extents[value] }
 
   /// Infers the types of a node's results again.
   mutating func retype(_ node: Node) throws {
@@ -136,7 +180,8 @@ struct Planner {
   func dtype(_ value: ValueID) -> DType { types[value.ordinal].dtype }
 
   mutating func define(_ value: ValueID, _ view: View) {
-    if again != nil, views[value.ordinal] != view { concern(readersOf: value) }
+    let old = views[value.ordinal]
+    if again != nil, old != view { concern(readersOf: value, isLonger: old?.walks(as: view) ?? false) }
     views[value.ordinal] = view
     definers[value.ordinal] = part
   }
@@ -253,8 +298,9 @@ struct Planner {
     }
   }
 
-  /// Copies elements from one window to another of the same shape.
-  mutating func copy(_ source: View, to target: View) {
+  /// Copies elements from one window to another of the same shape, or to where that is behind the entries of a cache,
+  /// each of so many bytes.
+  mutating func copy(_ source: View, to target: View, behind cache: (extent: CacheExtent, stride: Int)? = nil) {
     guard source.elementCount > 0 else { return }
     let (shape, from, to) = View.merged(source, target)
     let (pool, size) = (pool, source.elementSize)
@@ -268,6 +314,7 @@ struct Planner {
     addStep("copy", reads: [source], writes: [target]) { arena in
       let (input, output) = (arena.pointer(source), arena.pointer(target))
       return {
+        let output = output + (cache.map { $0.extent.past * $0.stride } ?? 0)
         for block in blocks {
           try check(
             bk_copy(

@@ -2,6 +2,19 @@ import CKernels
 import IR
 import Tensors
 
+/// How far a cache is filled: what the steps that fill and read it take their places from when they run, so that they
+/// need not be planned anew as it grows.
+final class CacheExtent {
+  let memory: HeapMemory
+  /// Entries before the run, and after it.
+  var (past, total): (Int, Int)
+
+  init(_ buffer: StateBuffer, adding added: Int) {
+    memory = buffer.memory
+    (past, total) = (buffer.count, buffer.count + added)
+  }
+}
+
 /// The memory of a state: room for `capacity` entries along the axis that grows, filled up to `count`.
 struct StateBuffer {
   let memory: HeapMemory
@@ -32,6 +45,9 @@ struct StateBuffer {
 
   /// The entries with `added` new ones behind them, and the new ones alone.
   func appending(_ added: Int) -> (full: View, fresh: View) { (window(0, count + added), window(count, added)) }
+
+  /// Room for `added` entries at the beginning.
+  func first(_ added: Int) -> View { window(0, added) }
 
   private func window(_ start: Int, _ count: Int) -> View {
     View(.fixed(memory.base), dtype, shape: shape).sliced(axis, from: start, count: count)

@@ -28,6 +28,12 @@ struct View: Equatable {
     self.strides = rowMajorStrides(shape)
   }
 
+  /// Whether both are walked in the same way from the same place, however far.
+  func walks(as other: View) -> Bool {
+    (location, offset, dtype, rank) == (other.location, other.offset, other.dtype, other.rank)
+      && shape.indices.allSatisfy { max(shape[$0], other.shape[$0]) <= 1 || strides[$0] == other.strides[$0] }
+  }
+
   var rank: Int { shape.count }
   var elementCount: Int { shape.reduce(1, *) }
   /// Bytes per element; types below a byte only run by their plain meaning.

@@ -1,4 +1,5 @@
 internal import Dispatch
+import Synchronization
 
 /// Makes numbered pieces on several threads and hands them on in order, while the next ones are being made.
 ///
@@ -55,6 +56,27 @@ package func parallel(_ count: Int, _ body: (Int) throws -> Void) throws {
     DispatchQueue.concurrentPerform(iterations: count) { index in errors.note(index) { try shared.value(index) } }
   }
   try errors.throwFirst()
+}
+
+/// Runs `body` for each number below `count` on so many threads, the lower numbers first.
+package func inParallel(_ count: Int, threads: Int, _ body: (Int) throws -> Void) throws {
+  let next = Atomic(0)
+  try parallel(max(1, min(threads, count))) { _ in
+    while case let index = next.add(1, ordering: .relaxed).oldValue, index < count {
+      try Interrupt.check()
+      try body(index)
+    }
+  }
+}
+
+/// What `body` makes of each number below `count`, on so many threads.
+package func mapInParallel<Result>(_ count: Int, threads: Int, _ body: (Int) throws -> Result) throws -> [Result] {
+  var results = [Result?](repeating: nil, count: count)
+  try results.withUnsafeMutableBufferPointer { results in
+    let places = Shared(value: results)
+    try inParallel(count, threads: threads) { places.value[$0] = try body($0) }
+  }
+  return results.compactMap { $0 }
 }
 
 /// What the callers of ``parallel(_:_:)`` promise to be safe: iterations touch nothing that another one writes.

@@ -50,11 +50,13 @@ import Testing
       options.isCompatible = true
     }
     let model = "\(CalibrationTests.folder)/\(source)"
-    guard ["awq", "rotated", "v0-widest"].contains(name) else { return try check(model, Self.data, options) }
+    guard ["awq", "dual-scale", "rotated", "v0-widest"].contains(name) else {
+      return try check(model, Self.data, options)
+    }
     #expect(code { try check(model, Self.data, options) } == .usage)
   }
 
-  @Test(arguments: ["awq", "awq-clip", "flexible", "smoothquant"], ["minmax", "gptq"])
+  @Test(arguments: ["awq", "awq-scales", "flexible", "smoothquant"], ["minmax", "gptq"])
   func takeThePlaceOfDataForSmoothing(_ smoothing: String, _ method: String) throws {
     try check(
       Self.qwen3, Self.data,

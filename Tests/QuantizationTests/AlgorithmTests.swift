@@ -104,13 +104,20 @@ import Testing
       let sum = (0..<50).reduce(0.0) { $0 + pow(Double(outputs.values[$1 * outputs.columns + column]), 2) }
       #expect(abs(found[place] - 2 * sum / 50) < 1e-4 * (1 + 2 * sum / 50))
     }
-    let (rows, groups) = (try loss.rows(change), try loss.groups(change, size: 20))
-    var left = change
-    for row in 0..<7 { for column in 20..<40 { left.values[row * 40 + column] = 0 } }
-    let leftOutputs = try inputs.times(transposed: left, threads)
-    for row in 0..<7 {
-      check(rows, row, outputs, row)
-      check(groups, 2 * row, leftOutputs, row)
+    let rows = try loss.rows(change)
+    for row in 0..<7 { check(rows, row, outputs, row) }
+    // What more changes of some columns add, two for each row.
+    for range in [0..<40, 20..<40, 8..<16] {
+      let steps = random(14, range.count, 9)
+      let gains = try loss.gains(steps, change, range)
+      for step in 0..<14 {
+        var more = change
+        for (index, column) in range.enumerated() {
+          more.values[step % 7 * 40 + column] += steps.values[step * range.count + index]
+        }
+        let after = try loss.rows(more)[step % 7]
+        #expect(abs(after - rows[step % 7] - gains[step]) < 1e-4 * (1 + after))
+      }
     }
   }
 
@@ -140,41 +147,49 @@ import Testing
     #expect(one.costs.reduce(0, +) < 0.8 * before.reduce(0, +))
   }
 
-  /// Channels that are large get scales, and neither scales nor cutting make anything worse.
-  @Test(arguments: ["w4a16", "w4a16-g32"]) func scalesAndRangesAreBetter(_ scheme: String) throws {
+  /// Channels that are large get scales, and neither scales nor ranges make any row worse.
+  @Test(arguments: ["w4a16", "w4a16-g32", "w4a16-g40-asym"]) func scalesAndRangesAreBetter(_ scheme: String) throws {
     let rounding = WeightRounding(try #require(LinearSchemes.scheme(scheme)), .minmax)
-    let threads = KernelThreads(2)
-    let (inputs, moments) = try observed(400, 160, threads)
-    let loss = try OutputLoss(moments, threads)
-    let weight = random(24, 160, 5)
-    func cost(_ loss: OutputLoss, _ weight: Matrix, to exact: Matrix) throws -> Double {
-      try loss.rows(rounding(weight, .float32) - exact).reduce(0, +)
-    }
+    let (inputs, moments) = try observed(400, 160, KernelThreads(2))
+    let weight = random(200, 160, 5)
     let mean = (0..<160).map { column in
       (0..<400).reduce(Float(0)) { $0 + abs(inputs.values[$1 * 160 + column]) } / 400
     }
-    let scales = try AWQ().search(
-      mean: mean, weights: [weight], gains: nil, dtype: .float32, rounding, loss
-    ) { SmoothingScales(read: $0, source: $0) }
-    #expect(scales.read[3] > 1.2 * scales.read[4])
-    let left = try loss.scaled(by: AWQ.divisors(scales.read, gains: nil, .float32))
-    let scaled = weight.scalingColumns(scales.read)
-    let (nearest, better) = (try cost(loss, weight, to: weight), try cost(left, scaled, to: scaled))
-    #expect(better < 0.95 * nearest)
-    let cut = try AWQ().clipped(scaled, dtype: .float32, rounding, left)
-    #expect(try cost(left, cut, to: scaled) < better)
+    func found(_ threads: Int) throws -> (scales: SmoothingScales, plain: Matrix, scaled: Matrix) {
+      let loss = try OutputLoss(moments, KernelThreads(threads))
+      let search = AWQSearch(AWQ(cuts: true), rounding, loss, dtype: .float32, gains: nil)
+      let scales = try search.scales(mean: mean, weights: [weight]) { SmoothingScales(read: $0, source: $0) }
+      return (
+        scales, try search.fitted(weight, [Float](repeating: 1, count: 160)), try search.fitted(weight, scales.read)
+      )
+    }
+    let (one, two) = (try found(1), try found(2))
+    #expect(one.scales == two.scales && one.plain == two.plain && one.scaled == two.scaled)
+    #expect(one.scales.read[3] > 1.2 * one.scales.read[4])
+    let loss = try OutputLoss(moments, KernelThreads(1))
+    func costs(_ fitted: Matrix, _ scales: [Float]) throws -> [Double] {
+      try loss.rows(rounding(fitted, .float32).dividingColumns(by: scales) - weight)
+    }
+    let ones = [Float](repeating: 1, count: 160)
+    let nearest = try costs(weight, ones)
+    let plain = try costs(one.plain, ones)
+    #expect(zip(plain, nearest).allSatisfy { $0 <= $1 * 1.001 })
+    #expect(plain.reduce(0, +) < 0.9 * nearest.reduce(0, +))
+    let onlyScaled = try costs(weight.scalingColumns(one.scales.read), one.scales.read)
+    #expect(onlyScaled.reduce(0, +) < 0.95 * nearest.reduce(0, +))
+    #expect(try costs(one.scaled, one.scales.read).reduce(0, +) < 0.95 * onlyScaled.reduce(0, +))
   }
 
   @Test(arguments: [1, 2, 16, 64]) func rotationsAreOrthogonal(_ size: Int) throws {
     let rotation = try #require(HadamardRotation(size: size))
-    let matrix = rotation.matrix
+    let matrix = try rotation.matrix(size)
     let product = try matrix.times(transposed: matrix, KernelThreads(1))
     for i in 0..<size {
       for j in 0..<size { #expect(abs(product.values[i * size + j] - (i == j ? 1 : 0)) < 1e-6) }
     }
     var rows = random(2 * size, 3, 9)
     let before = rows
-    rotation.rotateRows(&rows)
+    try rotation.rotateRows(&rows)
     for column in 0..<3 {
       for block in 0..<2 {
         for i in 0..<size {

@@ -13,7 +13,7 @@ import Testing
   @Test(arguments: reference) func isMsModelSlims(_ name: String) throws {
     let size = try #require(Int(name))
     let expected = try #require(Fixtures.json("quantization/rotations.json")[name]).asArray().map { $0 }
-    let matrix = try #require(HadamardRotation(size: size)).matrix
+    let matrix = try #require(HadamardRotation(size: size)).matrix(size)
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     for value in matrix.values { hash = (hash ^ (value > 0 ? 1 : 0)) &* 0x100_0000_01B3 }
     let digits = String(hash, radix: 16)
@@ -25,7 +25,7 @@ import Testing
   /// Sizes that Paley's construction reaches, and multiples of all by powers of two.
   @Test(arguments: [12, 20, 24, 28, 36, 44, 68, 84, 88, 104, 132, 164, 172, 344, 524])
   func isOrthogonal(_ size: Int) throws {
-    let matrix = try #require(HadamardRotation(size: size)).matrix
+    let matrix = try #require(HadamardRotation(size: size)).matrix(size)
     let product = try matrix.times(transposed: matrix, KernelThreads(1))
     for row in 0..<size {
       for column in 0..<size {

@@ -68,4 +68,29 @@ import Testing
       }
     }
   }
+  /// Each long block of a row is by itself.
+  @Test func longBlocksHaveScalesOfTheirOwn() throws {
+    var generator = SplitMix64(seed: 12)
+    let values = (0..<4 * 96).map { _ in Float.random(in: -3...3, using: &generator) }
+    func parts(_ columns: Range<Int>) throws -> [[UInt8]] {
+      let own = (0..<4).flatMap { row in columns.map { values[row * 96 + $0] } }
+      let weight = try LinearWeight(module: "m", .float32, shape: [4, columns.count])
+      return try MXFP4Dual(blockSize: 32).quantize(
+        WeightRows(weight, 0..<4, bytes: Tensor(own, shape: [own.count]).bytes)
+      ).map(\.array)
+    }
+    let (whole, first, last) = (try parts(0..<96), try parts(0..<32), try parts(64..<96))
+    for (all, left, right) in zip(whole, zip(first, last)).map({ ($0, $1.0, $1.1) }) {
+      let (size, part) = (all.count / 4, left.count / 4)
+      for row in 0..<4 {
+        #expect(Array(all[row * size..<row * size + part]) == Array(left[row * part..<(row + 1) * part]))
+        #expect(Array(all[(row + 1) * size - part..<(row + 1) * size]) == Array(right[row * part..<(row + 1) * part]))
+      }
+    }
+    // A block of zeros has a scale of zero, and no code is NaN.
+    let weight = try LinearWeight(module: "m", .float32, shape: [1, 32])
+    let zeros = try MXFP4Dual().quantize(
+      WeightRows(weight, 0..<1, bytes: Tensor([Float](repeating: 0, count: 32), shape: [32]).bytes))
+    #expect(zeros[0].array.allSatisfy { $0 == 0 } && zeros[2].array.allSatisfy { $0 == 0 })
+  }
 }

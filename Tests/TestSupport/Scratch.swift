@@ -47,10 +47,14 @@ public final class Scratch {
     return names.sorted()
   }
 
-  /// The bytes of every file of a folder.
+  /// The bytes of every file of a folder, and of those in it.
   public static func contents(_ path: String) throws -> [String: [UInt8]] {
     var contents: [String: [UInt8]] = [:]
-    for name in names(path) { contents[name] = try InputFile.contents(of: path + "/" + name).array }
+    for name in names(path) {
+      let inner = names(path + "/" + name)
+      if inner.isEmpty { contents[name] = try InputFile.contents(of: path + "/" + name).array }
+      if !inner.isEmpty { contents.merge(try self.contents(path + "/" + name)) { $1 } }
+    }
     return contents
   }
 

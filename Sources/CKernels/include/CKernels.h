@@ -66,6 +66,9 @@ void bk_pool_set_spin(bk_pool *pool, unsigned iterations);
 /// run started while another is in progress on the same pool (from a body, or from another thread) is serial on its own
 /// thread.
 void bk_pool_run(bk_pool *pool, size_t count, size_t grain, bk_body body, void *ctx);
+/// Says what a run will read first that comes soon: workers that wait bring its beginning into their caches, which is
+/// what they take of a run. Nothing is read from it, so it may be gone by then; NULL and 0 for nothing.
+void bk_pool_expect(bk_pool *pool, const void *data, size_t bytes);
 /// Frees the scratch memory the kernels keep for the calling thread. (Freed at a thread's end by itself.)
 void bk_scratch_release(void);
 
@@ -145,6 +148,8 @@ typedef struct {
   size_t residual_stride;
   float *y;  ///< [m, n], rows y_stride apart; must not overlap x
   size_t y_stride;
+  const void *next;  ///< the weights of the next product or NULL, see bk_pool_expect
+  size_t next_bytes;
 } bk_linear_args;
 
 /// Linear layer on packed weights. `w` aligned to 4 bytes or better; 64 is fastest. k == 0 gives act(bias) + residual.

@@ -20,6 +20,7 @@ typedef struct {
   const bk_table *o;
   const bk_attention_args *g;
   size_t group, rows, row_block, row_blocks, v_panels;
+  size_t kv_size;  ///< bytes of an element of k and v
   bool few;
   atomic_int error;
 } job;
@@ -42,7 +43,6 @@ typedef struct {
 } place;
 
 static size_t query_of(const job *j, size_t row) { return row / j->group; }
-static size_t kv_size(const job *j) { return bk_dtype_size(j->g->kv_type); }
 static size_t head_of(const job *j, const place *at, size_t row) { return at->kv_head * j->group + row % j->group; }
 
 /// How many keys, from the first on, the row may see.
@@ -68,15 +68,15 @@ static void load_queries(const job *j, const place *at, block *s) {
 
 /// Asks for keys or values that are gone through next.
 static void fetch(const job *j, const char *data, size_t first, size_t count, bk_strides3 strides, size_t depth) {
-  const ptrdiff_t stride = strides.sequence * (ptrdiff_t)kv_size(j);
+  const ptrdiff_t stride = strides.sequence * (ptrdiff_t)j->kv_size;
   for (size_t t = first; t < first + count; t++)
-    for (size_t d = 0; d < depth * kv_size(j); d += 64) __builtin_prefetch(data + (ptrdiff_t)t * stride + d, 0, 3);
+    for (size_t d = 0; d < depth * j->kv_size; d += 64) __builtin_prefetch(data + (ptrdiff_t)t * stride + d, 0, 3);
 }
 
 static void score(const job *j, const place *at, block *s, size_t key, size_t keys) {
   const bk_attention_args *g = j->g;
   const size_t stride = (size_t)g->k_strides.sequence;
-  const char *k = at->k + key * stride * kv_size(j);
+  const char *k = at->k + key * stride * j->kv_size;
   if (g->depth == 0) {
     memset(s->scores, 0, at->rows * s->score_stride * sizeof(float));
   } else if (j->few) {
@@ -111,7 +111,7 @@ static void mask_scores(const job *j, const place *at, block *s, size_t key, siz
 static void add_values(const job *j, const place *at, block *s, size_t key, size_t keys) {
   const bk_attention_args *g = j->g;
   const size_t stride = (size_t)g->v_strides.sequence, panel = keys * BK_PANEL;
-  const char *v = at->v + key * stride * kv_size(j);
+  const char *v = at->v + key * stride * j->kv_size;
   const size_t direct = j->few ? g->v_depth / BK_PANEL : 0;
   for (size_t r = 0; r < at->rows; r++) {
     float *scores = s->scores + r * s->score_stride, *sums = s->sums + r * s->sum_stride;
@@ -164,7 +164,7 @@ static void attend(const job *j, const place *at, block *s) {
 /// The keys or values of the head.
 static const char *head(const job *j, const void *data, bk_strides3 strides, const place *at) {
   const ptrdiff_t offset = (ptrdiff_t)at->batch * strides.batch + (ptrdiff_t)at->kv_head * strides.head;
-  return (const char *)data + offset * (ptrdiff_t)kv_size(j);
+  return (const char *)data + offset * (ptrdiff_t)j->kv_size;
 }
 
 static size_t lines(size_t floats) { return bk_ceil(floats, 16) * 16; }
@@ -202,7 +202,7 @@ int bk_attention(bk_pool *pool, const bk_attention_args *g) {
   if (g->kv_heads == 0 || g->q_heads % g->kv_heads != 0) return BK_EARGUMENT;
   if (g->kv_type != BK_F32 && g->kv_type != BK_BF16) return BK_EARGUMENT;
   if (g->k_strides.sequence < 0 || g->v_strides.sequence < 0) return BK_EARGUMENT;
-  job j = {.o = bk_ops(), .g = g, .group = g->q_heads / g->kv_heads};
+  job j = {.o = bk_ops(), .g = g, .group = g->q_heads / g->kv_heads, .kv_size = bk_dtype_size(g->kv_type)};
   j.rows = j.group * g->queries;
   j.v_panels = bk_ceil(g->v_depth, BK_PANEL);
   j.few = j.rows <= FEW_ROWS;

@@ -13,7 +13,9 @@ enum {
   K_WHOLE = 2048,       ///< up to here k is not blocked
   A_BYTES = 800 << 10,  ///< bytes of x that a tile goes through in one k block: a part of the second-level cache
   DOT_ROWS = 8,         ///< rows of x up to which row-major weights are streamed
-  ROW_COLUMNS = 64,     ///< columns of a task when x has one row
+  ROW_COLUMNS = 64,     ///< columns that are computed at a time when x has one row
+  ROW_LEAST = 64 << 10, ///< weights of a range of them at least, in bytes
+  ROW_MOST = 256 << 10, ///< weights of a task at most: threads end within the time that one takes to read them
   FEW_ROWS = 4,         ///< rows of x up to which bf16 products avoid tiles
   ALIAS_BYTES = 2048,   ///< row strides that are multiples of this collide in the first-level cache
 };
@@ -26,7 +28,7 @@ typedef struct {
   const float *a;  ///< x, or its copy: f32 or bf16 pairs
   size_t lda;
   size_t units;  ///< k, or k pairs
-  size_t panel_stride, tile_rows, row_tiles, column_tiles;
+  size_t panel_stride, tile_rows, row_tiles, column_tiles, row_columns;
   atomic_int error;
 } job;
 
@@ -90,14 +92,15 @@ static void packed_body(void *ctx, size_t begin, size_t end) {
   }
 }
 
-/// Packed weights, one row of x: four panels at a time.
+/// Packed weights, one row of x: panels, four at a time.
 static void row_body(void *ctx, size_t begin, size_t end) {
   const job *j = ctx;
   const bk_linear_args *g = j->g;
   const size_t size = bk_dtype_size(g->w_type), k_stride = g->w_type == BK_BF16 ? 2 * BK_PANEL : BK_PANEL;
   _Alignas(64) float tile[ROW_COLUMNS] = {0};
-  for (size_t t = begin; t < end; t++) {
-    const size_t column = t * ROW_COLUMNS, columns = bk_min(ROW_COLUMNS, g->n - column);
+  const size_t last = bk_min(end * j->row_columns, g->n);
+  for (size_t column = begin * j->row_columns; column < last; column += ROW_COLUMNS) {
+    const size_t columns = bk_min(ROW_COLUMNS, last - column);
     const int panels = (int)bk_ceil(columns, BK_PANEL);
     const char *w = (const char *)g->w + column / BK_PANEL * j->panel_stride * size;
     if (j->pairs)
@@ -220,9 +223,11 @@ static int run(bk_pool *pool, const bk_linear_args *g, bool packed) {
   if (error) return error;
   cut_tiles(pool, &j);
   const double tile_work = work / (double)j.column_tiles;
+  bk_pool_expect(pool, NULL, 0);
   if (packed && g->m == 1) {
-    const size_t tasks = bk_ceil(g->n, ROW_COLUMNS);
-    bk_pool_run(pool, tasks, bk_grain(pool, tasks, work / (double)tasks, 5e4), row_body, &j);
+    const size_t column_bytes = bk_max(j.panel_stride / BK_PANEL * bk_dtype_size(g->w_type), 1);
+    j.row_columns = ROW_COLUMNS * column_bytes <= ROW_MOST ? ROW_COLUMNS : ROW_COLUMNS / 2;
+    bk_pool_run(pool, bk_ceil(g->n, j.row_columns), bk_ceil(ROW_LEAST, j.row_columns * column_bytes), row_body, &j);
   } else if (packed) {
     const size_t tiles = j.column_tiles * j.row_tiles;
     bk_pool_run(pool, tiles, bk_grain(pool, tiles, tile_work / (double)j.row_tiles, 5e4), packed_body, &j);
@@ -230,6 +235,8 @@ static int run(bk_pool *pool, const bk_linear_args *g, bool packed) {
     bk_pool_run(pool, j.column_tiles, bk_grain(pool, j.column_tiles, tile_work, 5e4), dots ? dots_body : repack_body,
                 &j);
   }
+  // Products with few rows take as long as their weights take to read.
+  if (g->m <= FEW_ROWS) bk_pool_expect(pool, g->next, g->next_bytes);
   return atomic_load(&j.error);
 }
 

@@ -1,6 +1,7 @@
 /// The thread pool: workers poll a generation counter, then sleep on it with a futex. A run opens a gate through which
-/// workers enter; ranges are claimed from a shared counter; the caller closes the gate once all ranges are claimed and
-/// waits only for the workers inside, so that a worker that wakes late costs nothing.
+/// workers enter; the caller claims ranges from the end and workers from the beginning; the caller closes the gate once
+/// all ranges are claimed and waits only for the workers inside, so that a worker that wakes late costs nothing. A
+/// waiting worker brings what it will read first into its cache.
 #define _GNU_SOURCE
 #include <limits.h>
 #include <pthread.h>
@@ -17,6 +18,12 @@
 
 enum { GATE_CLOSED = 1 << 30, MAX_THREADS = 1024, DEFAULT_SPIN = 4000 };
 
+enum {
+  AHEAD = 512 << 10,  ///< bytes that waiting workers read ahead at most: a part of the second-level cache
+  AHEAD_STEP = 512,   ///< of them between looks for work
+};
+
+
 struct bk_pool {
   int threads;
   atomic_uint spin;
@@ -24,7 +31,9 @@ struct bk_pool {
   _Alignas(64) atomic_int generation;
   atomic_int sleepers;
   _Alignas(64) atomic_int gate;
-  _Alignas(64) atomic_size_t next;
+  _Alignas(64) _Atomic(uint64_t) left;  ///< grains not claimed: the first, and above 32 bits the one behind the last
+  _Alignas(64) _Atomic(uintptr_t) ahead;
+  _Atomic(uintptr_t) ahead_end;
   _Alignas(64) size_t count;
   size_t grain;
   bk_body body;
@@ -58,16 +67,39 @@ static void wake_all(atomic_int *word) {
 
 /// Takes ranges until none is left: two thirds of an even share of what is left each time, so that few are taken and
 /// the threads still end together.
-static void claim_ranges(bk_pool *p) {
+static void claim_ranges(bk_pool *p, bool from_end) {
   const size_t count = p->count, grain = p->grain, shares = 3 * (size_t)p->threads;
-  size_t begin = atomic_load_explicit(&p->next, memory_order_relaxed);
-  while (begin < count) {
-    const size_t end = begin + bk_min(bk_max(2 * (count - begin) / shares, grain), count - begin);
-    if (!atomic_compare_exchange_weak_explicit(&p->next, &begin, end, memory_order_relaxed, memory_order_relaxed))
+  uint64_t left = atomic_load_explicit(&p->left, memory_order_relaxed);
+  for (;;) {
+    uint64_t first = left & UINT32_MAX, last = left >> 32;
+    if (first == last) return;
+    const uint64_t taken = bk_max(2 * (last - first) / shares, 1);
+    const uint64_t rest = from_end ? first | (last - taken) << 32 : (first + taken) | last << 32;
+    if (!atomic_compare_exchange_weak_explicit(&p->left, &left, rest, memory_order_relaxed, memory_order_relaxed))
       continue;
-    p->body(p->ctx, begin, end);
-    begin = atomic_load_explicit(&p->next, memory_order_relaxed);
+    if (from_end)
+      first = last - taken;
+    else
+      last = first + taken;
+    p->body(p->ctx, first * grain, bk_min(last * grain, count));
+    left = atomic_load_explicit(&p->left, memory_order_relaxed);
   }
+}
+
+/// Asks the memory for some more of what is read next; false when that is enough.
+static bool read_ahead(bk_pool *p) {
+  const uintptr_t end = atomic_load_explicit(&p->ahead_end, memory_order_relaxed);
+  if (atomic_load_explicit(&p->ahead, memory_order_relaxed) >= end) return false;
+  const uintptr_t place = atomic_fetch_add_explicit(&p->ahead, AHEAD_STEP, memory_order_relaxed);
+  for (uintptr_t i = 0; i < AHEAD_STEP; i += 64) __builtin_prefetch((const void *)(place + i), 0, 2);
+  return true;
+}
+
+void bk_pool_expect(bk_pool *p, const void *data, size_t bytes) {
+  if (!p) return;
+  atomic_store_explicit(&p->ahead_end, 0, memory_order_relaxed);
+  atomic_store_explicit(&p->ahead, (uintptr_t)data, memory_order_relaxed);
+  atomic_store_explicit(&p->ahead_end, (uintptr_t)data + bk_min(bytes, AHEAD), memory_order_relaxed);
 }
 
 static void *worker(void *argument) {
@@ -76,6 +108,7 @@ static void *worker(void *argument) {
   for (;;) {
     unsigned spin = atomic_load_explicit(&p->spin, memory_order_relaxed);
     while (atomic_load_explicit(&p->generation, memory_order_acquire) == seen && spin > 0) {
+      if (read_ahead(p)) continue;
       spin--;
       relax();
     }
@@ -90,7 +123,7 @@ static void *worker(void *argument) {
     while (!(gate & GATE_CLOSED) && !atomic_compare_exchange_weak(&p->gate, &gate, gate + 1)) {
     }
     if (gate & GATE_CLOSED) continue;
-    claim_ranges(p);
+    claim_ranges(p, false);
     if (atomic_fetch_sub(&p->gate, 1) == GATE_CLOSED + 1) wake_all(&p->gate);
   }
 }
@@ -135,7 +168,7 @@ void bk_pool_set_spin(bk_pool *p, unsigned iterations) {
 void bk_pool_run(bk_pool *p, size_t count, size_t grain, bk_body body, void *ctx) {
   if (grain == 0) grain = 1;
   if (count == 0) return;
-  if (!p || p->threads == 1 || count <= grain || count > SIZE_MAX / 4 || grain > SIZE_MAX / 4 / MAX_THREADS ||
+  if (!p || p->threads == 1 || count <= grain || count > SIZE_MAX / 2 || count / grain >= UINT32_MAX / 2 ||
       atomic_exchange(&p->busy, true)) {
     for (size_t begin = 0; begin < count; begin += bk_min(grain, count - begin))
       body(ctx, begin, begin + bk_min(grain, count - begin));
@@ -145,10 +178,10 @@ void bk_pool_run(bk_pool *p, size_t count, size_t grain, bk_body body, void *ctx
   p->grain = grain;
   p->body = body;
   p->ctx = ctx;
-  atomic_store(&p->next, 0);
+  atomic_store(&p->left, (uint64_t)bk_ceil(count, grain) << 32);
   atomic_store(&p->gate, 0);
   announce(p);
-  claim_ranges(p);
+  claim_ranges(p, true);
   int gate = atomic_fetch_or(&p->gate, GATE_CLOSED) | GATE_CLOSED;
   for (unsigned spin = atomic_load(&p->spin); gate != GATE_CLOSED && spin > 0; spin--) {
     relax();

@@ -78,6 +78,7 @@ struct LinearConfiguration {
       case ("mxfp8 per_block", "mxfp8", "per_block", true): MXFP8()
       case ("mxfp4 per_block", "mxfp4", "per_block", true): MXFP4()
       case ("mxfp8 per_block", "mxfp4", "per_block", true): W4A8MX()
+      case ("mxfp4 dual_scale", "mxfp4", "dual_scale", true): try dualScale()
       default: nil
       }
     guard let known else {
@@ -88,9 +89,18 @@ struct LinearConfiguration {
     return known
   }
 
+  /// With the same long blocks on both sides.
+  private func dualScale() throws -> MXFP4Dual {
+    let sizes = try [weight, input ?? weight].map { try $0.options.count("dual_block_size", 1...1 << 20) }
+    guard let size = sizes[0], size % 32 == 0, sizes[1] == size, weight.method == "dualscale" else {
+      throw RecipeFile.unknown("with these blocks the scope", "dual_scale", weight.line)
+    }
+    return MXFP4Dual(blockSize: size)
+  }
+
   private func method() throws -> WeightMethod {
     switch weight.method {
-    case "minmax": return .minmax
+    case "minmax", "dualscale": return .minmax
     case "ssz": return .ssz(steps: try weight.options["step"]?.asInt() ?? 50)
     case "gptq":
       return .gptq(
@@ -100,6 +110,15 @@ struct LinearConfiguration {
     case "ceil_x":
       if try weight.options["enable_search"]?.asBool() == true { return .ceilX(divisor: nil) }
       return .ceilX(divisor: Double(try weight.options.number("x") ?? 7.25))
+    case "autoround":
+      var search = RoundingSearch()
+      if let name = try weight.options.text("scale_dtype") {
+        guard let type = DType(spelling: name), LinearWeight.dtypes.contains(type) else {
+          throw RecipeFile.unknown("the scale_dtype", name, weight.line)
+        }
+        search.scaleType = type
+      }
+      return .autoround(search)
     case "fouroversix": return .fourOverSix
     case "mse_round": return .mseRound
     default: throw RecipeFile.unknown("the method", weight.method, weight.line)

@@ -25,6 +25,9 @@ struct OriginalSubgraphs {
     "qwen3": OriginalSubgraphs(processors: [.awq, .flexible, .iterative, .smoothQuant], sources: dense),
     "qwen3_moe": OriginalSubgraphs(
       processors: [.flexible, .iterative], sources: ["*.input_layernorm", "*.experts.*.up_proj", "*.v_proj"]),
+    // What recipes for QwQ say, whose configuration names no family of its own.
+    "qwq": OriginalSubgraphs(
+      processors: [.iterative], sources: ["*.input_layernorm", "*.post_attention_layernorm", "*.up_proj"]),
   ]
 
   /// Leaves a step the subgraphs that msModelSlim would smooth in it.

@@ -13,7 +13,7 @@ public struct QuantizationOptions: Sendable {
   public var method = "minmax"
   /// A file of msModelSlim's that says all of the above.
   public var recipe: String?
-  /// How channels are scaled first: `iterative`, `flexible`, `smoothquant` and perhaps `:ALPHA`, `awq` or `awq-clip`.
+  /// How channels are scaled first: `iterative`, `flexible`, `smoothquant` and perhaps `:ALPHA`, `awq` or `awq-scales`.
   public var smoothing: String?
   /// What is rotated first: `all`, the residual stream and heads, or `heads`.
   public var rotates: String?
@@ -70,7 +70,7 @@ extension QuantizationRecipe {
     }
     let general = scheme == "float" ? nil : try QuantizationRecipe.scheme(scheme)
     if let smoothing = options.smoothing {
-      let general = try Smoothing(smoothing, scheme: general ?? W8A16(), method)
+      let general = try Smoothing(smoothing, scheme: general, method)
       if case .awq = general.algorithm, let assignment {
         // The search rounds weights as they are going to be.
         for (word, modules) in assignment {
@@ -117,8 +117,9 @@ extension QuantizationRecipe {
 extension QuantizationRecipe.Smoothing {
   /// `iterative`, `flexible:0.5`, ... as a person writes it.
   ///
-  /// AWQ rounds by a scheme; a method that needs data is not searched with.
-  init(_ text: String, scheme: any LinearScheme, _ method: WeightMethod) throws {
+  /// AWQ rounds by the scheme, `w8a16` where there is none; a method that needs data is not searched with, and finds
+  /// ranges itself.
+  init(_ text: String, scheme: (any LinearScheme)?, _ method: WeightMethod) throws {
     let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
     let alpha = parts.count > 1 ? Float(parts[1]) : nil
     guard parts.count < 2 || alpha.map({ (0...1).contains($0) }) == true else {
@@ -130,13 +131,14 @@ extension QuantizationRecipe.Smoothing {
       self.init(kinds: [.normLinear], algorithm: .scales(IterativeSmoothing(alpha: alpha ?? 0.5)))
     case "flexible":
       self.init(algorithm: .scales(FlexibleSmoothing(alpha: alpha, beta: alpha.map { 1 - $0 })))
-    case "awq" where alpha == nil, "awq-clip" where alpha == nil:
-      let awq = AWQ(cuts: parts.first != "awq")
-      self.init(algorithm: .awq(awq, scheme, method.needsData ? .minmax : method))
+    case "awq" where alpha == nil, "awq-scales" where alpha == nil:
+      let awq = AWQ(cuts: parts.first == "awq" && scheme != nil && !method.needsData)
+      self.init(algorithm: .awq(awq, scheme ?? W8A16(), method.needsData ? .minmax : method))
     default:
       throw BessemerError(
         .usage,
-        "no smoothing \(quoted(text)); expected awq, awq-clip, flexible, iterative or smoothquant, and perhaps :ALPHA")
+        "no smoothing \(quoted(text)); expected awq, awq-scales, flexible, iterative or smoothquant, and perhaps :ALPHA"
+      )
     }
   }
 }

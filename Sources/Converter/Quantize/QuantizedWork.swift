@@ -56,14 +56,3 @@ struct QuantizedWork: Sendable {
     }
   }
 }
-
-/// Runs `body` for each number below `count` on so many threads, the lower numbers first.
-func inParallel(_ count: Int, threads: Int, _ body: (Int) throws -> Void) throws {
-  let next = Atomic(0)
-  try parallel(max(1, min(threads, count))) { _ in
-    while case let index = next.add(1, ordering: .relaxed).oldValue, index < count {
-      try Interrupt.check()
-      try body(index)
-    }
-  }
-}

@@ -101,7 +101,7 @@ public struct Quantizer: Sendable {
       for found in try QuantizedExtra.chosen(step, model) { package.add(step.formats, attention: found.module) }
     }
     package.modelTypeV0 = file?.modelTypeV0
-    package.isRotated = recipe.rotation.map { !$0.headsOnly } ?? false
+    package.isRotated = recipe.rotation.map { !$0.headsOnly && $0.search == nil } ?? false
     (self.items, self.parts, self.package) = (items, parts, package)
   }
 
@@ -165,7 +165,9 @@ public struct Quantizer: Sendable {
       if let index = index(files) {
         try folder.write(package.stem + ".safetensors.index.json") { try $0.write(index) }
       }
-      if let rotation = recipe.rotation, let matrix = try RotationPlan.residual(rotation, model.graph)?.matrix {
+      if package.isRotated, let rotation = recipe.rotation,
+        let matrix = try RotationPlan.residual(rotation, model.graph)
+      {
         let entry = SafetensorsWriter.Entry("global_rotation", .float32, shape: [matrix.rows, matrix.columns]) {
           try $0.write(matrix.values.withUnsafeBytes { Bytes($0) })
         }

@@ -19,6 +19,12 @@ struct RecipeFile {
   private(set) var keptCount = 0
   /// What a recipe of `modelslim_v0` calls the model that it makes; nil for others.
   private(set) var modelTypeV0: String?
+  /// How heads are rotated, which msModelSlim leaves to the model.
+  private let heads: Rotation.Heads
+  /// The line of a step that rotates while the model runs.
+  private var onlineRotation: Int?
+  /// Of the stage of `adapt_rotation` that looks at data.
+  private var rotationSearch: (search: RotationSearch, layers: [String])?
 
   /// Throws ``ErrorCode/yaml`` for a file of another form, ``ErrorCode/unsupportedFeature`` for what is not known.
   ///
@@ -26,6 +32,7 @@ struct RecipeFile {
   ///   - modelType: the `model_type` of the model's config.json.
   ///   - isCompatible: whether what msModelSlim does wrong is done so too.
   init(_ path: String, modelType: String, isCompatible: Bool) throws {
+    heads = ["deepseek_v3", "llama", "qwen3"].contains(modelType) ? .plain : .shifted
     let root = try YAML.read(path, aliases: true)
     try inFile(path) { try read(root, modelType, isCompatible) }
   }
@@ -60,12 +67,26 @@ struct RecipeFile {
       default: throw RecipeFile.unknown("the key", member.key, member.line)
       }
     }
+    if let line = onlineRotation {
+      throw BessemerError(
+        .unsupportedFeature,
+        "line \(line): online_quarot is for the attention of FLUX, HunyuanVideo, Qwen-Image and Wan; the model is "
+          + quoted(modelType))
+    }
     guard isCompatible else { return }
     for (index, step) in steps.enumerated() {
       guard case .smooth(var smoothing) = step else { continue }
-      try OriginalSubgraphs.limit(&smoothing, modelType: modelType)
+      let family = modelType == "qwen2" && isForQwQ(fields) ? "qwq" : modelType
+      try OriginalSubgraphs.limit(&smoothing, modelType: family)
       steps[index] = .smooth(smoothing)
     }
+  }
+
+  /// Whether the models that the recipe was tried on are QwQ's.
+  private func isForQwQ(_ fields: Fields) -> Bool {
+    let metadata = try? fields["metadata"].map { Fields(try $0.asMapping()) }
+    let names = (try? metadata?["verified_model_types"]?.asSequence().map { try $0.asString() }) ?? []
+    return names.contains { $0.hasPrefix("QwQ") }
   }
 
   private mutating func save(_ saver: YAML) throws {
@@ -122,10 +143,12 @@ struct RecipeFile {
       steps.append(.smooth(try fields.smoothing(.awq(awq, linear.scheme, linear.method))))
     case "quarot":
       try fields.expect(["online", "block_size", "down_proj_online_layers", "max_tp_size", "export_extra_info"])
-      guard try fields["online"]?.asBool() != true, try fields["down_proj_online_layers"]?.asSequence().isEmpty != false
-      else { throw RecipeFile.unknown("rotation", "online", step.line) }
-      let block = try fields["block_size"]?.asInt()
-      steps.append(.rotate(Rotation(blockSize: block == -1 ? nil : block)))
+      try fields.refuseOnlineRotation(step.line)
+      steps.append(.rotate(Rotation(blockSize: try fields.block(), heads: heads)))
+    case "online_quarot":
+      try fields.expect(["block_size", "include", "exclude"])
+      onlineRotation = step.line
+    case "adapt_rotation": try addAdaptedRotation(fields, step)
     case "kv_smooth":
       try fields.expect(["smooth_factor", "include", "exclude"])
       steps.append(.smoothKeys(try fields.selection(), power: try fields.number("smooth_factor") ?? 1))
@@ -136,6 +159,7 @@ struct RecipeFile {
       var linear = QuantizationRecipe.Linear(scheme: W16A16S())
       linear.selection = try fields.selection()
       steps += [.sparsify(linear.selection, share: share), .quantize(linear)]
+    case "autoround_quant": try addRoundingSearch(fields)
     case "fa3_quant": steps.append(.quantizeAttention(try AttentionConfiguration(fields).step))
     case "dynamic_cache":
       try fields.expect(["qconfig", "include", "exclude"])
@@ -151,79 +175,47 @@ struct RecipeFile {
     }
   }
 
+  /// Layers whose rounding is searched for.
+  private mutating func addRoundingSearch(_ fields: Fields) throws {
+    try fields.expect(["iters", "enable_minmax_tuning", "enable_round_tuning", "strategies"])
+    for strategy in try fields["strategies"]?.asSequence() ?? [] {
+      let own = Fields(try strategy.asMapping())
+      try own.expect(["qconfig", "include", "exclude"])
+      guard let config = own["qconfig"] else { throw strategy.mismatch("\"qconfig\"") }
+      var linear = try LinearConfiguration(config).linear()
+      guard case .autoround(var search) = linear.method else {
+        throw RecipeFile.unknown("beside autoround_quant", "another method", strategy.line)
+      }
+      search.steps = try fields.count("iters", 1...10_000) ?? 10
+      search.movesRanges = try fields["enable_minmax_tuning"]?.asBool() ?? true
+      search.movesWeights = try fields["enable_round_tuning"]?.asBool() ?? true
+      linear.method = .autoround(search)
+      linear.selection = try own.selection()
+      steps.append(.quantize(linear))
+    }
+  }
+
+  /// The two stages of a rotation that is searched for.
+  private mutating func addAdaptedRotation(_ fields: Fields, _ step: YAML) throws {
+    switch try fields["stage"]?.asInt() {
+    case 1:
+      try fields.expect(["stage", "steps", "quant_dtype", "layer_type", "block_size", "max_samples"])
+      let dtype = try fields.text("quant_dtype") ?? "int4"
+      guard let bits = ["int4": 4, "int8": 8][dtype] else { throw RecipeFile.unknown("the type", dtype, step.line) }
+      let search = RotationSearch(
+        steps: try fields.count("steps", 1...1000) ?? 20, bits: bits,
+        rows: try fields.count("max_samples", 2...100_000) ?? 2048)
+      rotationSearch = (search, try fields["layer_type"]?.asSequence().map { try $0.asString() } ?? ["up_proj"])
+    case 2:
+      try fields.expect(["stage", "online", "block_size", "down_proj_online_layers", "max_tp_size"])
+      try fields.refuseOnlineRotation(step.line)
+      let rotation = Rotation(blockSize: try fields.block(), heads: heads, search: rotationSearch)
+      steps.append(.rotate(rotation))
+    default: throw RecipeFile.unknown("the stage of", "adapt_rotation", step.line)
+    }
+  }
+
   static func unknown(_ what: String, _ name: String, _ line: Int) -> BessemerError {
     BessemerError(.unsupportedFeature, "line \(line): \(what) \(quoted(name)) is not known")
-  }
-}
-
-/// The members of a mapping.
-struct Fields {
-  private let members: [(key: String, line: Int, value: YAML)]
-
-  init(_ members: [(key: String, line: Int, value: YAML)]) { self.members = members }
-
-  subscript(key: String) -> YAML? { members.first { $0.key == key }?.value }
-
-  func text(_ key: String) throws -> String? { try self[key]?.asString() }
-
-  /// A number, with or without quotes.
-  func number(_ key: String) throws -> Float? { try double(key).map { Float($0) } }
-
-  func double(_ key: String) throws -> Double? {
-    guard let value = self[key] else { return nil }
-    guard case .scalar(let text, _) = value.content, let number = Double(text), Float(number).isFinite else {
-      throw value.mismatch("a number")
-    }
-    return number
-  }
-
-  /// Throws for a key that is none of these or `type`.
-  func expect(_ keys: [String]) throws {
-    for member in members where member.key != "type" && !keys.contains(member.key) {
-      throw RecipeFile.unknown("the key", member.key, member.line)
-    }
-  }
-
-  func requireSymmetric() throws {
-    if let value = self["symmetric"], try !value.asBool() {
-      throw RecipeFile.unknown("asymmetric smoothing", "symmetric", value.line)
-    }
-  }
-
-  func selection() throws -> QuantizationRecipe.Selection {
-    func patterns(_ key: String) throws -> [NamePattern]? {
-      try self[key]?.asSequence().flatMap { try NamePattern.braces($0.asString()) }
-    }
-    let include = try patterns("include")
-    return QuantizationRecipe.Selection(
-      include: include?.isEmpty == true ? nil : include, exclude: try patterns("exclude") ?? [])
-  }
-
-  func smoothing(_ algorithm: QuantizationRecipe.Smoothing.Algorithm) throws -> QuantizationRecipe.Smoothing {
-    var smoothing = QuantizationRecipe.Smoothing(algorithm: algorithm)
-    smoothing.selection = try selection()
-    if let kinds = self["enable_subgraph_type"] {
-      let names = try kinds.asSequence().map { value in
-        let name = try value.asString()
-        guard let kind = Subgraph.Kind(rawValue: name) else {
-          throw RecipeFile.unknown("the subgraph", name, value.line)
-        }
-        return kind
-      }
-      smoothing.kinds = Subgraph.Kind.allCases.filter(names.contains)
-    }
-    return smoothing
-  }
-}
-
-extension NamePattern {
-  /// The patterns that one with braces stands for: `a{b,c}` is `ab` and `ac`.
-  static func braces(_ text: String) throws -> [NamePattern] {
-    guard let start = text.firstIndex(of: "{"), let end = text[start...].firstIndex(of: "}") else {
-      return [try NamePattern(text)]
-    }
-    let parts = text[text.index(after: start)..<end].split(separator: ",", omittingEmptySubsequences: false)
-    let (head, tail) = (String(text[..<start]), String(text[text.index(after: end)...]))
-    return try parts.flatMap { try braces(head + $0 + tail) }
   }
 }

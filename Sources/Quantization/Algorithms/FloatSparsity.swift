@@ -25,7 +25,7 @@ public struct FloatSparsity {
   /// Throws ``ErrorCode/modelInput`` when the moments say too little.
   public init(_ moments: SecondMoments, module: String, _ threads: KernelThreads) throws {
     self.threads = threads
-    var matrix = moments.matrix
+    var matrix = try moments.matrix
     let width = matrix.columns
     let sizes = (0..<width).map { matrix.values[$0 * width + $0].squareRoot() + 1e-8 }
     for row in 0..<width {
@@ -39,15 +39,14 @@ public struct FloatSparsity {
       throw BessemerError(.modelInput, "the inputs of \(quoted(module)) cannot be told apart; give more data")
     }
     let lower = try matrix.inverseOfLower(threads)
-    var whole = Matrix(zeros: width, width)
-    try whole.add(lower.transposed.all, PackedMatrix(lower.all, threads), row: 0, column: 0, threads)
+    let whole = try lower.transposed.times(PackedMatrix(lower.all, threads), threads)
     (self.sizes, inverse) = (sizes, try PackedMatrix(whole.all, threads))
   }
 
   /// The weight [outputs, inputs] with a share of its elements zero, rounded to its type.
   public func sparse(_ weight: Tensor, share: Double) throws -> Tensor {
     var weights = try Matrix(weight).scalingColumns(sizes)
-    let pull = try product(weights, PackedMatrix(correlations.all, threads))
+    let pull = try weights.times(PackedMatrix(correlations.all, threads), threads)
     let zeros = Int(Double(weights.values.count) * share)
     var (kept, lagrange) = (weights, Matrix(zeros: weights.rows, weights.columns))
     var isKept = [Bool](repeating: true, count: weights.values.count)
@@ -61,17 +60,11 @@ public struct FloatSparsity {
         lagrange.values[index] += weights.values[index] - kept.values[index]
         target.values[index] += kept.values[index] - lagrange.values[index]
       }
-      weights = try product(target, inverse)
+      weights = try target.times(inverse, threads)
     }
     choose(zip(weights.values, lagrange.values).map { $0 + $1 })
     let found = try kept.dividingColumns(by: sizes).tensor(weight.dtype, shape: weight.shape)
     return try coarse(found)
-  }
-
-  private func product(_ left: Matrix, _ right: PackedMatrix) throws -> Matrix {
-    var result = Matrix(zeros: left.rows, right.columns)
-    try result.add(left.all, right, row: 0, column: 0, threads)
-    return result
   }
 
   /// All elements but the most telling ones with few digits.

@@ -32,11 +32,13 @@ public struct GPTQ: Sendable, Equatable {
       for column in factor.unused { for row in 0..<matrix.rows { rest[row * columns + column] = 0 } }
     }
     var found = RoundingState(weight, grid)
-    if grid.group == 0 { try found.scale(matrix, 0..<columns) }
+    if grid.group == 0 { try found.scale(matrix, 0..<columns, threads) }
     for start in stride(from: 0, to: columns, by: blockSize) {
       let end = min(start + blockSize, columns)
       if grid.group > 0 {
-        for first in start..<end where first % grid.group == 0 { try found.scale(rest, first..<first + grid.group) }
+        for first in start..<end where first % grid.group == 0 {
+          try found.scale(rest, first..<first + grid.group, threads)
+        }
       }
       var errors = try found.round(&rest, start..<end, factor.matrix, threads)
       guard end < columns else { break }
@@ -82,26 +84,29 @@ private struct RoundingState {
   var codes: StoredCodes { StoredCodes(codes: numbers, scales: scales, offsets: offsets) }
 
   /// The scales of a group of columns by their range.
-  mutating func scale(_ matrix: Matrix, _ range: Range<Int>) throws {
+  mutating func scale(_ matrix: Matrix, _ range: Range<Int>, _ threads: KernelThreads) throws {
     func round(_ value: Float) -> Float { WeightCodes.round(value, to: weight.dtype) }
     let (steps, least) = (Float(1 << grid.bits - 1), round(.ulpOfOne))
-    for row in 0..<matrix.rows {
-      let (low, high) = try matrix.values.withUnsafeBufferPointer { values in
-        var (low, high, sum) = (Float(0), Float(0), Float(0))
-        for index in row * matrix.columns + range.lowerBound..<row * matrix.columns + range.upperBound {
-          low = min(low, values[index])
-          high = max(high, values[index])
-          sum += values[index] * 0
+    let found = try mapInParallel(threads.count, threads: threads.count) { thread in
+      try matrix.values.withUnsafeBufferPointer { values in
+        try (thread * matrix.rows / threads.count..<(thread + 1) * matrix.rows / threads.count).map { row in
+          let first = row * matrix.columns
+          let part = UnsafeBufferPointer(rebasing: values[first + range.lowerBound..<first + range.upperBound])
+          let (low, high, sum) = part.reduce((Float(0), Float(0), Float(0))) {
+            (min($0.0, $1), max($0.1, $1), $0.2 + $1 * 0)
+          }
+          guard sum == 0 else { throw WeightCodes.notFinite(weight) }
+          return (low: low, high: high)
         }
-        guard sum == 0 else { throw WeightCodes.notFinite(weight) }
-        return (low, high)
       }
+    }
+    for (row, bounds) in found.joined().enumerated() {
       let place = row * groups + range.lowerBound / size
       if grid.isSymmetric {
-        scales[place] = max(round(max(-low, high) / grid.high), least)
+        scales[place] = max(round(max(-bounds.low, bounds.high) / grid.high), least)
       } else {
-        scales[place] = max(round(round(high / steps) - round(low / steps)), least)
-        offsets[place] = round((-low / scales[place]).rounded(.toNearestOrEven)) + grid.low
+        scales[place] = max(round(round(bounds.high / steps) - round(bounds.low / steps)), least)
+        offsets[place] = round((-bounds.low / scales[place]).rounded(.toNearestOrEven)) + grid.low
       }
     }
   }

@@ -1,4 +1,4 @@
-import Tensors
+public import Tensors
 
 /// Rounds each weight up or down, and narrows the range of each group, by signed gradient descent on what that costs
 /// the layer's outputs; of all that was tried each row keeps the best, rounding to nearest among it.
@@ -8,6 +8,11 @@ import Tensors
 public struct RoundingSearch: Sendable, Equatable {
   /// How often all weights move. The first move is 1 / steps, the last one near zero.
   public var steps: Int
+  /// Whether weights may be rounded to another side than the nearest, and whether ranges may narrow.
+  public var movesWeights = true
+  public var movesRanges = true
+  /// What scales are rounded to; nil for the weight's type.
+  public var scaleType: DType?
 
   public init(steps: Int = 200) { self.steps = steps }
 
@@ -24,8 +29,11 @@ public struct RoundingSearch: Sendable, Equatable {
     for start in stride(from: 0, to: matrix.rows, by: RoundingSearch.chunk) {
       var rows = (start..<min(start + RoundingSearch.chunk, matrix.rows)).map { row in
         RoundedRow(
-          Array(matrix.values[row * matrix.columns..<(row + 1) * matrix.columns]), grid, dtype,
+          Array(matrix.values[row * matrix.columns..<(row + 1) * matrix.columns]), grid, scaleType ?? dtype,
           nearest.rows(row..<row + 1, of: matrix.rows))
+      }
+      if let scaleType, scaleType != dtype {
+        try RoundingSearch.forEach(&rows, loss.threads) { row, _ in row.round() }
       }
       for step in 0...steps {
         try Interrupt.check()
@@ -35,7 +43,8 @@ public struct RoundingSearch: Sendable, Equatable {
         let rate = Float(steps - step) / Float(steps * steps)
         try RoundingSearch.forEach(&rows, loss.threads) { row, index in
           row.keep(cost: costs[index])
-          row.move(gradient.values[index * matrix.columns..<(index + 1) * matrix.columns], by: rate)
+          let slopes = gradient.values[index * matrix.columns..<(index + 1) * matrix.columns]
+          row.move(slopes, weights: movesWeights ? rate : 0, ranges: movesRanges ? rate : 0)
           row.round()
         }
       }
@@ -134,7 +143,10 @@ private struct RoundedRow {
   }
 
   /// Moves shifts and shares against the signs of their gradients. Rounding counts as if it were none.
-  mutating func move(_ gradient: ArraySlice<Float>, by rate: Float) {
+  /// - Parameters:
+  ///   - rate: how far shifts go, in steps.
+  ///   - narrowing: how far shares go.
+  mutating func move(_ gradient: ArraySlice<Float>, weights rate: Float, ranges narrowing: Float) {
     let start = gradient.startIndex
     for group in ranges.indices {
       let (scale, offset) = (scales[group], offsets[group])
@@ -150,7 +162,7 @@ private struct RoundedRow {
       }
       guard slope != 0 else { continue }
       // The scale grows with either share.
-      let down = slope > 0 ? rate : -rate
+      let down = slope > 0 ? narrowing : -narrowing
       lowShares[group] = min(max(lowShares[group] - down, 0.5), 1)
       highShares[group] = min(max(highShares[group] - down, 0.5), 1)
     }

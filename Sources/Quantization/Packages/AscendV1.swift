@@ -74,7 +74,7 @@ public struct AscendV1: Sendable {
     if hasBias {
       add(
         TensorName(weight.module + ".bias"), style.keepsBias || scheme.keepsBias ? weight.dtype : .float32,
-        shape: [weight.rows], type: scheme.grid == .float ? scheme.descriptionType : AscendV1.float)
+        shape: [weight.rows], type: scheme.namesBias ? scheme.descriptionType : AscendV1.float)
     }
     groupSize = max(groupSize, scheme.groupSize)
   }

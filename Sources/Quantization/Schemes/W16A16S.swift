@@ -8,6 +8,7 @@ public struct W16A16S: LinearScheme {
   public var descriptionType: String { "W16A16S" }
   public var quantizesInputs: Bool { false }
   public var keepsBias: Bool { true }
+  public var namesBias: Bool { true }
   public var grid: WeightGrid { .float }
 
   public func tensors(_ weight: LinearWeight) -> [SchemeTensor] {

@@ -55,6 +55,7 @@ extension Planner {
     let memory = allocate(.float32, shape: [shape[0], shape[2], shape[1], shape[3]])
     let out = memory.transposed([0, 2, 1, 3])
     let pool = pool
+    let extent = extent(of: node.operands[1])
     addStep("attention", reads: [q, k, v] + (hidden.map { [$0] } ?? []), writes: [out]) { arena in
       var arguments = bk_attention_args()
       (arguments.batch, arguments.q_heads, arguments.kv_heads) = (q.shape[0], q.shape[1], k.shape[1])
@@ -77,7 +78,11 @@ extension Planner {
         arguments.mask = UnsafeRawPointer(arena.pointer(hidden))
         arguments.mask_strides = (hidden.strides[0], hidden.strides[1], hidden.strides[2], hidden.strides[3])
       }
-      return { [arguments] in try withUnsafePointer(to: arguments) { try check(bk_attention(pool, $0)) } }
+      return { [arguments] in
+        var arguments = arguments
+        if let extent { arguments.keys = extent.total }
+        try check(bk_attention(pool, &arguments))
+      }
     }
     try finish(node.results[0], out)
     return true

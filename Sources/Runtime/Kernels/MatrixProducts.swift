@@ -17,11 +17,15 @@ extension Linear: Kernel {
     let y = planner.allocateFloat(result)
     let (pool, compute, activation) = (planner.pool, planner.compute, activation.kernel)
     let reads = [x] + [bias, sum?.addend].compactMap { $0 }
+    let next = planner.succession(of: matrix)
     planner.addStep("linear", reads: reads, writes: [y]) { arena in
       var arguments = matrix.arguments(
         FloatRows(arena.floats(x), rows.stride), count: rows.count, to: FloatRows(arena.floats(y), matrix.outputs),
         compute, activation)
       arguments.bias = bias.map { UnsafePointer(arena.floats($0)) }
+      if let weights = next.weights {
+        (arguments.next, arguments.next_bytes) = (weights.withUnsafeBytes { $0.baseAddress }, weights.count)
+      }
       if let sum {
         arguments.residual = UnsafePointer(arena.floats(sum.addend))
         arguments.residual_stride = sum.addend.rows?.stride ?? 0
@@ -33,7 +37,28 @@ extension Linear: Kernel {
   }
 }
 
+/// The weights that are multiplied with next: after the last product the first of another run.
+final class Succession {
+  fileprivate let first: Bytes?
+  fileprivate(set) var weights: Bytes?
+
+  fileprivate init(first: Bytes?) {
+    self.first = first
+    weights = first
+  }
+}
+
 extension Planner {
+  /// Makes the matrix the next of the one before.
+  fileprivate mutating func succession(of matrix: Parameters.Matrix) -> Succession {
+    guard isFirstTime else { return Succession(first: nil) }
+    let weights = matrix.parts.first?.bytes
+    lastProduct?.weights = weights
+    let next = Succession(first: lastProduct?.first ?? weights)
+    lastProduct = next
+    return next
+  }
+
   /// The float32 sum of `value` and an equally shaped value that is known by now, when nothing else reads `value`.
   fileprivate func sum(of value: ValueID) -> (result: ValueID, addend: View)? {
     guard dtype(value) == .float32, graph.hasOneUse(value), let id = graph.users(of: value).first,

@@ -23,8 +23,8 @@ struct QuantizationOptionGroup: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Scale channels first: iterative, flexible, smoothquant, each perhaps :ALPHA, awq or awq-clip.", valueName: "name"
-    ))
+      "Scale channels first: iterative, flexible, smoothquant, each perhaps :ALPHA, awq or awq-scales.",
+      valueName: "name"))
   var smooth: String?
 
   @Option(

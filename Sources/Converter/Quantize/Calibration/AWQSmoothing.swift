@@ -37,31 +37,36 @@ extension SecondMoments {
 }
 
 extension Calibrator {
-  /// Chooses and applies the scales of a subgraph, and then the ranges of its readers.
+  /// Chooses and applies the scales of a subgraph, and the ranges of its readers.
   mutating func smooth(
-    _ subgraph: Subgraph, _ search: AWQSmoothing, mean: [Float], _ moments: SecondMoments
+    _ subgraph: Subgraph, _ own: AWQSmoothing, mean: [Float], _ moments: SecondMoments
   ) throws {
     let readers = subgraph.readers.filter(\.isQuantizedByDefault)
     guard let first = readers.first else { return }
-    let loss = try OutputLoss(moments, threads)
     let dtype = try weights.dtype(of: first.weight)
-    let matrices = try readers.map { try weights.matrix($0.weight) }
     let gains = subgraph.kind == .normLinear ? try weights.matrix(subgraph.sourceWeight).values : nil
-    let scales = try search.awq.search(
-      mean: mean, weights: matrices, gains: gains, dtype: dtype, search.rounding, loss
-    ) { scales in
+    let search = AWQSearch(own.awq, own.rounding, try OutputLoss(moments, threads), dtype: dtype, gains: gains)
+    let matrices = try readers.map { try weights.matrix($0.weight) }
+    let scales = try search.scales(mean: mean, weights: matrices) { scales in
       try subgraph.heads.map { try SharedHeads.mean(scales, $0, dtype) }
         ?? SmoothingScales(read: scales, source: scales)
     }
     try apply(scales, to: subgraph)
-    guard search.awq.cuts else { return }
-    let left = try loss.scaled(by: AWQ.divisors(scales.read, gains: gains, dtype))
-    for reader in readers { try cut(reader, search, left) }
+    for (reader, matrix) in zip(readers, matrices) where isCut(reader, own) {
+      try weights.set(reader.weight, search.fitted(matrix, scales.read))
+    }
   }
 
   /// Chooses the ranges of a layer.
-  mutating func cut(_ layer: LinearLayer, _ search: AWQSmoothing, _ loss: OutputLoss) throws {
+  mutating func cut(_ layer: LinearLayer, _ own: AWQSmoothing, _ moments: SecondMoments) throws {
+    guard isCut(layer, own) else { return }
     let (matrix, dtype) = (try weights.matrix(layer.weight), try weights.dtype(of: layer.weight))
-    try weights.set(layer.weight, search.awq.clipped(matrix, dtype: dtype, search.rounding, loss))
+    let search = AWQSearch(own.awq, own.rounding, try OutputLoss(moments, threads), dtype: dtype, gains: nil)
+    try weights.set(layer.weight, search.fitted(matrix, [Float](repeating: 1, count: matrix.columns)))
+  }
+
+  /// Whether a layer is going to be rounded as the search rounds it.
+  private func isCut(_ layer: LinearLayer, _ own: AWQSmoothing) -> Bool {
+    own.awq.cuts && step(of: layer).map { $0.scheme.name == own.rounding.scheme.name } ?? false
   }
 }

@@ -114,6 +114,21 @@ struct CalibrationGraph {
   /// Where a node stands.
   func place(of node: NodeID) -> Int { makers[graph[node].results[0].ordinal] }
 
+  /// The weights that the nodes of a section read, each once, wherever they stand.
+  func weights(in section: Range<Int>) -> [TensorName] {
+    var names: [TensorName] = []
+    var (seen, known): (Set<NodeID>, Set<TensorName>) = ([], [])
+    func visit(_ id: NodeID) {
+      guard seen.insert(id).inserted else { return }
+      if let weight = graph[id].op as? Weight, known.insert(weight.name).inserted { names.append(weight.name) }
+      for operand in graph[id].operands where isParameter[operand.ordinal] {
+        if let maker = graph.producer(of: operand) { visit(maker) }
+      }
+    }
+    for place in section { visit(order[place]) }
+    return names
+  }
+
   /// The place after the node that makes a value; 0 for inputs.
   func start(of value: ValueID) -> Int { makers[value.ordinal] + 1 }
 

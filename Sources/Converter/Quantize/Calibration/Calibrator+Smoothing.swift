@@ -91,7 +91,7 @@ extension Calibrator {
       guard let own, let moments = try settled(found.inputs[site.input], reader(of: site.input), number) else {
         continue
       }
-      try cut(site.layer, own, OutputLoss(moments, threads))
+      try cut(site.layer, own, moments)
     }
     return step.v0 == nil
   }
@@ -133,14 +133,14 @@ extension Calibrator {
     }
     for reader in subgraph.readers { try weights.scaleColumns(of: reader.weight, by: scales.read) }
     for name in [subgraph.sourceWeight] + (subgraph.sourceBias.map { [$0] } ?? []) {
-      try weights.divide(name, by: scales.source)
+      try weights.divide(name, by: subgraph.rows(scales.source))
     }
   }
 
   mutating func apply(_ scales: SmoothingScales, to subgraph: Subgraph) throws {
     for reader in subgraph.readers { try weights.scaleColumns(of: reader.weight, by: scales.read) }
     guard !scales.source.isEmpty else { return }
-    try weights.divideRows(of: subgraph.sourceWeight, by: scales.source)
-    if let bias = subgraph.sourceBias { try weights.divideRows(of: bias, by: scales.source) }
+    try weights.divideRows(of: subgraph.sourceWeight, by: subgraph.rows(scales.source))
+    if let bias = subgraph.sourceBias { try weights.divideRows(of: bias, by: subgraph.rows(scales.source)) }
   }
 }

@@ -20,7 +20,7 @@ struct Calibrator {
   var originalRun: CalibrationRun?
   var preparedRun: CalibrationRun?
   var weights: PreparedWeights
-  private let rotation: RotationPlan?
+  private var rotation: RotationPlan?
   let caches: [AttentionCache]
   let latent: [LatentAttention]
   /// By module, how the layers of the section are quantized that steps so far have dealt with.
@@ -61,8 +61,10 @@ struct Calibrator {
     }
     var plan: RotationPlan?
     for case .rotate(let rotation) in recipe.steps {
-      plan = try RotationPlan(
-        rotation, graph.graph, subgraphs, model.weights, products: isCompatible ? self.threads : nil)
+      let products = isCompatible ? self.threads : nil
+      plan = try RotationPlan(rotation, graph, subgraphs, model.weights, products: products)
+      guard let found = try searched(rotation, plan) else { continue }
+      plan = try RotationPlan(rotation, graph, subgraphs, model.weights, products: products, found: found)
     }
     rotation = plan
   }
@@ -72,23 +74,18 @@ struct Calibrator {
     // A weight may serve several sections, as a tied one does; it is done with the last.
     var last: [TensorName: Int] = [:]
     for (index, section) in graph.sections.enumerated() {
-      for name in names(in: section) { last[name] = index }
+      for name in graph.weights(in: section) { last[name] = index }
     }
     for (index, section) in graph.sections.enumerated() {
       try prepare(section)
-      let done = names(in: section).filter { last[$0] == index }
+      let done = graph.weights(in: section).filter { last[$0] == index }
       try write(weights, done)
       weights.forget()
     }
   }
 
-  private func names(in section: Range<Int>) -> [TensorName] {
-    var seen: Set<TensorName> = []
-    return section.compactMap { (graph.graph[graph.order[$0]].op as? Weight)?.name }.filter { seen.insert($0).inserted }
-  }
-
   mutating func prepare(_ section: Range<Int>) throws {
-    if let rotation { for name in names(in: section) { try rotation.apply(to: name, in: &weights) } }
+    if let rotation { for name in graph.weights(in: section) { try rotation.apply(to: name, in: &weights) } }
     let start = run
     var hasRun = false
     deployed = [:]
@@ -127,6 +124,9 @@ struct Calibrator {
   private func step(_ number: Int) -> QuantizationRecipe.Linear? {
     if case .quantize(let linear) = recipe.steps[number] { linear } else { nil }
   }
+
+  /// How a layer is quantized; nil for one that is not.
+  func step(of layer: LinearLayer) -> QuantizationRecipe.Linear? { choice[layer.module].flatMap { step($0) } }
 
   /// The steps that are carried out with this one; nil when it was with an earlier one.
   private func together(_ number: Int) -> [Int]? {

@@ -50,7 +50,7 @@ extension QuantizationRecipe.Step {
     case .quantize(let linear): linear.needsData
     case .smooth, .smoothKeys, .sparsify, .quantizeCache: true
     case .quantizeAttention(let attention): attention.formats.values.contains { $0.needsRange }
-    case .rotate: false
+    case .rotate(let rotation): rotation.search != nil
     }
   }
 
@@ -65,7 +65,11 @@ extension QuantizationRecipe.Step {
 
   /// Whether statistics do not suffice: the step runs parts of the model to choose.
   func runsModel(isCompatible: Bool) -> Bool {
-    if case .smooth(let smoothing) = self, case .awq = smoothing.algorithm { isCompatible } else { false }
+    switch self {
+    case .smooth(let smoothing): if case .awq = smoothing.algorithm { isCompatible } else { false }
+    case .rotate(let rotation): rotation.search != nil
+    default: false
+    }
   }
 }
 

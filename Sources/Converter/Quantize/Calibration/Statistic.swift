@@ -60,7 +60,7 @@ struct KeptRows: Statistic {
 extension SecondMoments: Statistic {
   static var kind: String { "moments" }
 
-  var tensor: Tensor { Tensor(triangle, shape: [triangle.count]) }
+  var tensor: Tensor { get throws { Tensor(try triangle, shape: [inputs * (inputs + 1) / 2]) } }
 
   init?(_ tensor: Tensor, columns: Int) {
     guard let values = tensor.finite([columns * (columns + 1) / 2]) else { return nil }
