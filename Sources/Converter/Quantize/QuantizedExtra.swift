@@ -54,9 +54,7 @@ struct QuantizedExtra: Sendable {
         }
       case .smooth(let smoothing) where smoothing.addsBias && isCompatible:
         for subgraph in SubgraphFinder(model.graph).subgraphs()
-        where try subgraph.kind == .normLinear && subgraph.sourceBias == nil
-          && subgraph.readers.allSatisfy({ $0.role != .head }) && smoothing.selection.contains(subgraph.source)
-        {
+        where try subgraph.kind == .normLinear && subgraph.sourceBias == nil && smoothing.takes(subgraph) {
           guard let norm = model.weights[subgraph.sourceWeight] else { continue }
           extras.append(
             QuantizedExtra(
