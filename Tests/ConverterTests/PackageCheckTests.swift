@@ -107,6 +107,20 @@ import Testing
     #expect(try codes(path).isSuperset(of: ["quantization-config", "layer-missing"]))
   }
 
+  /// Recipes of `modelslim_v0` leave scales in the model's type, as loaders hold them.
+  @Test func scalesMayBeOfTheModelsType() throws {
+    _ = try package()
+    let recipe = scratch("old.yaml")
+    try Scratch.put(
+      recipe, Array("{apiversion: modelslim_v0, spec: {calib_cfg: {w_bit: 8, a_bit: 16, mm_tensor: false}}}".utf8))
+    var options = QuantizationOptions(scheme: nil)
+    options.recipe = recipe
+    try Quantizer(scratch("model"), to: scratch("old"), options: options).write { _, _ in }
+    let store = try SafetensorsFile(path: scratch("old") + "/quant_model_weights.safetensors").store()
+    #expect(store["model.layers.0.self_attn.q_proj.weight_scale"]?.dtype == .bfloat16)
+    #expect(try codes(scratch("old")).isEmpty)
+  }
+
   @Test func unknownNamesAreRefused() throws {
     let path = try package()
     #expect(code { _ = try PackageCheck(path, for: "vllm") } == .usage)

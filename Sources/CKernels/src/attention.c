@@ -193,6 +193,10 @@ static void body(void *ctx, size_t begin, size_t end) {
     at.rows = bk_min(j->row_block, j->rows - at.first);
     at.k = head(j, g->k, g->k_strides, &at);
     at.v = head(j, g->v, g->v_strides, &at);
+    if (j->few && t + 1 < end) {
+      place next = {.batch = (t + 1) / g->kv_heads, .kv_head = (t + 1) % g->kv_heads};
+      fetch(j, head(j, g->k, g->k_strides, &next), 0, bk_min(step, g->keys), g->k_strides, g->depth);
+    }
     attend(j, &at, &s);
   }
 }
@@ -211,6 +215,7 @@ int bk_attention(bk_pool *pool, const bk_attention_args *g) {
   while (threads > 1 && j.row_block > 24 && pairs * bk_ceil(j.rows, j.row_block) < 2 * threads) j.row_block /= 2;
   j.row_blocks = bk_ceil(j.rows, j.row_block);
   const double work = (double)pairs * (double)j.rows * (double)g->keys * (double)(g->depth + g->v_depth);
-  bk_pool_run(bk_pool_for(pool, work), pairs * j.row_blocks, 1, body, &j);
+  // Of few rows the keys and values take longer to read than to multiply.
+  bk_pool_run(bk_pool_for(pool, j.few ? 4 * work : work), pairs * j.row_blocks, 1, body, &j);
   return atomic_load(&j.error);
 }

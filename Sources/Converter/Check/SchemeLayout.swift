@@ -33,9 +33,16 @@ extension CheckedFolder {
         "write the package again")
     }
     let scales = [[rows, 1]] + (group > 0 && columns % group == 0 ? [[rows, columns / group]] : [])
+    // Loaders hold scales of int8 in the model's type, which recipes of `modelslim_v0` leave them in.
+    let types: [DType] =
+      switch layer.type {
+      case "W8A8_DYNAMIC", "W8A8_MIX", "W8A16": [.float32, .bfloat16, .float16]
+      case "W4A8_DYNAMIC": [.float32, .uint64]
+      default: [.float32]
+      }
     func scaled(_ dtype: DType) {
       expect("weight", [dtype], [weight.shape])
-      expect("weight_scale", layer.type == "W4A8_DYNAMIC" ? [.float32, .uint64] : [.float32], scales)
+      expect("weight_scale", types, scales)
     }
     switch layer.type {
     case "W8A8", "W8A8_MIX":
@@ -45,7 +52,7 @@ extension CheckedFolder {
       expect("quant_bias", [.int32], [[rows]])
       expect(
         "deq_scale", usesLongScales.map { [$0 ? .int64 : .float32] } ?? [.float32, .int64], [[rows]])
-      if layer.type == "W8A8_MIX" { expect("weight_scale", [.float32], scales) }
+      if layer.type == "W8A8_MIX" { expect("weight_scale", types, scales) }
     case "W8A8_DYNAMIC", "W8A16", "W4A8_DYNAMIC", "W4A4_DYNAMIC", "W4A16": scaled(.int8)
     case "WFP8AFP8_DYNAMIC", "W8A8FP8_DYNAMIC": scaled(.float8e4m3fn)
     case "W8A8_MXFP8":

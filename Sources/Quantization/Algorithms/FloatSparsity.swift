@@ -44,8 +44,14 @@ public struct FloatSparsity {
   }
 
   /// The weight [outputs, inputs] with a share of its elements zero, rounded to its type.
-  public func sparse(_ weight: Tensor, share: Double) throws -> Tensor {
-    var weights = try Matrix(weight).scalingColumns(sizes)
+  ///
+  /// Throws ``ErrorCode/weights`` when it is NaN or infinite.
+  public func sparse(_ weight: Tensor, module: String, share: Double) throws -> Tensor {
+    let matrix = try Matrix(weight)
+    guard matrix.values.allSatisfy(\.isFinite) else {
+      throw WeightCodes.notFinite(try LinearWeight(module: module, weight.dtype, shape: weight.shape))
+    }
+    var weights = matrix.scalingColumns(sizes)
     let pull = try weights.times(PackedMatrix(correlations.all, threads), threads)
     let zeros = Int(Double(weights.values.count) * share)
     var (kept, lagrange) = (weights, Matrix(zeros: weights.rows, weights.columns))

@@ -9,6 +9,8 @@ import Tokenizers
 /// is a list of the same. Any other file is text, one sequence a line.
 struct CalibrationData {
   let sequences: [[Int32]]
+  /// The texts that sequences were made of, whole; none for token ids.
+  let texts: [String]
 
   /// - Parameters:
   ///   - limit: the most sequences.
@@ -36,9 +38,9 @@ struct CalibrationData {
         ("line \($0.offset + 1)", .text($0.element))
       }
     }
-    sequences = try items.map { place, item in
-      Array(try inFile("\(path), \(place)") { try reader.tokens(item) }.prefix(length))
-    }.filter { !$0.isEmpty }
+    let read = try items.map { place, item in try inFile("\(path), \(place)") { try reader.tokens(item) } }
+    sequences = read.map { Array($0.tokens.prefix(length)) }.filter { !$0.isEmpty }
+    texts = read.compactMap(\.text)
     guard !sequences.isEmpty else { throw BessemerError(.modelInput, "holds no text to calibrate with", file: path) }
   }
 }
@@ -65,20 +67,22 @@ private struct SequenceReader {
     case json(JSON)
   }
 
-  func tokens(_ item: Item) throws -> [Int32] {
+  typealias Sequence = (tokens: [Int32], text: String?)
+
+  func tokens(_ item: Item) throws -> Sequence {
     switch item {
     case .text(let text): try encode(text)
     case .json(let value): try tokens(value)
     }
   }
 
-  private func encode(_ text: String) throws -> [Int32] {
-    if model == nil { return text.unicodeScalars.map { Int32($0.value) } }
-    guard let begin else { return try tokenizer.get().encode(text) }
-    return [begin] + (try tokenizer.get().encode(text, addSpecialTokens: false))
+  private func encode(_ text: String) throws -> Sequence {
+    if model == nil { return (text.unicodeScalars.map { Int32($0.value) }, text) }
+    guard let begin else { return (try tokenizer.get().encode(text), text) }
+    return ([begin] + (try tokenizer.get().encode(text, addSpecialTokens: false)), text)
   }
 
-  private func tokens(_ item: JSON) throws -> [Int32] {
+  private func tokens(_ item: JSON) throws -> Sequence {
     switch item.kind {
     case .string: return try encode(item.asString())
     case .array: return try known(item)
@@ -93,16 +97,16 @@ private struct SequenceReader {
     }
     if let messages = try item.optional("messages") {
       let tokenizer = try tokenizer.get()
-      guard let model else { return [] }
-      let conversation = try Conversation(model, usesTools: false)
-      return try tokenizer.encode(conversation.prompt(messages, now: nil), addSpecialTokens: false)
+      guard let model else { return ([], nil) }
+      let text = try Conversation(model, usesTools: false).prompt(messages, now: nil)
+      return (try tokenizer.encode(text, addSpecialTokens: false), text)
     }
     throw BessemerError(
       .wrongFormat, "has no inputs_pretokenized, text, prompt, messages, input_ids or tokens")
   }
 
-  private func known(_ ids: JSON) throws -> [Int32] {
-    try ids.asArray().map { Int32(try $0.asInt(in: 0...Int(Int32.max))) }
+  private func known(_ ids: JSON) throws -> Sequence {
+    (try ids.asArray().map { Int32(try $0.asInt(in: 0...Int(Int32.max))) }, nil)
   }
 }
 

@@ -1,6 +1,7 @@
 import Tensors
 
-/// Whether data is fit to calibrate with: not random, not constant, not the same again and again, and enough.
+/// Whether data is fit to calibrate with: not random or shuffled, not constant, not the same again and again, and
+/// enough.
 ///
 /// Without a model texts count by their characters, lists of token ids as they are, and only what occurs is counted.
 public struct CalibrationLint: Sendable {
@@ -39,7 +40,8 @@ public struct CalibrationLint: Sendable {
         path: path,
         options: ModelOptions(activation: Quantizer.activation(ModelLocation(path)), separatesExperts: true))
     }
-    let sequences = try CalibrationData(path, for: loaded, limit: limit, length: length).sequences
+    let data = try CalibrationData(path, for: loaded, limit: limit, length: length)
+    let sequences = data.sequences
     sequenceCount = sequences.count
     tokenCount = sequences.reduce(0) { $0 + $1.count }
     let vocabulary = try loaded.flatMap { try CalibrationLint.vocabulary($0) }
@@ -55,6 +57,8 @@ public struct CalibrationLint: Sendable {
       note("too-short", "\(tokenCount) tokens in all; give \(CalibrationLint.leastTokens) or more")
     } else if concentration < CalibrationLint.leastConcentration, counts.count > 1 {
       note("random", "all tokens are about as frequent, as in random numbers; give text that the model is used for")
+    } else if let what = CalibrationLint.shuffled(data) {
+      note("random", "\(what) follow each other by chance, as in shuffled text; give text that the model is used for")
     }
     look(at: sequences)
     guard let loaded, !problems.contains(where: { $0.code == "unknown-token" }) else { return }
@@ -66,6 +70,13 @@ public struct CalibrationLint: Sendable {
           + "more than a tenth; give more data")
     }
     self.growth = growth
+  }
+
+  /// What of the data is in no order.
+  private static func shuffled(_ data: CalibrationData) -> String? {
+    if SymbolOrder.isChance(data.texts.map { Array($0.unicodeScalars) }) { return "characters" }
+    if SymbolOrder.isChance(data.texts.map { $0.split(whereSeparator: \.isWhitespace) }) { return "words" }
+    return data.texts.isEmpty && SymbolOrder.isChance(data.sequences) ? "tokens" : nil
   }
 
   private mutating func note(_ code: String, _ message: String) {

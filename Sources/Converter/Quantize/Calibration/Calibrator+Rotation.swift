@@ -33,6 +33,7 @@ extension Calibrator {
             .unsupportedFeature,
             "a layer that layer_type asks for reads \(rows.columns) channels; the model has \(start.columns)")
         }
+        _ = try range(of: rows.values)
         var sums = [Float](repeating: 0, count: rows.columns)
         for index in rows.values.indices { sums[index % rows.columns] += rows.values[index] }
         means[value, default: []] += try sums.map { $0 / Float(rows.rows) }.rounded(to: tensor.dtype)

@@ -45,7 +45,8 @@ extension Calibrator {
     let sparsity = try FloatSparsity(moments, module: first.layer.module, threads)
     for site in sites {
       guard let weight = try weights[site.layer.weight]?.tensor() else { continue }
-      try weights.set(site.layer.weight, Matrix(sparsity.sparse(weight, share: share)))
+      let module = site.layer.module
+      try weights.set(site.layer.weight, Matrix(sparsity.sparse(weight, module: module, share: share)))
     }
   }
 }
