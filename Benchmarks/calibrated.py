@@ -6,7 +6,7 @@
 
 FOLDER is a model in float32, which msModelSlim's GPTQ needs, with a tokenizer that has a padding token; FILE is a
 .jsonl file with `inputs_pretokenized`. NAME is msModelSlim's adapter, `default` for GPTQ; AWQ needs one such as
-Qwen3-8B and a model of that family.
+Qwen3-8B and a model of that family. msModelSlim's AWQ chooses scales alone, and so does ours here.
 """
 import argparse
 import os
@@ -57,7 +57,7 @@ def main():
             recipe = f"{folder}/{method}.yaml"
             open(recipe, "w").write(RECIPE % (AWQ if method == "awq" else "", WEIGHT[method], data))
             os.chmod(recipe, 0o600)
-            how = ["--method", "gptq"] if method == "gptq" else ["--smooth", "awq"]
+            how = ["--method", "gptq"] if method == "gptq" else ["--smooth", "awq-scales"]
             ours = [options.bessemer, "quantize", options.model, f"{folder}/out", "w4a8-dynamic", *how,
                     "--calibration", data, "--threads", str(options.threads)]
             theirs = [options.msmodelslim, "-m", "msmodelslim.cli", "quant", "--model_type", options.adapter,

@@ -17,7 +17,7 @@ public struct CodeSolver {
     switch method {
     case .gptq(let gptq):
       algorithm = .gptq(gptq, try moments.inverseFactor(damping: gptq.damping, module: module, threads))
-    case .autoround(let search): algorithm = .rounding(search, try OutputLoss(moments, threads))
+    case .autoround(let search): algorithm = .rounding(search, try OutputLoss(moments, threads, costs: false))
     default: preconditionFailure("\(method) needs no data")
     }
   }

@@ -3,56 +3,101 @@ import Tensors
 /// What a change of a layer's weight costs: the mean squared change of its outputs over all inputs that were observed,
 /// without running the layer.
 public struct OutputLoss {
+  /// Columns of the moments with what stands above them; as the whole is symmetric the rest need not be multiplied.
+  private struct Strip {
+    let range: Range<Int>
+    let above: PackedMatrix
+    let own: PackedMatrix
+  }
+
   /// [inputs, inputs].
   private let moments: Matrix
-  private let packed: PackedMatrix
+  /// For gradients.
+  private let packed: PackedMatrix?
+  /// For costs.
+  private let strips: [Strip]
   let threads: KernelThreads
 
-  public init(_ moments: SecondMoments, _ threads: KernelThreads) throws {
-    self.moments = try moments.matrix
-    packed = try PackedMatrix(self.moments.all, threads)
+  private static let width = 512
+
+  /// - Parameters:
+  ///   - costs: whether ``rows(_:_:)`` and ``gains(_:_:_:)`` of all columns will be asked for.
+  ///   - gradients: whether ``gradient(_:)`` and ``gains(_:_:_:)`` of some columns will be.
+  public init(
+    _ moments: SecondMoments, _ threads: KernelThreads, costs: Bool = true, gradients: Bool = true
+  ) throws {
+    let matrix = try moments.matrix
+    let size = matrix.columns
+    self.moments = matrix
     self.threads = threads
+    packed = gradients ? try PackedMatrix(matrix.all, threads) : nil
+    strips = try stride(from: 0, to: costs ? size : 0, by: OutputLoss.width).map { first in
+      let range = first..<min(first + OutputLoss.width, size)
+      return Strip(
+        range: range, above: try PackedMatrix(matrix.part(0..<first, range), threads),
+        own: try PackedMatrix(matrix.part(range, range), threads))
+    }
   }
 
   var inputs: Int { moments.columns }
 
-  /// Half the gradient by each element of a change [outputs, inputs].
-  func gradient(_ change: Matrix) throws -> Matrix {
-    var result = Matrix(zeros: change.rows, change.columns)
-    try result.add(change.all, packed, row: 0, column: 0, threads)
-    return result
+  /// For each output of a change [outputs, inputs].
+  func rows(_ change: Matrix, _ threads: KernelThreads? = nil) throws -> [Double] {
+    precondition(!strips.isEmpty || inputs == 0, "costs were not asked for")
+    let threads = threads ?? self.threads
+    var doubled = change
+    doubled.scale(by: 2)
+    var sums = [Double](repeating: 0, count: change.rows)
+    for strip in strips {
+      var product = Matrix(zeros: change.rows, strip.range.count)
+      if strip.range.lowerBound > 0 {
+        let left = doubled.part(0..<change.rows, 0..<strip.range.lowerBound)
+        try product.add(left, strip.above, row: 0, column: 0, threads)
+      }
+      try product.add(change.part(0..<change.rows, strip.range), strip.own, row: 0, column: 0, threads)
+      for (row, sum) in product.rowDots(change, from: strip.range.lowerBound).enumerated() { sums[row] += sum }
+    }
+    return sums
   }
 
-  /// For each output.
-  func rows(_ change: Matrix) throws -> [Double] { try gradient(change).rowDots(change) }
+  /// Half the gradient by each element of a change.
+  func gradient(_ change: Matrix) throws -> Matrix { try gradient(change, 0..<inputs, threads) }
 
-  /// The gradient's columns in a range, on one thread.
-  func gradient(_ change: Matrix, _ range: Range<Int>) throws -> Matrix {
+  /// Its columns up to the end of a range, from one before it or at its start.
+  private func gradient(_ change: Matrix, _ range: Range<Int>, _ threads: KernelThreads) throws -> Matrix {
+    guard let packed else { preconditionFailure("gradients were not asked for") }
     // Panels of the factor begin at multiples of 16.
     let first = range.lowerBound / 16 * 16
     var result = Matrix(zeros: change.rows, range.upperBound - first)
-    try result.add(
-      change.all, packed, skipping: first, count: result.columns, row: 0, column: 0, KernelThreads(1))
+    try result.add(change.all, packed, skipping: first, count: result.columns, row: 0, column: 0, threads)
     return result
   }
 
-  /// What steps [n · outputs, range] each add to the costs of outputs whose change is known: below zero for a gain.
-  func gains(_ steps: Matrix, _ change: Matrix, _ range: Range<Int>) throws -> [Double] {
-    let slope = try gradient(change, range)
-    let own =
-      range.count == inputs
-      ? try gradient(steps, range) : try steps.all.times(moments.part(range, range), KernelThreads(1))
-    let (width, skipped) = (slope.columns, slope.columns - range.count)
-    return steps.values.withUnsafeBufferPointer { steps in
-      slope.values.withUnsafeBufferPointer { slope in
+  /// What each of some other changes would add to the cost of each output if it took the change's place in a range of
+  /// columns: below zero for a gain. [others][outputs]. On one thread.
+  func gains(_ others: [Matrix], over change: Matrix, _ range: Range<Int>) throws -> [[Double]] {
+    let alone = KernelThreads(1)
+    if range.count == inputs {
+      let costs = try rows(change, alone)
+      return try others.map { zip(try rows($0, alone), costs).map { $0 - $1 } }
+    }
+    let slope = try gradient(change, range, alone)
+    let block = moments.part(range, range)
+    let (width, skipped, size) = (slope.columns, slope.columns - range.count, range.count)
+    return try others.map { other in
+      let step = other.columns(range) - change.columns(range)
+      let own = try step.all.times(block, alone)
+      return step.values.withUnsafeBufferPointer { step in
         own.values.withUnsafeBufferPointer { own in
-          (0..<steps.count / range.count).map { row in
-            var sum = 0.0
-            let (place, line) = (row * range.count, (row % change.rows) * width + skipped)
-            for index in 0..<range.count {
-              sum += Double(steps[place + index]) * Double(2 * slope[line + index] + own[place + index])
+          slope.values.withUnsafeBufferPointer { slope in
+            (0..<change.rows).map { row in
+              var sum = 0.0
+              let (place, line) = (row * size, row * width + skipped)
+              for index in 0..<size {
+                sum += Double(step[place + index]) * Double(2 * slope[line + index] + own[place + index])
+              }
+              return sum
             }
-            return sum
           }
         }
       }
@@ -73,5 +118,14 @@ extension Matrix {
         }
       }
     }
+  }
+
+  /// Some columns.
+  func columns(_ range: Range<Int>) -> Matrix {
+    guard range.count < columns else { return self }
+    var found: [Float] = []
+    found.reserveCapacity(rows * range.count)
+    for row in 0..<rows { found += values[row * columns + range.lowerBound..<row * columns + range.upperBound] }
+    return Matrix(rows: rows, columns: range.count, values: found)
   }
 }

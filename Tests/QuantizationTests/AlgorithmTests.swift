@@ -106,19 +106,31 @@ import Testing
     }
     let rows = try loss.rows(change)
     for row in 0..<7 { check(rows, row, outputs, row) }
-    // What more changes of some columns add, two for each row.
+    // What other changes of some columns add.
     for range in [0..<40, 20..<40, 8..<16] {
-      let steps = random(14, range.count, 9)
-      let gains = try loss.gains(steps, change, range)
-      for step in 0..<14 {
-        var more = change
-        for (index, column) in range.enumerated() {
-          more.values[step % 7 * 40 + column] += steps.values[step * range.count + index]
+      let others = [random(7, 40, 9), random(7, 40, 10)]
+      let gains = try loss.gains(others, over: change, range)
+      for (other, gain) in zip(others, gains) {
+        var taken = change
+        for row in 0..<7 {
+          for place in row * 40 + range.lowerBound..<row * 40 + range.upperBound {
+            taken.values[place] = other.values[place]
+          }
         }
-        let after = try loss.rows(more)[step % 7]
-        #expect(abs(after - rows[step % 7] - gains[step]) < 1e-4 * (1 + after))
+        let after = try loss.rows(taken)
+        for row in 0..<7 { #expect(abs(after[row] - rows[row] - gain[row]) < 1e-4 * (1 + after[row])) }
       }
     }
+  }
+
+  /// More inputs than a strip has columns.
+  @Test func costsAreThoseOfGradients() throws {
+    let threads = KernelThreads(2)
+    let (_, moments) = try observed(30, 1100, threads)
+    let change = random(5, 1100, 4)
+    let loss = try OutputLoss(moments, threads)
+    let gradient = try loss.gradient(change).rowDots(change)
+    for (cost, other) in zip(try loss.rows(change), gradient) { #expect(abs(cost - other) < 1e-4 * other) }
   }
 
   @Test(arguments: ["w4a16", "w4a16-g32", "w4a16-g32-asym", "w8a16"]) func searchedRoundingIsBetter(

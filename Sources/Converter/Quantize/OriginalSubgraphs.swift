@@ -43,6 +43,7 @@ struct OriginalSubgraphs {
     } else if processor != .awq {
       // There is no such rule for AWQ, which other families cannot use there.
       smoothing.kinds = smoothing.kinds.filter { $0 == .normLinear }
+      smoothing.takesExperts = false
     }
   }
 }

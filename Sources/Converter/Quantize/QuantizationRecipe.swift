@@ -24,6 +24,8 @@ struct QuantizationRecipe: Sendable {
     var method = WeightMethod.minmax
     /// Whether heads and routers are taken too.
     var takesAll = false
+    /// Whether routers are.
+    var takesRouters = false
     /// How the range of inputs is found, for schemes that store it.
     var input = InputRange.minmax
     var isInputSymmetric = false
@@ -47,6 +49,8 @@ struct QuantizationRecipe: Sendable {
     var addsBias = false
     /// What is smoothed, in this order; each sees the weights that the ones before it left.
     var kinds = Subgraph.Kind.allCases
+    /// Whether values that routers and experts read are smoothed too.
+    var takesExperts = true
     /// The only modules that are divided; nil for all.
     var sources: [NamePattern]?
     /// The only layers for which inputs are smoothed; nil for all.
@@ -98,6 +102,11 @@ struct QuantizationRecipe: Sendable {
   var rotation: Rotation? {
     for case .rotate(let rotation) in steps { return rotation }
     return nil
+  }
+
+  /// Whether it is one of `modelslim_v0`.
+  var isV0: Bool {
+    steps.contains { if case .quantize(let linear) = $0 { linear.isV0 } else { false } }
   }
 
   /// Whether calibration data is needed.

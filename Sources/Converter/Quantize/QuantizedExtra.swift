@@ -8,6 +8,7 @@ struct QuantizedExtra: Sendable {
     case cacheScales(module: String)
     case cacheOffsets(module: String)
     case attentionScales(operand: String)
+    case copy(TensorName)
     case zeros
   }
 
@@ -53,9 +54,7 @@ struct QuantizedExtra: Sendable {
         }
       case .smooth(let smoothing) where smoothing.addsBias && isCompatible:
         for subgraph in SubgraphFinder(model.graph).subgraphs()
-        where try subgraph.kind == .normLinear && subgraph.sourceBias == nil
-          && subgraph.readers.allSatisfy({ $0.role != .head }) && smoothing.selection.contains(subgraph.source)
-        {
+        where try subgraph.kind == .normLinear && subgraph.sourceBias == nil && smoothing.takes(subgraph) {
           guard let norm = model.weights[subgraph.sourceWeight] else { continue }
           extras.append(
             QuantizedExtra(
@@ -65,7 +64,20 @@ struct QuantizedExtra: Sendable {
       default: break
       }
     }
-    return extras
+    return isCompatible && !recipe.isV0 ? extras + tiedHead(model) : extras
+  }
+
+  /// msModelSlim writes a head that is the table of embeddings once more.
+  private static func tiedHead(_ model: LoadedModel) -> [QuantizedExtra] {
+    let name: TensorName = "lm_head.weight"
+    guard model.weights[name] == nil,
+      let head = LinearFinder(model.graph).sites().first(where: { $0.layer.role == .head })?.layer.weight,
+      let table = model.weights[head]
+    else { return [] }
+    return [
+      QuantizedExtra(
+        name: name, shape: table.shape, dtype: table.dtype, type: AscendV1.float, content: .copy(head))
+    ]
   }
 
   /// The attentions that a step quantizes.
@@ -109,6 +121,7 @@ struct QuantizedExtra: Sendable {
       try Tensor(values, shape: [values.count]).cast(to: dtype).bytes
     }
     switch content {
+    case .copy(let name): return try weights[name]?.tensor().bytes
     case .zeros: return try floats([Float](repeating: 0, count: shape.reduce(1, *)))
     case .cacheScales(let module): return try weights.cacheGrids[module].map { try floats($0.map(\.scale)) }
     case .attentionScales(let operand): return try weights.attentionScales[operand].map(floats)

@@ -138,7 +138,9 @@ public struct Quantizer: Sendable {
       try open(files[...], in: folder, []) { outputs in
         let work = QuantizedWork(outputs, threads: options.threads, total: sourceByteCount, progress: progress)
         guard recipe.needsData || recipe.editsWeights else {
-          return try work.write(parts, of: PreparedWeights(model.weights))
+          let weights = PreparedWeights(model.weights)
+          for extra in extras { if let bytes = try extra.bytes(weights) { try work.write(bytes, extra.name) } }
+          return try work.write(parts, of: weights)
         }
         var rest = Dictionary(uniqueKeysWithValues: parts.map { ($0.entry.name, $0) })
         var written: Set<TensorName> = []

@@ -74,11 +74,18 @@ struct RecipeFile {
           + quoted(modelType))
     }
     guard isCompatible else { return }
+    let family = modelType == "qwen2" && isForQwQ(fields) ? "qwq" : modelType
     for (index, step) in steps.enumerated() {
-      guard case .smooth(var smoothing) = step else { continue }
-      let family = modelType == "qwen2" && isForQwQ(fields) ? "qwq" : modelType
-      try OriginalSubgraphs.limit(&smoothing, modelType: family)
-      steps[index] = .smooth(smoothing)
+      switch step {
+      case .smooth(var smoothing):
+        try OriginalSubgraphs.limit(&smoothing, modelType: family)
+        steps[index] = .smooth(smoothing)
+      case .quantize(var linear):
+        // In other families routers are no linear layers to msModelSlim.
+        linear.takesRouters = modelType == "qwen3_moe"
+        steps[index] = .quantize(linear)
+      default: break
+      }
     }
   }
 

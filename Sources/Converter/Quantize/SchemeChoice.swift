@@ -51,7 +51,8 @@ struct SchemeChoice {
     _ recipe: QuantizationRecipe, for layer: LinearLayer
   ) throws -> (Int, QuantizationRecipe.Linear)? {
     for (number, step) in recipe.steps.enumerated() {
-      guard case .quantize(let linear) = step, linear.takesAll || layer.isQuantizedByDefault,
+      guard case .quantize(let linear) = step,
+        linear.takesAll || layer.isQuantizedByDefault || linear.takesRouters && layer.role == .router,
         try linear.selection.contains(layer)
       else { continue }
       return (number, linear)

@@ -66,7 +66,7 @@ public struct AWQSearch {
   /// What rounding rows costs their outputs, with scales.
   private func cost(_ rows: Matrix, _ scales: [Float]) throws -> Double {
     let change = try rounded(rows, scales, cuts: false).change
-    return try loss.gradient(change, 0..<rows.columns).rowDots(change).reduce(0, +)
+    return try loss.rows(change, KernelThreads(1)).reduce(0, +)
   }
 
   /// A weight with its scales, in its type, and each group cut to the range whose rounding costs least, from the whole
@@ -93,11 +93,11 @@ public struct AWQSearch {
     let changes = try narrow.map(change)
     for start in stride(from: 0, to: rows.columns, by: size) {
       let range = start..<start + size
-      let steps = Matrix(stacking: changes.map { $0.columns(range) - found.columns(range) })
-      let gains = try loss.gains(steps, found, range)
+      let gains = try loss.gains(changes, over: found, range)
       for row in 0..<rows.rows {
-        let own = narrow.indices.map { gains[$0 * rows.rows + row] }
-        guard let best = own.indices.min(by: { own[$0] < own[$1] }), own[best] < 0 else { continue }
+        guard let best = gains.indices.min(by: { gains[$0][row] < gains[$1][row] }), gains[best][row] < 0 else {
+          continue
+        }
         let place = row * rows.columns + start..<row * rows.columns + start + size
         weight.values.replaceSubrange(place, with: narrow[best].values[place])
         found.values.replaceSubrange(place, with: changes[best].values[place])
@@ -142,20 +142,6 @@ extension Matrix {
       return Matrix(
         rows: last - first, columns: columns, values: Array(values[first * columns..<last * columns]))
     }
-  }
-
-  fileprivate func columns(_ range: Range<Int>) -> Matrix {
-    guard range.count < columns else { return self }
-    var found: [Float] = []
-    found.reserveCapacity(rows * range.count)
-    for row in 0..<rows { found += values[row * columns + range.lowerBound..<row * columns + range.upperBound] }
-    return Matrix(rows: rows, columns: range.count, values: found)
-  }
-
-  /// Matrices of one width, one below the other.
-  fileprivate init(stacking parts: [Matrix]) {
-    self.init(
-      rows: parts.reduce(0) { $0 + $1.rows }, columns: parts[0].columns, values: parts.flatMap(\.values))
   }
 
   /// Each run of `size` elements of a row cut to a share of its least and greatest, and zero, in a type.

@@ -14,6 +14,13 @@ struct AWQSmoothing {
     rounding = WeightRounding(scheme, method)
   }
 
+  func search(
+    _ moments: SecondMoments, _ dtype: DType, gains: [Float]?, _ threads: KernelThreads
+  ) throws -> AWQSearch {
+    let loss = try OutputLoss(moments, threads, gradients: awq.cuts && rounding.scheme.groupSize > 0)
+    return AWQSearch(awq, rounding, loss, dtype: dtype, gains: gains)
+  }
+
   /// The layers in no subgraph, whose ranges alone are chosen.
   func others(
     _ sites: [LinearSite], _ subgraphs: [Subgraph], _ selection: QuantizationRecipe.Selection
@@ -45,7 +52,7 @@ extension Calibrator {
     guard let first = readers.first else { return }
     let dtype = try weights.dtype(of: first.weight)
     let gains = subgraph.kind == .normLinear ? try weights.matrix(subgraph.sourceWeight).values : nil
-    let search = AWQSearch(own.awq, own.rounding, try OutputLoss(moments, threads), dtype: dtype, gains: gains)
+    let search = try own.search(moments, dtype, gains: gains, threads)
     let matrices = try readers.map { try weights.matrix($0.weight) }
     let scales = try search.scales(mean: mean, weights: matrices) { scales in
       try subgraph.heads.map { try SharedHeads.mean(scales, $0, dtype) }
@@ -61,7 +68,7 @@ extension Calibrator {
   mutating func cut(_ layer: LinearLayer, _ own: AWQSmoothing, _ moments: SecondMoments) throws {
     guard isCut(layer, own) else { return }
     let (matrix, dtype) = (try weights.matrix(layer.weight), try weights.dtype(of: layer.weight))
-    let search = AWQSearch(own.awq, own.rounding, try OutputLoss(moments, threads), dtype: dtype, gains: nil)
+    let search = try own.search(moments, dtype, gains: nil, threads)
     try weights.set(layer.weight, search.fitted(matrix, [Float](repeating: 1, count: matrix.columns)))
   }
 

@@ -139,6 +139,8 @@ struct CalibrationGraph {
     let outputs: [ValueID]
     /// Values whose place another tensor takes for some readers, see ``rounded(_:_:)``.
     let rounded: [RoundedValue]
+    /// Values that are in float32 here, whatever their type in the whole graph, see ``WideValues``.
+    let wide: Set<ValueID>
   }
 
   static func name(of value: ValueID) -> String { "v\(value.ordinal)" }
@@ -148,9 +150,10 @@ struct CalibrationGraph {
   /// - Parameters:
   ///   - wanted: values to return beside those that are read later.
   ///   - roundings: nodes that read their first operand quantized, and which way.
+  ///   - wide: values before the part that are in float32, and nodes that compute in it.
   ///   - stored: adds what stands for a weight; nil for one that is taken as it is.
   func part(
-    _ range: Range<Int>, wanted: Set<ValueID> = [], roundings: [NodeID: Int] = [:],
+    _ range: Range<Int>, wanted: Set<ValueID> = [], roundings: [NodeID: Int] = [:], wide: WideValues = WideValues(),
     stored: (inout Graph, Weight) throws -> ValueID? = { _, _ in nil }
   ) throws -> Part {
     var inputs: Set<ValueID> = []
@@ -167,20 +170,26 @@ struct CalibrationGraph {
     outputs = outputs.filter { range.contains(makers[$0.ordinal]) }
     let (ins, outs) = (inputs.sorted(), outputs.sorted())
     var rounded: [RoundedValue: ValueID] = [:]
+    var wide = wide
     let part = try graph.extracted(
-      name: graph.name, inputs: ins.map { ($0, CalibrationGraph.name(of: $0), graph.type(of: $0), nil) },
+      name: graph.name, inputs: ins.map { ($0, CalibrationGraph.name(of: $0), wide.type(of: $0, graph), nil) },
       outputs: outs.map { ($0, CalibrationGraph.name(of: $0)) }
     ) { part, node, operands in
       if let weight = node.op as? Weight { return try stored(&part, weight).map { [$0] } }
-      guard let maker = graph.producer(of: node.results[0]), let rounding = roundings[maker] else { return nil }
-      let value = RoundedValue(value: node.operands[0], rounding: rounding)
-      let place = rounded[value] ?? part.addInput(CalibrationGraph.name(of: value), graph.type(of: value.value))
-      rounded[value] = place
-      return try part.add(node.op, [place] + operands.dropFirst(), name: node.name)
+      guard let maker = graph.producer(of: node.results[0]) else { return nil }
+      var operands = operands
+      if let rounding = roundings[maker] {
+        let value = RoundedValue(value: node.operands[0], rounding: rounding)
+        operands[0] =
+          rounded[value] ?? part.addInput(CalibrationGraph.name(of: value), wide.type(of: value.value, graph))
+        rounded[value] = operands[0]
+      } else if !wide.takes(maker, node) {
+        return nil
+      }
+      return try wide.add(node, maker, operands, to: &part)
     }
     return Part(
-      graph: part, inputs: ins, outputs: outs,
-      rounded: rounded.keys.sorted())
+      graph: part, inputs: ins, outputs: outs, rounded: rounded.keys.sorted(), wide: wide.values)
   }
 
   /// Whether anything at or after a place reads the value.

@@ -9,6 +9,8 @@ struct CalibrationRun {
   private let options: RunOptions
   /// For each sequence the values that are read further on.
   private var values: [[ValueID: Tensor]]
+  /// Which of them are in float32 in a model of 16 bits.
+  private var wide: Set<ValueID> = []
 
   /// - Parameter sequences: token ids, none empty.
   init(_ graph: CalibrationGraph, _ sequences: [[Int32]], threads: Int) throws {
@@ -46,6 +48,8 @@ struct CalibrationRun {
     var roundings: [NodeID: Int] = [:]
     var observe: (_ value: ValueID, _ tensor: Tensor) throws -> Void = { _, _ in }
     var round: (_ value: RoundedValue, _ tensor: Tensor) throws -> Tensor = { $1 }
+    /// Layers that compute in float32, see ``WideValues``.
+    var wide: Set<NodeID> = []
     /// Weights for this run only.
     var replacing: [TensorName: Tensor] = [:]
   }
@@ -59,7 +63,10 @@ struct CalibrationRun {
     // Values that were rounded on the way, for each sequence.
     var rounded = [[RoundedValue: Tensor]](repeating: [:], count: values.count)
     for end in places.filter({ $0 > range.lowerBound }) + [range.upperBound] {
-      let part = try graph.part(start..<end, wanted: watch.observed, roundings: watch.roundings)
+      let part = try graph.part(
+        start..<end, wanted: watch.observed, roundings: watch.roundings,
+        wide: WideValues(values: wide, nodes: watch.wide))
+      wide = part.wide
       // Attention and linear layers with a bias are computed at once, as frameworks do, which rounds less.
       var fused = part.graph
       // Activations are not taken into linear layers, whose results are rounded before them.

@@ -146,6 +146,7 @@ struct Calibrator {
       }
       watch.replacing[site.layer.weight] = try RoundTrip.weight(
         weight, module: site.layer.module, step.scheme, step.method, stored: weights.codes[site.layer.module])
+      if isCompatible, !step.isV0, case .whole = step.scheme.grid { watch.wide.insert(site.node) }
       guard step.scheme.quantizesInputs else { continue }
       let way = LinearRounding(scheme: step.scheme, grid: weights.grids[site.layer.module])
       let place = ways.firstIndex(of: way) ?? ways.count

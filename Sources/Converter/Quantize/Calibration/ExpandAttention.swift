@@ -8,16 +8,19 @@ enum ExpandAttention {
   static func run(on graph: inout Graph) throws {
     for id in graph.nodeIDs {
       let node = graph[id]
-      guard let op = node.op as? Attention, graph.type(of: node.results[0]).dtype.bits == 16, !op.causal else {
-        continue
+      guard let op = node.op as? Attention, !op.causal else { continue }
+      let scale = exactScale(op.scale, depth: graph.type(of: node.operands[0]).dims[3])
+      if graph.type(of: node.results[0]).dtype.isHalf {
+        try expand(node, scale: scale, in: &graph)
+      } else if scale != op.scale {
+        _ = graph.replace(id, with: Attention(scale: scale), node.operands)
       }
-      try expand(node, op, in: &graph)
     }
     graph.eraseDeadNodes()
     graph.sortTopologically()
   }
 
-  private static func expand(_ node: Node, _ op: Attention, in graph: inout Graph) throws {
+  private static func expand(_ node: Node, scale: Double, in graph: inout Graph) throws {
     let dtype = graph.type(of: node.results[0]).dtype
     guard case .known(let heads) = graph.type(of: node.operands[0]).dims[1],
       case .known(let shared) = graph.type(of: node.operands[1]).dims[1]
@@ -37,7 +40,6 @@ enum ExpandAttention {
     let k = try wide(repeated(node.operands[1]))
     let v = try wide(repeated(node.operands[2]))
     let product = try add(MatMul(), q, add(Transpose(permutation: [0, 1, 3, 2]), k))
-    let scale = exactScale(op.scale, depth: graph.type(of: node.operands[0]).dims[3], dtype)
     var scores = try add(Multiply(), product, add(Constant(Tensor(.float32, shape: [], doubles: [scale]))))
     if node.operands.count > 3 {
       let mask = node.operands[3]
@@ -52,10 +54,10 @@ enum ExpandAttention {
     let result = try add(Multiply(), add(MatMul(), weights[0], v), weights[1])
     graph.replaceUses(of: node.results[0], with: try add(Cast(to: dtype), result))
   }
-  /// The graph has the scale in the type of its values, PyTorch as it is.
-  private static func exactScale(_ scale: Double, depth: Dim, _ dtype: DType) -> Double {
+  /// A graph of 16 bits has the scale rounded, PyTorch as it is.
+  private static func exactScale(_ scale: Double, depth: Dim) -> Double {
     guard case .known(let depth) = depth else { return scale }
     let exact = 1 / Double(depth).squareRoot()
-    return Float(exact).rounded(to: dtype) == Float(scale) ? exact : scale
+    return [DType.bfloat16, .float16].contains { Float(exact).rounded(to: $0) == Float(scale) } ? exact : scale
   }
 }

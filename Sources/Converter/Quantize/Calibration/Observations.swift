@@ -42,6 +42,6 @@ struct LinearRounding: Equatable {
   func round(_ tensor: Tensor) throws -> Tensor {
     if let grid { return try grid.roundTrip(tensor) }
     guard case .whole = scheme.grid else { return tensor }
-    return try RoundTrip.inputs(Matrix(tensor), scheme).tensor(tensor.dtype, shape: tensor.shape)
+    return try RoundTrip.inputs(Matrix(tensor), scheme, tensor.dtype).tensor(tensor.dtype, shape: tensor.shape)
   }
 }

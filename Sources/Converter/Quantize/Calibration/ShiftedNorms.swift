@@ -50,6 +50,7 @@ extension QuantizationRecipe.Smoothing {
       try selection.contains(subgraph.source),
       try sources?.contains(where: { try $0.matches(subgraph.source) }) ?? true
     else { return false }
+    guard takesExperts || subgraph.readers.allSatisfy({ $0.role == .projection }) else { return false }
     guard let v0 else { return true }
     return subgraph.readers.allSatisfy { $0.role == .projection && !v0.excludedReaders.contains($0.module) }
   }
