@@ -7,12 +7,13 @@
         --llama-bench LLAMA_CPP/build/bin/llama-bench --gguf .cache/llama.gguf [--threads 2] [--rounds 5]
 
 llama-bench is llama.cpp's own, built for this machine (-DGGML_NATIVE=ON, Release). Both read 512 tokens, and write 128
-from the start of a text, `--runs` times a round, and the best of all counts. The machine's read bandwidth and
-multiply-add rate are measured between the rounds by Benchmarks/kernels. Run it on an idle machine; needs nothing but
-Python.
+from the start of a text, `--runs` times a round, and the best of all counts. The machine's multiply-add rate
+is measured between the rounds by Benchmarks/kernels. So is its read bandwidth, of memory that the probe allocates;
+where pages lie changes it on some machines, so that of the weights themselves is measured too, in the process that
+writes and right after. Run it on an idle machine; needs nothing but Python.
 
 Prints tokens per second of both and their ratios; of ours also the weights read a second while writing as a part of
-the measured bandwidth, and the arithmetic while reading as a part of the measured peak. Where bfloat16 products are
+both bandwidths, and the arithmetic while reading as a part of the measured peak. Where bfloat16 products are
 computed in hardware (instruction sets that end in bf16), the peak is twice that of float32: each instruction takes in
 twice as many products. For other matrix units (AMX) no peak is given.
 """
@@ -26,7 +27,7 @@ parser.add_argument("--gguf", default=".cache/llama.gguf")
 parser.add_argument("--compute", default="bfloat16")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=5)
-parser.add_argument("--runs", type=int, default=4)
+parser.add_argument("--runs", type=int, default=4, help="at least 2")
 parser.add_argument("--prompt", type=int, default=512)
 parser.add_argument("--write", type=int, default=128)
 a = parser.parse_args()
@@ -52,8 +53,10 @@ def generate(prompt, count):
 
 
 def ours():
-    return (generate(a.prompt, 2)["prefill_tokens_per_second"],
-            generate(2, a.write + 1)["decode_tokens_per_second"])
+    written = generate(2, a.write + 1)
+    read = written["decode_tokens_per_second"] * written["weight_bytes"]
+    reading.append((read / written["weight_read_bytes_per_second"], written["weight_read_bytes_per_second"]))
+    return generate(a.prompt, 2)["prefill_tokens_per_second"], written["decode_tokens_per_second"]
 
 
 def theirs():
@@ -75,6 +78,7 @@ def weights():
     return sum(sizes.values()), sum(sizes.values()) // 2, sizes["lm_head.weight"] // 2
 
 
+reading = []  # of each round, the part of the bandwidth of the weights' memory that was used, and that bandwidth
 best = {"peak": 0, "bandwidth": 0, "ours": (0, 0), "theirs": (0, 0)}
 for _ in range(a.rounds):
     isa, peak, bandwidth = limits()
@@ -93,4 +97,5 @@ for k, name in enumerate((f"read {a.prompt}, tokens/s", f"write {a.write}, token
 if isa != "amx":
     print(f"reading: {100 * operations * best['ours'][0] / peak:.1f} % of the peak, attention not counted")
 print(f"writing: {read / 1e6:.0f} MB of weights a token, "
-      f"{100 * read * best['ours'][1] / best['bandwidth']:.1f} % of the read bandwidth")
+      f"{100 * read * best['ours'][1] / best['bandwidth']:.1f} % of the probe's read bandwidth; of that of the weights, "
+      + ", ".join(f"{100 * part:.1f} % of {rate / 1e9:.1f} GB/s" for part, rate in reading))

@@ -53,7 +53,8 @@ static void measure_limits(size_t bytes) {
   char *data = aligned_alloc(2 << 20, bytes);
   madvise(data, bytes, MADV_HUGEPAGE);  // as the runtime does for weights
   memset(data, 0, bytes);
-  bandwidth = (double)bytes / FASTEST(1.0, bk_probe_read(pool, data, bytes));
+  const bk_region region = {data, bytes};
+  bandwidth = (double)bytes / FASTEST(1.0, bk_probe_read(pool, 1, &region));
   free(data);
   printf("%s, %d threads: f32 multiply-add peak %.0f GFLOP/s, read bandwidth %.1f GB/s (%zu MB)\n", bk_isa(), threads,
          peak / 1e9, bandwidth / 1e9, bytes >> 20);

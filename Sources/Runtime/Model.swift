@@ -56,6 +56,16 @@ public final class Model {
   /// Gives the pages of mapped weights back to the system, for a model that is done with.
   public func releasePages() { parameters.releasePages() }
 
+  /// The bytes of the weights of matrix products, and how many of them a second the machine gives where they lie: the
+  /// most of several times, with nothing computed. What a product with one row can reach at best.
+  public func weightsReadRate() -> (byteCount: Int, bytesPerSecond: Double) {
+    let regions = parameters.matrixRegions
+    let byteCount = regions.reduce(0) { $0 + $1.bytes }
+    let clock = ContinuousClock()
+    let times = (0..<12).map { _ in clock.measure { _ = bk_probe_read(pool.handle, regions.count, regions) } }
+    return (byteCount, Double(byteCount) / max(times.min()! / .seconds(1), 1e-9))
+  }
+
   /// Bytes of memory that prepared parameters take, mapped ones not counted.
   public var parameterByteCount: Int { parameters.byteCount }
 }
@@ -101,6 +111,13 @@ final class Parameters {
   func isParameter(_ value: ValueID) -> Bool { reader.isParameter(value) }
 
   func releasePages() { reader.releasePages() }
+
+  /// Where the matrices lie that were asked for so far.
+  var matrixRegions: [bk_region] {
+    matrices.values.flatMap(\.parts).map { part in
+      part.bytes.withUnsafeBytes { bk_region(data: $0.baseAddress, bytes: $0.count) }
+    }
+  }
 
   /// The value as it is typed in the graph. A weight stays in its mapping.
   func tensor(_ value: ValueID) throws -> Tensor {

@@ -100,8 +100,9 @@ struct Generate: Command {
       fastest.prefill = min(fastest.prefill, generator.statistics.prefill)
       fastest.decode = min(fastest.decode, generator.statistics.decode)
     }
+    let reading = repetitions > 1 ? opened.session.model.weightsReadRate() : nil
     let sequences = zip(prompts, texts).map { (prompt: $0.text, generated: $1) }
-    if console.isJSON { return try writeJSON(console, sequences, fastest) }
+    if console.isJSON { return try writeJSON(console, sequences, fastest, reading) }
     if streams {
       try console.out.line("")
     } else {
@@ -112,6 +113,11 @@ struct Generate: Command {
       "\(fastest.promptTokens) tokens read in \(significant(fastest.prefill / .milliseconds(1))) ms, "
         + "\(significant(fastest.prefillRate)) a second; \(fastest.newTokens) written, "
         + "\(significant(fastest.decodeRate)) a second")
+    if let reading {
+      console.note(
+        "the \(ByteSize(reading.byteCount).text) of weights can be read "
+          + "\(significant(reading.bytesPerSecond / Double(max(reading.byteCount, 1)))) times a second where they lie")
+    }
     console.noteMemory(opened.session)
   }
 
@@ -123,7 +129,8 @@ struct Generate: Command {
   }
 
   private func writeJSON(
-    _ console: Console, _ sequences: [(prompt: String, generated: GeneratedText)], _ statistics: Generator.Statistics
+    _ console: Console, _ sequences: [(prompt: String, generated: GeneratedText)], _ statistics: Generator.Statistics,
+    _ reading: (byteCount: Int, bytesPerSecond: Double)?
   ) throws {
     try console.json("generate") { json in
       json.array("sequences") { json in
@@ -141,6 +148,10 @@ struct Generate: Command {
       json.member("decode_seconds", statistics.decode / .seconds(1))
       json.member("prefill_tokens_per_second", statistics.prefillRate)
       json.member("decode_tokens_per_second", statistics.decodeRate)
+      if let reading {
+        json.member("weight_bytes", reading.byteCount)
+        json.member("weight_read_bytes_per_second", reading.bytesPerSecond)
+      }
     }
   }
 }

@@ -403,8 +403,15 @@ int bk_fingerprint(size_t size, const void *src, size_t rows, size_t columns, ui
 
 // --------------------------------------------------------------------------------------------------------- probes
 
-/// Sums `bytes` bytes at `data` (64-byte aligned) on the pool's threads, for a read bandwidth probe: time this call.
-float bk_probe_read(bk_pool *pool, const void *data, size_t bytes);
+/// A piece of memory.
+typedef struct {
+  const void *data;
+  size_t bytes;
+} bk_region;
+
+/// Sums the regions on the pool's threads, what is aligned to 64 bytes of each, for a read bandwidth probe: time this
+/// call.
+float bk_probe_read(bk_pool *pool, size_t count, const bk_region *regions);
 /// Runs `iterations` rounds of independent f32 multiply-adds on every thread; returns the floating-point operations
 /// done.
 double bk_probe_fma(bk_pool *pool, size_t iterations);

@@ -7,21 +7,31 @@ enum { READ_BLOCK = 1 << 20 };
 
 typedef struct {
   const bk_table *o;
-  const char *data;
-  size_t bytes, iterations;
+  const bk_region *regions;
+  size_t count, iterations;
   _Atomic float sink;
-  atomic_size_t calls;
 } job;
+
+static size_t region_blocks(const bk_region *region) { return bk_ceil(region->bytes, READ_BLOCK); }
 
 static void read_body(void *ctx, size_t begin, size_t end) {
   job *j = ctx;
-  size_t first = begin * READ_BLOCK, last = bk_min(end * READ_BLOCK, j->bytes);
-  atomic_store(&j->sink, j->o->probe_read(j->data + first, last - first));
+  float sum = 0;
+  for (size_t r = 0, first = 0; r < j->count && first < end; first += region_blocks(&j->regions[r++])) {
+    const size_t blocks = region_blocks(&j->regions[r]);
+    if (first + blocks <= begin) continue;
+    const uintptr_t data = (uintptr_t)j->regions[r].data, limit = data + j->regions[r].bytes;
+    const uintptr_t from = data + (bk_max(begin, first) - first) * READ_BLOCK, aligned = (from + 63) / 64 * 64;
+    const uintptr_t to = end < first + blocks ? data + (end - first) * READ_BLOCK : limit;
+    if (aligned < to) sum += j->o->probe_read((const void *)aligned, to - aligned);
+  }
+  atomic_store(&j->sink, sum);
 }
 
-float bk_probe_read(bk_pool *pool, const void *data, size_t bytes) {
-  job j = {.o = bk_ops(), .data = data, .bytes = bytes};
-  size_t blocks = bk_ceil(bytes, READ_BLOCK);
+float bk_probe_read(bk_pool *pool, size_t count, const bk_region *regions) {
+  job j = {.o = bk_ops(), .regions = regions, .count = count};
+  size_t blocks = 0;
+  for (size_t r = 0; r < count; r++) blocks += region_blocks(&regions[r]);
   bk_pool_run(pool, blocks, bk_grain(pool, blocks, READ_BLOCK, 0), read_body, &j);
   return atomic_load(&j.sink);
 }
