@@ -97,5 +97,5 @@ for k, name in enumerate((f"read {a.prompt}, tokens/s", f"write {a.write}, token
 if isa != "amx":
     print(f"reading: {100 * operations * best['ours'][0] / peak:.1f} % of the peak, attention not counted")
 print(f"writing: {read / 1e6:.0f} MB of weights a token, "
-      f"{100 * read * best['ours'][1] / best['bandwidth']:.1f} % of the probe's read bandwidth; of that of the weights, "
+      f"{100 * read * best['ours'][1] / best['bandwidth']:.1f} % of the probe's read bandwidth; of that of the weights "
       + ", ".join(f"{100 * part:.1f} % of {rate / 1e9:.1f} GB/s" for part, rate in reading))
