@@ -96,6 +96,7 @@ for k, name in enumerate((f"read {a.prompt}, tokens/s", f"write {a.write}, token
     print(f"{name:24s}{best['ours'][k]:12.2f}{best['theirs'][k]:12.2f}{best['ours'][k] / best['theirs'][k]:8.3f}")
 if isa != "amx":
     print(f"reading: {100 * operations * best['ours'][0] / peak:.1f} % of the peak, attention not counted")
-print(f"writing: {read / 1e6:.0f} MB of weights a token, "
-      f"{100 * read * best['ours'][1] / best['bandwidth']:.1f} % of the probe's read bandwidth; of that of the weights "
+most = max([best["bandwidth"], *(rate for _, rate in reading)])
+print(f"writing: {read / 1e6:.0f} MB of weights a token, {100 * read * best['ours'][1] / most:.1f} % of the most read "
+      f"bandwidth of the run, {most / 1e9:.1f} GB/s; round by round of that of the weights "
       + ", ".join(f"{100 * part:.1f} % of {rate / 1e9:.1f} GB/s" for part, rate in reading))
