@@ -42,12 +42,13 @@ final class Plan {
 
   /// Changes the plan to one for other lengths of the states; all else stays as it was. Answers false when that needs a
   /// new plan, and leaves this one unfit to run then.
-  func follow(_ symbols: [String: Int], _ states: [ValueID: StateBuffer]) throws -> Bool {
+  ///
+  /// - Parameter types: those of the states before the run, in their order.
+  func follow(_ symbols: [String: Int], _ states: [ValueID: StateBuffer], _ types: [TensorType]) throws -> Bool {
     let graph = planner.graph
     planner.beginAgain()
     for input in graph.inputs { planner.retype(input.value, graph.type(of: input.value).bound(symbols)) }
-    for state in graph.states {
-      let type = graph.type(of: state.value).bound(symbols)
+    for (state, type) in zip(graph.states, types) {
       if !planner.grow(state, type, states[state.value]!) { planner.retype(state.value, type) }
     }
     (inputs, outputs, replacements) = try planner.layOut(states)

@@ -111,7 +111,7 @@ public final class Session {
       // A length that only inference knows needs a new plan.
       let isKnown = states.allSatisfy { $0.1.shape != nil && $0.2.shape != nil }
       if isKnown { for (state, type, update) in states { try reserve(state, type, update) } }
-      if try isKnown && plan.follow(sizes, buffers) {
+      if try isKnown && plan.follow(sizes, buffers, states.map(\.1)) {
         plans.append((key, plan))
         return plan
       }

@@ -81,15 +81,20 @@ import Testing
       })
   }
 
-  /// What comes after the last look at data may differ: here the search, the scheme and the form of the package.
-  @Test func serveOtherAlgorithms() throws {
-    let scratch = Scratch()
+  /// Writes a package "a" and the statistics "s" that AWQ took from the data.
+  private func save(_ scratch: Scratch) throws {
     let saving = options("w4a16-g16") {
       $0.smoothing = "awq"
       $0.calibration = Self.data
       $0.savesStatistics = scratch("s")
     }
     try write(Self.qwen3, scratch("a"), saving)
+  }
+
+  /// What comes after the last look at data may differ: here the search, the scheme and the form of the package.
+  @Test func serveOtherAlgorithms() throws {
+    let scratch = Scratch()
+    try save(scratch)
     for (scheme, smoothing, format) in [
       ("w8a8-dynamic", "iterative", "ascendv1"), ("w4a16-g16", "awq", "compressed-tensors"),
     ] {
@@ -117,12 +122,7 @@ import Testing
 
   @Test func areRefusedForWhatTheyDoNotHoldFor() throws {
     let scratch = Scratch()
-    let saving = options("w4a16-g16") {
-      $0.smoothing = "awq"
-      $0.calibration = Self.data
-      $0.savesStatistics = scratch("s")
-    }
-    try write(Self.qwen3, scratch("a"), saving)
+    try save(scratch)
     #expect(refusal(scratch("s")) { $0.method = "gptq" }?.code == .plan)
     #expect(refusal(scratch("s")) { $0.rotates = "heads" }?.code == .plan)
     #expect(refusal(scratch("s")) { $0.calibrationDigest = String(repeating: "0", count: 64) }?.code == .plan)
@@ -150,12 +150,7 @@ import Testing
 
   @Test func damagedFilesAreRefused() throws {
     let scratch = Scratch()
-    let saving = options("w4a16-g16") {
-      $0.smoothing = "awq"
-      $0.calibration = Self.data
-      $0.savesStatistics = scratch("s")
-    }
-    try write(Self.qwen3, scratch("a"), saving)
+    try save(scratch)
     let saved = try SafetensorsFile(path: scratch("s")).store()
     func rewrite(_ change: (TensorName, Tensor) throws -> Tensor?) throws {
       let entries = try saved.entries.compactMap { entry in
