@@ -65,6 +65,29 @@ static float softmax_step(float *scores, size_t n, float *max, float *sum) {
   return before;
 }
 
+static float softmax_pytorch(float *scores, size_t n, float *max, float *sum, bool coarse) {
+  float m = row_max(scores, n);
+  m = m > *max ? m : *max;
+  const size_t whole = n / BK_PANEL * BK_PANEL;
+  vf lanes[VPP];
+  UNROLL for (int v = 0; v < VPP; v++) lanes[v] = splat(0.0f);
+  for (size_t i = 0; i < whole; i += BK_PANEL)
+    UNROLL for (int v = 0; v < VPP; v++) {
+      vf x = load(scores + i + v * VW) - splat(m), e = coarse ? exp_coarse_v(x) : exp_u20_v(x);
+      store(scores + i + v * VW, e);
+      lanes[v] += e;
+    }
+  float sums[BK_PANEL];
+  UNROLL for (int v = 0; v < VPP; v++) store(sums + v * VW, lanes[v]);
+  for (int half = BK_PANEL / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) sums[i] += sums[i + half];
+  for (size_t i = whole; i < n; i++) sums[0] += scores[i] = expf(scores[i] - m);
+  float before = *max == -INFINITY ? 0.0f : expf(*max - m);
+  *sum = fmaf(before, *sum, sums[0]);
+  *max = m;
+  return before;
+}
+
 static void mask_row(float *scores, size_t n, size_t visible, bk_mask kind, const void *mask, ptrdiff_t stride) {
   size_t i = 0;
   if (kind == BK_MASK_BOOL) {

@@ -15,7 +15,9 @@ struct CalibrationRun {
   /// - Parameter sequences: token ids, none empty.
   init(_ graph: CalibrationGraph, _ sequences: [[Int32]], threads: Int) throws {
     self.graph = graph
-    options = RunOptions(threads: threads)
+    var options = RunOptions(threads: threads)
+    options.attendsAsPyTorch = true
+    self.options = options
     values = try CalibrationRun.inputs(graph, sequences)
   }
 
@@ -72,7 +74,7 @@ struct CalibrationRun {
       // Activations are not taken into linear layers, whose results are rounded before them.
       let passes: [any GraphPass] = [FuseAttention(keepsCausalMask: true), FuseLinear(), FuseSilu()]
       _ = try PassRunner(cleanupPasses() + passes).run(on: &fused)
-      try ExpandAttention.run(on: &fused)
+      ExactScales.run(on: &fused)
       let session = Session(
         Model(fused, weights: try weights.store(for: fused, replacing: watch.replacing), options: options))
       for index in values.indices {

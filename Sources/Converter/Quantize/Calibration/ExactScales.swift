@@ -1,0 +1,23 @@
+import IR
+import Quantization
+import Tensors
+
+/// Gives attention the scale `1 / √depth` as it is where a graph of 16 bits has it rounded: frameworks take it in
+/// float32 whatever the type of the values.
+enum ExactScales {
+  static func run(on graph: inout Graph) {
+    for id in graph.nodeIDs {
+      let node = graph[id]
+      guard let op = node.op as? Attention, case .known(let depth) = graph.type(of: node.operands[0]).dims[3] else {
+        continue
+      }
+      let exact = 1 / Double(depth).squareRoot()
+      guard op.scale != exact,
+        [DType.bfloat16, .float16].contains(where: { Float(exact).rounded(to: $0) == Float(op.scale) })
+      else { continue }
+      _ = graph.replace(id, with: Attention(scale: exact, causal: op.causal), node.operands)
+    }
+    graph.eraseDeadNodes()
+    graph.sortTopologically()
+  }
+}
