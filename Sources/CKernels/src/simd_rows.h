@@ -173,6 +173,20 @@ static void affine_row(float *y, const float *x, const float *center, const floa
 
 // -------------------------------------------------------------------------------------------------- elementwise
 
+/// sin(x), or cos(x) when `shift` is a half, to 0.61 ulp: x less a multiple of pi and the odd polynomial of degree 9 whose
+/// relative error on [-pi/2, pi/2] is least, 6e-9, in double precision. So short a polynomial because PyTorch's results,
+/// which are MKL's, then are the same to the bit for angles up to 10,000.
+static float sine(float x, double shift) {
+#pragma clang fp contract(off)
+  if (!(fabsf(x) <= 16384.0f)) return shift == 0 ? sinf(x) : cosf(x);
+  const double turns = __builtin_rint((double)x * 0x1.45f306dc9c883p-2 - shift), n = turns + shift;
+  const double r = ((double)x - n * 0x1.921fb54442d18p+1) - n * 0x1.1a62633145c07p-53, z = r * r;
+  double p = -0.00019809602887992583 + z * 2.6057806053443947e-06;
+  p = -0.16666659550421373 + z * (0.008333066245904179 + z * p);
+  const double y = r + r * z * p;
+  return (float)(((long)turns & 1) == (shift == 0) ? -y : y);
+}
+
 static int unary_row(bk_unary_op op, float *y, const float *x, size_t n) {
 #define CASE(name, expression) \
   case name: EACH(x, n, 1.0f, { PUT(y, expression); }); return BK_OK
@@ -194,10 +208,10 @@ static int unary_row(bk_unary_op op, float *y, const float *x, size_t n) {
       for (size_t i = 0; i < n; i++) y[i] = logf(x[i]);
       return BK_OK;
     case BK_UNARY_SIN:
-      for (size_t i = 0; i < n; i++) y[i] = sinf(x[i]);
+      for (size_t i = 0; i < n; i++) y[i] = sine(x[i], 0.0);
       return BK_OK;
     case BK_UNARY_COS:
-      for (size_t i = 0; i < n; i++) y[i] = cosf(x[i]);
+      for (size_t i = 0; i < n; i++) y[i] = sine(x[i], 0.5);
       return BK_OK;
   }
 #undef CASE
