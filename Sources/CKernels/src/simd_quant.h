@@ -117,8 +117,8 @@ FN double sum_lanes(const double sums[16]) {
   return sum;
 }
 
-/// A sum of n floats in the order of PyTorch's CPU kernel: 32 chains, whose sums are added up in levels. Source: PyTorch
-/// 2.15, SumKernel.cpp.
+/// A sum of n floats in the order of PyTorch's CPU kernel: 32 chains, whose sums are added up in levels. Source:
+/// PyTorch 2.15, SumKernel.cpp.
 typedef struct {
   float chains[4][32], rest[32];
   size_t whole, n, step, power;
