@@ -81,6 +81,7 @@ struct Calibrator {
       let done = graph.weights(in: section).filter { last[$0] == index }
       try write(weights, done)
       weights.forget()
+      try weights.releasePages(of: graph.weights(in: section))
     }
   }
 
