@@ -271,6 +271,45 @@ import Validation
     return try #require(try model.session.run(["input_ids": input])["logits"])
   }
 
+  /// A part that is quantized alone has the ranges, scales and codes of the package in which nothing else is.
+  @Test(arguments: [
+    ("w8a8", nil, "minmax"), ("w8a8-dynamic", "iterative", "minmax"), ("w4a16-g32", "awq", "minmax"),
+    ("w4a16", nil, "gptq"),
+  ]) func measuresWhatCalibrationMakes(_ scheme: String, _ smoothing: String?, _ method: String) throws {
+    let data = scratch("data.txt")
+    try "three birds sat on a wall\n1 2 3 and 4\nthe king was old\n".write(
+      toFile: data, atomically: true, encoding: .utf8)
+    let own = options { ($0.smoothing, $0.method, $0.calibration) = (smoothing, method, data) }
+    let result = try measured([scheme], own)
+    let text = try TextFile.lines(scratch("text.txt"))
+    let source = try RunnableModel(path: Self.model, options: .init(threads: 2))
+    func divergence(_ modules: Set<String>, _ name: String) throws -> Double {
+      let layers = LinearFinder(try Quantizer.model(Self.model).graph).layers()
+      let units = layers.map { QuantizationPlan.Unit([$0.module], modules.contains($0.module) ? scheme : "float") }
+      let plan = QuantizationPlan(source: result.source, options: own, units: units)
+      try Quantizer(Self.model, to: scratch(name), options: own, plan: plan).write { _, _ in }
+      let other = try RunnableModel(path: scratch(name), options: .init(threads: 2))
+      let evaluation = Evaluation(source.session, try source.tokenizer(), begin: try source.beginToken, stop: [])
+      return try evaluation.agreement(with: other.session, text).summary().divergence.value
+    }
+    for place in [1, 12] {
+      let unit = result.units[place]
+      let found = try divergence(Set(unit.linears.map(\.name)), "unit\(place)")
+      #expect(abs(found - unit.divergence) <= 1e-9 * found && found > 1e-9, "\(unit.name)")
+    }
+    let layer = result.layers[2]
+    let all = result.units.flatMap(\.linears).map(\.name)
+    let found = try divergence(Set(all.filter { $0.hasPrefix(layer.name + ".") }), "layer")
+    #expect(abs(found - layer.divergence) <= 1e-9 * found)
+    let whole = try divergence(Set(all), "whole")
+    #expect(abs(whole - result.wholes[0]) <= 1e-9 * whole)
+    let plain = try divergence([], "plain")
+    #expect(abs(plain - result.prepared[0]) <= 1e-9 * plain && (plain > 0) == (smoothing == "iterative"))
+    // Smoothing alone is no part of what a unit costs.
+    let plan = try plan(nil, [scheme], own, sensitivity: result)
+    #expect(abs(try #require(plan.divergence) - whole) <= 1e-9 * whole)
+  }
+
   @Test func doesNotDependOnThreadsOrMemory() throws {
     let texts = try [1, 2].map { threads in
       json(try measured(["w4a8-dynamic"], options { $0.threads = threads }, limit: threads == 1 ? 1 : 1 << 30))

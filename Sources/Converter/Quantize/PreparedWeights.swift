@@ -33,7 +33,16 @@ struct PreparedWeights: Sendable {
   func dtype(of name: TensorName) throws -> DType { try entry(name).dtype }
 
   /// A vector is one row.
-  func matrix(_ name: TensorName) throws -> Matrix { try Matrix(entry(name).tensor()) }
+  func matrix(_ name: TensorName) throws -> Matrix {
+    let tensor = try entry(name).tensor()
+    defer { tensor.bytes.releasePages() }
+    return try Matrix(tensor)
+  }
+
+  /// Gives the pages of the model's weights back to the system, for those that were read as a whole.
+  func releasePages(of names: [TensorName]) throws {
+    for name in names { try base[name]?.window()?.releasePages() }
+  }
 
   mutating func set(_ name: TensorName, _ matrix: Matrix) throws {
     let old = try entry(name)

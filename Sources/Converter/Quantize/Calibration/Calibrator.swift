@@ -8,12 +8,12 @@ import Tensors
 /// Every step that looks at data runs the section once more on what the sections before left of the sequences, as
 /// msModelSlim does; weights of one section are in memory at a time.
 struct Calibrator {
-  private let recipe: QuantizationRecipe
+  private var recipe: QuantizationRecipe
   let graph: CalibrationGraph
   let subgraphs: [Subgraph]
   let sites: [LinearSite]
   /// By module, the number of the step that quantizes it.
-  private let choice: [String: Int]
+  private var choice: [String: Int]
   let threads: KernelThreads
   var run: CalibrationRun?
   /// The same through the model as it is, and as it is prepared before anything is quantized; for `modelslim_v0`.
@@ -81,11 +81,28 @@ struct Calibrator {
       let done = graph.weights(in: section).filter { last[$0] == index }
       try write(weights, done)
       weights.forget()
+      try weights.releasePages(of: graph.weights(in: section))
     }
   }
 
   mutating func prepare(_ section: Range<Int>) throws {
+    try rotate(section)
+    try carryOut(section)
+  }
+
+  /// The same as far as it is come, with other steps than rotations from here on.
+  func continued(_ recipe: QuantizationRecipe, choice: [String: Int]) -> Calibrator {
+    var other = self
+    (other.recipe, other.choice) = (recipe, choice)
+    return other
+  }
+
+  mutating func rotate(_ section: Range<Int>) throws {
     if let rotation { for name in graph.weights(in: section) { try rotation.apply(to: name, in: &weights) } }
+  }
+
+  /// Carries out all steps but rotations.
+  mutating func carryOut(_ section: Range<Int>) throws {
     let start = run
     var hasRun = false
     deployed = [:]

@@ -53,8 +53,9 @@ public struct QuantizationPlanner: Sendable {
     }
     for extra in extras { rest.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
     let elements = model.weights.entries.reduce(0) { $0 + $1.shape.reduce(1, *) }
-    let chosen = try QuantizationPlanner.choose(planned, target, rest: rest, elements: elements)
-    var (bytes, divergence) = (rest.byteCount, sensitivity == nil ? nil : 0.0)
+    let chosen = try QuantizationPlanner.choose(
+      planned, target, rest: rest, elements: elements, prepared: sensitivity?.preparedDivergence ?? 0)
+    var (bytes, divergence) = (rest.byteCount, sensitivity?.preparedDivergence)
     var result: [QuantizationPlan.Unit] = []
     for (unit, number) in zip(planned, chosen) {
       let candidate = unit.candidates[number]
@@ -77,8 +78,10 @@ public struct QuantizationPlanner: Sendable {
   }
 
   /// The number of each unit's candidate.
+  ///
+  /// - Parameter prepared: the divergence with nothing quantized.
   private static func choose(
-    _ units: [PlanUnit], _ target: Target?, rest: AscendV1, elements: Int
+    _ units: [PlanUnit], _ target: Target?, rest: AscendV1, elements: Int, prepared: Double
   ) throws -> [Int] {
     let isMeasured = units.allSatisfy { $0.candidates.allSatisfy { $0.divergence != nil } }
     func cost(_ unit: PlanUnit, _ candidate: PlanUnit.Candidate) -> Double {
@@ -123,11 +126,11 @@ public struct QuantizationPlanner: Sendable {
       let all = units.map { unit in
         unit.candidates.map { PlanChoice.Candidate(cost: Double($0.byteCount), size: $0.divergence ?? 0) }
       }
-      if let chosen = PlanChoice.choose(all, limit: limit) { return chosen }
+      if let chosen = PlanChoice.choose(all, limit: limit - prepared) { return chosen }
       throw BessemerError(
         .usage,
         "a divergence of \(limit) cannot be met with these candidates; the least is "
-          + "\(PlanChoice.smallest(all)); let layers be kept: add float to --candidates")
+          + "\(PlanChoice.smallest(all) + prepared); let layers be kept: add float to --candidates")
     }
   }
 
