@@ -112,6 +112,7 @@ struct CalibrationRun {
     let passes: [any GraphPass] = [FuseAttention(keepsCausalMask: true), FuseLinear(), FuseSilu()]
     _ = try PassRunner(cleanupPasses() + passes).run(on: &fused)
     try ExpandAttention.run(on: &fused)
+    ExpertChoice.run(on: &fused)
     return Session(Model(fused, weights: try weights.store(for: fused, replacing: replacing), options: options))
   }
 

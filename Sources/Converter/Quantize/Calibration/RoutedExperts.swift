@@ -67,6 +67,9 @@ private struct ExpertSequence {
   private let rows: Matrix
   /// For each token the experts that it goes to, and the weight of each.
   private let choices: [Int64]
+  /// Whether an expert gets the tokens first whose first choice it is: so it is in transformers where tokens are
+  /// weighted by what they are sent by.
+  private let isByPlace: Bool
   private let shares: [Float]
   /// That of ``shares`` and ``sums``.
   private let dtype: DType
@@ -79,6 +82,8 @@ private struct ExpertSequence {
     self.x = x
     rows = try Matrix(x)
     self.choices = choices.integers
+    let top = graph.producer(of: node.operands[2], as: TopK.self)
+    isByPlace = top.map { !graph.users(of: $0.node.results[0]).isEmpty } ?? false
     let type = graph.type(of: node.operands[1]).dtype
     dtype = type.isHalf && x.dtype == .float32 ? .float32 : type
     shares = try weights.floats.rounded(to: dtype)
@@ -87,8 +92,13 @@ private struct ExpertSequence {
 
   private func token(at place: Int) -> Int { place / (choices.count / rows.rows) }
 
-  /// Where an expert stands among the choices.
-  func places(of expert: Int) -> [Int] { choices.indices.filter { choices[$0] == expert } }
+  /// Where an expert stands among the choices, in the order in which frameworks take its tokens.
+  func places(of expert: Int) -> [Int] {
+    let places = choices.indices.filter { choices[$0] == expert }
+    guard isByPlace else { return places }
+    let each = choices.count / rows.rows
+    return (0..<each).flatMap { place in places.filter { $0 % each == place } }
+  }
 
   /// The tokens that choices belong to, or all.
   func tokens(at places: [Int]?) throws -> Tensor {
