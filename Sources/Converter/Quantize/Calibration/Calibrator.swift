@@ -168,15 +168,30 @@ struct Calibrator {
     var watch = CalibrationRun.Watch()
     guard run != nil else { return watch }
     var ways: [LinearRounding] = []
-    for site in sites(in: section) where site.expertPart == nil {
-      guard let step = deployed[site.layer.module], let weight = try weights[site.layer.weight]?.tensor() else {
-        continue
+    let (current, deployed) = (weights, deployed)
+    /// The weight of a layer as it is stored.
+    func stored(_ site: LinearSite) throws -> Tensor? {
+      guard let step = deployed[site.layer.module], let weight = try current[site.layer.weight]?.tensor() else {
+        return nil
       }
-      watch.replacing[site.layer.weight] = try RoundTrip.weight(
-        weight, module: site.layer.module, step.scheme, step.method, stored: weights.codes[site.layer.module])
-      if isCompatible, !step.isV0, case .whole = step.scheme.grid { watch.wide.insert(site.node) }
-      guard step.scheme.quantizesInputs else { continue }
-      let way = LinearRounding(scheme: step.scheme, grid: weights.grids[site.layer.module])
+      return try RoundTrip.weight(
+        weight, module: site.layer.module, step.scheme, step.method, stored: current.codes[site.layer.module])
+    }
+    func rounding(_ site: LinearSite) -> LinearRounding? {
+      guard let step = deployed[site.layer.module], step.scheme.quantizesInputs else { return nil }
+      return LinearRounding(scheme: step.scheme, grid: current.grids[site.layer.module])
+    }
+    watch.experts.weight = stored
+    watch.experts.read = { try rounding($0)?.round($1) ?? $1 }
+    for site in sites(in: section) {
+      guard let step = deployed[site.layer.module] else { continue }
+      let isExpert = site.expertPart != nil
+      if isCompatible, !step.isV0, case .whole = step.scheme.grid {
+        if isExpert { watch.experts.wide.insert(site.layer.weight) } else { watch.wide.insert(site.node) }
+      }
+      guard !isExpert else { continue }
+      watch.replacing[site.layer.weight] = try stored(site)
+      guard let way = rounding(site) else { continue }
       let place = ways.firstIndex(of: way) ?? ways.count
       if place == ways.count { ways.append(way) }
       watch.roundings[site.node] = place
@@ -184,6 +199,11 @@ struct Calibrator {
     watch.round = { try ways[$0.rounding].round($1) }
     return watch
   }
+
+  /// The number of the step that quantizes a layer.
+  func number(of layer: LinearLayer) -> Int { choice[layer.module] ?? 0 }
+
+  mutating func add(_ more: [String]) { for note in more where !notes.contains(note) { notes.append(note) } }
 
   func sites(in section: Range<Int>) -> [LinearSite] {
     sites.filter { section.contains(graph.place(of: $0.node)) }
@@ -202,7 +222,7 @@ struct Calibrator {
     var steps: [Int: QuantizationRecipe.Linear] = [:]
     for (site, step) in chosen where site.expertPart == nil {
       let layer = site.layer
-      let own = -1 - (choice[layer.module] ?? 0)
+      let own = -1 - number(of: layer)
       steps[own] = step
       watch.roundings[site.node] = own
       guard !step.method.needsData, let weight = try weights[layer.weight]?.tensor() else { continue }
@@ -217,13 +237,13 @@ struct Calibrator {
       try found.moments[place, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
       return rounded
     }
-    let experts = ExpertTokens.all(chosen.map(\.site), graph.graph)
-    watch.observed = Set(experts.values.flatMap(\.values))
-    watch.observe = { value, tensor in for tokens in experts.values { tokens.observe(value, tensor) } }
+    let experts = chosen.filter { $0.site.expertPart != nil }
+    let findings = observeExperts(experts, &watch.experts)
     try run?.run(section, weights, watch)
-    for (site, step) in chosen where site.expertPart != nil {
-      try observe(site, choice[site.layer.module] ?? 0, step, experts)
-    }
+    if run == nil { for (site, step) in experts { try settle(site, step, findings, tokens: nil) } }
+    weights.grids.merge(findings.grids) { $1 }
+    weights.codes.merge(findings.codes) { $1 }
+    add(findings.notes)
     var groups: [RoundedValue: [(site: LinearSite, step: QuantizationRecipe.Linear)]] = [:]
     for (site, step) in chosen {
       guard let own = watch.roundings[site.node] else { continue }
