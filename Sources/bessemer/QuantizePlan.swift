@@ -51,6 +51,7 @@ struct QuantizePlan: Command {
   var sensitivity: String?
 
   @OptionGroup var measuring: MeasureOptionGroup
+  @OptionGroup var saved: SavedStatisticsOption
   @OptionGroup var settings: QuantizationOptionGroup
   @OptionGroup var common: CommonOptions
 
@@ -81,6 +82,7 @@ struct QuantizePlan: Command {
 
   func execute(_ console: Console) throws {
     var options = try settings.options(common)
+    options.statistics = saved.statistics
     options.overrides = try overrides.map { try QuantizationOptionGroup.override($0) }
     options.keep = try keep.map { try NamePattern($0) }
     let words = candidates?.split(separator: ",").map { $0.filter { $0 != " " } } ?? []

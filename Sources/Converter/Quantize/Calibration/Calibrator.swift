@@ -103,13 +103,27 @@ struct Calibrator {
 
   /// Carries out all steps but rotations.
   mutating func carryOut(_ section: Range<Int>) throws {
+    let hasRun = try carryOutSteps(section)
+    try originalRun?.run(section, PreparedWeights(weights.base))
+    guard !hasRun, run != nil, section.upperBound < graph.order.count else { return }
+    let watch = try watch(section)
+    try run?.run(section, weights, watch)
+  }
+
+  /// Answers with whether one of the steps took the sequences on.
+  ///
+  /// - Parameter smoothed: the weights as steps that smooth have left them; nil to carry these out, too.
+  @discardableResult
+  mutating func carryOutSteps(_ section: Range<Int>, smoothed: PreparedWeights? = nil) throws -> Bool {
     let start = run
     var hasRun = false
     deployed = [:]
+    if let smoothed { weights = smoothed }
     for (number, step) in recipe.steps.enumerated() {
       var next = start
       switch step {
       case .rotate: continue
+      case .smooth where smoothed != nil, .smoothKeys where smoothed != nil: continue
       case .smooth(let smoothing):
         guard try smooth(smoothing, number, section, &next) else { continue }
       case .quantize(let linear):
@@ -132,10 +146,7 @@ struct Calibrator {
       run = next
       hasRun = true
     }
-    try originalRun?.run(section, PreparedWeights(weights.base))
-    guard !hasRun, run != nil, section.upperBound < graph.order.count else { return }
-    let watch = try watch(section)
-    try run?.run(section, weights, watch)
+    return hasRun
   }
 
   private func step(_ number: Int) -> QuantizationRecipe.Linear? {

@@ -68,6 +68,9 @@ public struct QuantizationPlanner: Sendable {
     (settings.overrides, settings.keep) = ([], [])
     var plan = QuantizationPlan(source: digest, options: settings, units: result)
     (plan.rowCount, plan.byteCount, plan.divergence) = (rows, bytes, divergence)
+    // Statistics have to be those that the plan is carried out with.
+    _ = try StatisticsChoice(
+      plan.options, QuantizationRecipe(settings, plan.assignment), model.weights, keepsWidest: false)
     plan.bitsPerWeight = 8 * Double(bytes) / Double(max(1, elements))
     let foreign = choice.style == .ascendV1 ? zip(planned, chosen).compactMap { $0.foreignScheme($1) } : []
     let limits = Set(foreign).sorted().map {

@@ -19,6 +19,8 @@ public struct SensitivityMeter {
   /// What is run to measure on, and what algorithms look at.
   private let sequences: [[Int32]]
   private let calibration: [[Int32]]?
+  /// For each scheme; saved where no data is looked at again.
+  private let statistics: [CalibrationStatistics]
   private let memoryLimit: Int
   /// Layers that a scheme cannot store, which are left out.
   public let notes: [String]
@@ -43,7 +45,10 @@ public struct SensitivityMeter {
     self.options = try options.withCalibrationDigest(for: schemes)
     graph = try CalibrationGraph(model.graph)
     let finder = LinearFinder(graph.graph)
-    (units, sites) = (finder.units().filter(\.isQuantizedByDefault), finder.sites())
+    let units = finder.units().filter(\.isQuantizedByDefault)
+    (self.units, sites) = (units, finder.sites())
+    let modules = Set(units.flatMap { $0.layers.map(\.module) })
+    statistics = try schemes.map { try SensitivityMeter.statistics($0, modules, model, options) }
     let calibration = try options.calibration.map {
       try CalibrationData($0, for: model, limit: options.calibrationLimit, length: options.calibrationLength).sequences
     }
@@ -61,6 +66,21 @@ public struct SensitivityMeter {
     }
     self.memoryLimit = memoryLimit
     notes = try SensitivityMeter.notes(units, schemes, model, options)
+  }
+
+  /// What stands for calibration data. Throws ``ErrorCode/usage`` where layers are looked at one at a time.
+  private static func statistics(
+    _ scheme: String, _ modules: Set<String>, _ model: LoadedModel, _ options: QuantizationOptions
+  ) throws -> CalibrationStatistics {
+    guard options.statistics != nil else { return .unsaved }
+    let recipe = try QuantizationRecipe(options, [(scheme, modules)])
+    guard !recipe.steps.contains(where: \.needsDataToQuantize) else {
+      throw BessemerError(
+        .usage,
+        "to measure \(scheme) the data itself is needed: statistics are of a package where all layers are quantized, "
+          + "not each alone; give --calibration")
+    }
+    return try StatisticsChoice(options, recipe, model.weights, keepsWidest: false).opened(model, recipe)
   }
 
   /// Throws ``ErrorCode/unsupportedFeature`` for a scheme that no layer can have.
@@ -107,7 +127,7 @@ public struct SensitivityMeter {
     for (k, scheme) in schemes.enumerated() {
       sums.append(try graph.sections.map { try parts(in: $0, scheme) })
       for (c, chunk) in chunks.enumerated() {
-        let found = try measure(chunk, scheme, &sums[k], isFirst: c == 0) {
+        let found = try measure(chunk, scheme, statistics[k], &sums[k], isFirst: c == 0) {
           done += 1
           progress(done, total)
         }
@@ -193,13 +213,17 @@ public struct SensitivityMeter {
   ///
   /// Each part has the weights, ranges and codes of the package in which nothing else is quantized.
   private func measure(
-    _ chunk: [[Int32]], _ scheme: String, _ sums: inout [[Sums]], isFirst: Bool, step: () -> Void
+    _ chunk: [[Int32]], _ scheme: String, _ statistics: CalibrationStatistics, _ sums: inout [[Sums]], isFirst: Bool,
+    step: () -> Void
   ) throws -> Totals {
     let all = try Packing(scheme, sums.joined().flatMap(\.layers), options, model.weights)
     let none = try Packing(scheme, [], options, model.weights)
     // Algorithms compute in the checkpoint's type; sections are the same, for they go by names of weights.
     let calibrates = all.recipe.needsData || all.recipe.editsWeights
-    var calibrator = try calibrates ? calibrator(none, scheme, needsData: all.recipe.needsData) : nil
+    guard !all.recipe.needsData || calibration != nil || statistics.areSaved else {
+      throw BessemerError(.usage, "\(scheme) needs calibration data; give a file with --calibration")
+    }
+    var calibrator = try calibrates ? calibrator(none, statistics) : nil
     var wholeCalibrator = calibrator?.continued(all.recipe, choice: all.choice.steps)
     var walk = try TrialWalk(
       graph, sites, chunk, arithmetic: arithmetic, isPrepared: all.recipe.editsWeights, threads: options.threads)
@@ -210,13 +234,17 @@ public struct SensitivityMeter {
         try calibrator?.rotate(range)
         try wholeCalibrator?.prepare(range)
       }
+      // Where AWQ smooths for what is quantized, each part is smoothed otherwise.
+      let sharesSmoothing = all.recipe.steps.count == none.recipe.steps.count + 1
+      let before = calibrator
+      if let range { try calibrator?.carryOut(range) }
       var trials: [TrialWalk.Trial] = []
       for part in sums[section].indices {
         let layers = sums[section][part].layers
         let packing = try Packing(scheme, layers, options, model.weights)
         var weights = own
-        if let range, var one = calibrator?.continued(packing.recipe, choice: packing.choice.steps) {
-          try one.carryOut(range)
+        if let range, var one = before?.continued(packing.recipe, choice: packing.choice.steps) {
+          try one.carryOutSteps(range, smoothed: sharesSmoothing ? calibrator?.weights : nil)
           weights = one.weights
         }
         let isAll = sums[section].count > 1 && part == sums[section].count - 1
@@ -237,7 +265,6 @@ public struct SensitivityMeter {
       } else if !trials.isEmpty {
         trials[trials.count - 1].isWhole = true
       }
-      if let range { try calibrator?.carryOut(range) }
       let outputs = try walk.run(
         section, (own, calibrator?.weights ?? own), trials, QuantizationRecipe.scheme(scheme))
       for (part, found) in zip(sums[section].indices, outputs) {
@@ -257,44 +284,13 @@ public struct SensitivityMeter {
   }
 
   /// Calibrates with nothing quantized.
-  private func calibrator(_ packing: Packing, _ scheme: String, needsData: Bool) throws -> Calibrator {
-    guard !needsData || calibration != nil else {
-      throw BessemerError(.usage, "\(scheme) needs calibration data; give a file with --calibration")
-    }
+  private func calibrator(_ packing: Packing, _ statistics: CalibrationStatistics) throws -> Calibrator {
     let calibrator = try Calibrator(
       packing.recipe, Quantizer.model(model.path), choice: packing.choice.steps, sequences: calibration,
-      isCompatible: options.isCompatible, threads: options.threads)
+      statistics: statistics, isCompatible: options.isCompatible, threads: options.threads)
     guard calibrator.graph.sections.count == graph.sections.count else {
       throw BessemerError(.unsupportedFeature, "the model has other sections in its own type")
     }
     return calibrator
-  }
-}
-
-/// A package in which some layers are quantized.
-private struct Packing {
-  let recipe: QuantizationRecipe
-  let choice: SchemeChoice
-  private let store: TensorStore
-
-  init(_ scheme: String, _ layers: [LinearLayer], _ options: QuantizationOptions, _ store: TensorStore) throws {
-    let modules = Set(layers.map(\.module))
-    recipe = try QuantizationRecipe(options, modules.isEmpty ? [] : [(scheme, modules)])
-    choice = try SchemeChoice(recipe, layers: layers, weights: store)
-    self.store = store
-  }
-
-  /// Puts what stands for layers into a trial; answers with what is lost of their weights.
-  func quantize(
-    _ layers: [LinearLayer], _ trial: inout TrialWalk.Trial, threads: Int
-  ) throws -> [String: (lost: Double, all: Double)] {
-    var lost: [String: (lost: Double, all: Double)] = [:]
-    for layer in layers {
-      guard let entry = store[layer.weight] else { continue }
-      let made = try choice.part(entry, of: store).tensors(of: trial.weights, threads: threads)
-      trial.tensors.merge(made.tensors) { $1 }
-      lost[layer.module] = (made.lost, made.all)
-    }
-    return lost
   }
 }
