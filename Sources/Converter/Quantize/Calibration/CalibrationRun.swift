@@ -104,14 +104,14 @@ struct CalibrationRun {
 
   /// A graph as it computes while it is calibrated.
   private func session(
-    _ graph: Graph, _ weights: PreparedWeights, _ replacing: [TensorName: Tensor]
+    _ part: Graph, _ weights: PreparedWeights, _ replacing: [TensorName: Tensor]
   ) throws -> Session {
     // Attention and linear layers with a bias are computed at once, as frameworks do, which rounds less.
-    var fused = graph
+    var fused = part
     // Activations are not taken into linear layers, whose results are rounded before them.
     let passes: [any GraphPass] = [FuseAttention(keepsCausalMask: true), FuseLinear(), FuseSilu()]
     _ = try PassRunner(cleanupPasses() + passes).run(on: &fused)
-    try ExpandAttention.run(on: &fused)
+    if graph.fusesAttention { try ExpandAttention.run(on: &fused) } else { try EagerAttention.run(on: &fused) }
     ExpertChoice.run(on: &fused)
     return Session(Model(fused, weights: try weights.store(for: fused, replacing: replacing), options: options))
   }

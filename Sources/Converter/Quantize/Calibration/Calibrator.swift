@@ -43,7 +43,9 @@ struct Calibrator {
     self.recipe = recipe
     self.choice = choice
     self.threads = KernelThreads(threads)
-    let graph = try CalibrationGraph(model.graph)
+    var graph = try CalibrationGraph(model.graph)
+    // msModelSlim runs the single steps for this family.
+    graph.fusesAttention = !(isCompatible && model.modelType == "deepseek_v3")
     self.graph = graph
     subgraphs = SubgraphFinder(graph.graph).subgraphs()
     sites = LinearFinder(graph.graph).sites()

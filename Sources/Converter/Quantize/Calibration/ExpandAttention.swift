@@ -55,7 +55,7 @@ enum ExpandAttention {
     graph.replaceUses(of: node.results[0], with: try add(Cast(to: dtype), result))
   }
   /// A graph of 16 bits has the scale rounded, PyTorch as it is.
-  private static func exactScale(_ scale: Double, depth: Dim) -> Double {
+  static func exactScale(_ scale: Double, depth: Dim) -> Double {
     guard case .known(let depth) = depth else { return scale }
     let exact = 1 / Double(depth).squareRoot()
     return [DType.bfloat16, .float16].contains { Float(exact).rounded(to: $0) == Float(scale) } ? exact : scale
