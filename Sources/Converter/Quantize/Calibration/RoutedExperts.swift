@@ -32,9 +32,10 @@ struct RoutedExperts {
     var weight: (_ site: LinearSite) throws -> Tensor? = { _ in nil }
     /// Layers that compute in float32, see ``WideValues``.
     var wide: Set<TensorName> = []
-    /// Called for each expert after all sequences, with its layers and how many tokens went to it. Where it is there,
-    /// an expert that none goes to is shown all tokens.
-    var finish: ((_ layers: [LinearSite], _ tokens: Int) throws -> Void)?
+    /// Whether an expert that no token goes to is shown all tokens.
+    var showsIdle = false
+    /// Called for each expert after all sequences, with its layers and how many tokens went to it.
+    var finish: (_ layers: [LinearSite], _ tokens: Int) throws -> Void = { _, _ in }
   }
 
   /// A graph ready to run, some of its weights for this run only.
@@ -48,14 +49,15 @@ struct RoutedExperts {
     for (expert, layers) in experts.enumerated() {
       let places = sequences.map { $0.places(of: expert) }
       let count = places.reduce(0) { $0 + $1.count }
-      guard count > 0 || watch.finish != nil else { continue }
-      let own = try ExpertLayers(layers, activation, sequences[0].x.dtype, weights, watch, session)
-      for (index, places) in places.enumerated() where count == 0 || !places.isEmpty {
-        try Interrupt.check()
-        let made = try own.run(sequences[index].tokens(at: count == 0 ? nil : places))
-        if count > 0 { try sequences[index].add(made, to: places) }
+      if count > 0 || watch.showsIdle {
+        let own = try ExpertLayers(layers, activation, sequences[0].x.dtype, weights, watch, session)
+        for (index, places) in places.enumerated() where count == 0 || !places.isEmpty {
+          try Interrupt.check()
+          let made = try own.run(sequences[index].tokens(at: count == 0 ? nil : places))
+          if count > 0 { try sequences[index].add(made, to: places) }
+        }
       }
-      try watch.finish?(layers, count)
+      try watch.finish(layers, count)
     }
     return try sequences.map { try $0.sums.tensor($0.x.dtype, shape: $0.x.shape) }
   }
