@@ -168,33 +168,6 @@ import Testing
     #expect(code { _ = try apply(deep, "x") } == .limit)
   }
 
-  /// Files with any bytes changed are read or refused.
-  @Test(arguments: 1...2) func damagedFilesAreRefused(seed: UInt64) throws {
-    var random = SplitMix64(seed: seed)
-    let sources = [try plan(nil, ["w8a8-dynamic"]).text, json(try measured(["w8a8-dynamic"]))]
-    for turn in 0..<200 {
-      var bytes = Array(sources[turn % 2].utf8)
-      for _ in 0...Int.random(in: 0...3, using: &random) {
-        let place = Int.random(in: 0..<bytes.count, using: &random)
-        switch Int.random(in: 0...2, using: &random) {
-        case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
-        case 1: bytes.removeSubrange(place..<min(bytes.count, place + Int.random(in: 1...40, using: &random)))
-        default: bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + 30)], at: place)
-        }
-      }
-      try Data(bytes).write(to: URL(fileURLWithPath: scratch("damaged")))
-      do {
-        if turn % 2 == 0 {
-          let plan = try QuantizationPlan(path: scratch("damaged"))
-          _ = try Quantizer(Self.model, to: scratch("none"), options: plan.options, plan: plan)
-        } else {
-          _ = try plan(.bitsPerWeight(9), sensitivity: Sensitivity(path: scratch("damaged")))
-        }
-      } catch is BessemerError {
-      }
-    }
-  }
-
   @Test func layersThatAreJoinedAreOneUnit() throws {
     for (name, expected) in [
       ("glm4_moe-base", [3, 1, 2, 1, 3, 1, 18, 2, 1]), ("deepseek_v3-base", [2, 1, 1, 1, 2, 1]),
