@@ -10,9 +10,8 @@ struct OriginalSettings {
   init?(_ parts: [QuantizedPart], _ recipe: QuantizationRecipe, modelType: String) {
     guard modelType == "deepseek_v3", parts.contains(where: { $0.scheme is W4A8Dynamic }) else { return nil }
     let hasRanges = recipe.steps.contains { step in
-      if case .quantizeAttention(let attention) = step { attention.formats.values.contains(where: \.needsRange) } else {
-        false
-      }
+      guard case .quantizeAttention(let attention) = step else { return false }
+      return attention.formats.values.contains { $0.needsRange }
     }
     latent = hasRanges ? "w8a8" : "w8a8_dynamic"
   }
