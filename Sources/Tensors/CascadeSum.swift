@@ -18,6 +18,38 @@ package enum CascadeSum {
     return sum
   }
 
+  /// The sum of each column of rows that lie one after the other: columns that fill blocks of 32 in one chain each, the
+  /// rest in four.
+  package static func columns(_ values: [Float], count: Int) -> [Float] {
+    guard count > 0 else { return [] }
+    let rows = values.count / count
+    let whole = count / (chains * width) * chains * width
+    var sums = [[Float]](repeating: [Float](repeating: 0, count: whole), count: levels)
+    let power = levelPower(steps: rows)
+    values.withUnsafeBufferPointer { values in
+      for row in 0..<rows {
+        for column in 0..<whole { sums[0][column] += values[row * count + column] }
+        var level = 1
+        while level < levels, (row + 1) & ((1 << (level * power)) - 1) == 0 {
+          for column in 0..<whole {
+            sums[level][column] += sums[level - 1][column]
+            sums[level - 1][column] = 0
+          }
+          level += 1
+        }
+      }
+    }
+    for level in 1..<levels { for column in 0..<whole { sums[0][column] += sums[level][column] } }
+    return sums[0] + (whole..<count).map { column in interleaved(rows) { values[$0 * count + column] } }
+  }
+
+  /// The exponent of the steps of a level.
+  private static func levelPower(steps: Int) -> Int {
+    // That of the least power of two that is not below the number of steps.
+    let logarithm = steps > 1 ? Int.bitWidth - (steps - 1).leadingZeroBitCount : 0
+    return max(4, logarithm / levels)
+  }
+
   private static func interleaved<T: CascadeElement>(_ count: Int, _ value: (Int) -> T) -> T {
     guard count > 0 else { return T() }
     var sums = chained(count / chains) { step, chain in value(step * chains + chain) }
@@ -30,9 +62,7 @@ package enum CascadeSum {
   private static func chained<T: CascadeElement>(
     _ steps: Int, _ value: (_ step: Int, _ chain: Int) -> T
   ) -> InlineArray<16, T> {
-    // The exponent of the least power of two that is not below the number of steps.
-    let logarithm = steps > 1 ? Int.bitWidth - (steps - 1).leadingZeroBitCount : 0
-    let power = max(4, logarithm / levels)
+    let power = levelPower(steps: steps)
     let span = 1 << power
     var sums = InlineArray<16, T>(repeating: T())
     var step = 0

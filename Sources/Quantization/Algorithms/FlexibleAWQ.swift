@@ -21,10 +21,17 @@ public struct FlexibleAWQ: SmoothingAlgorithm {
   public func scales(_ input: SmoothingInput, _ threads: KernelThreads) throws -> SmoothingScales? {
     let alpha = try self.alpha ?? search(input, threads)
     let dtype = input.dtype
-    let scales = try RoundedPower.of(input.mean.rounded(to: dtype), alpha, dtype).map { max($0, 1e-5) }
+    let scales = try RoundedPower.of(mean(input), alpha, dtype).map { max($0, 1e-5) }
       .rounded(to: dtype)
     guard let heads = input.heads else { return SmoothingScales(scales) }
     return SharedHeads.reduce(scales, heads) { $0.max() ?? 1 }
+  }
+
+  /// Mean magnitudes, those of float32 over all tokens at once as msModelSlim takes them.
+  private func mean(_ input: SmoothingInput) throws -> [Float] {
+    let tokens = input.tokens
+    guard input.dtype == .float32, tokens.rows > 0 else { return try input.mean.rounded(to: input.dtype) }
+    return CascadeSum.columns(tokens.values.map(abs), count: tokens.columns).map { $0 / Float(tokens.rows) }
   }
 
   private func search(_ input: SmoothingInput, _ threads: KernelThreads) throws -> Double {

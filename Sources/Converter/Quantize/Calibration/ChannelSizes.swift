@@ -6,6 +6,8 @@ struct ChannelSizes {
   private(set) var largest: [Float] = []
   private(set) var bounds: [(least: Float, greatest: Float)] = []
   private var sums: [Double] = []
+  /// Of float32 the mean so far, made of those of the sequences as msModelSlim makes it.
+  private var running: [Float] = []
   private var count = 0
   /// All tokens, if they are kept.
   private(set) var rows: [Float] = []
@@ -22,6 +24,7 @@ struct ChannelSizes {
     self.bounds = bounds
     largest = bounds.map { max(abs($0.least), abs($0.greatest)) }
     sums = mean.map(Double.init)
+    running = mean
     count = 1
   }
 
@@ -46,6 +49,9 @@ struct ChannelSizes {
         bounds[column] = (min(bounds[column].least, value), max(bounds[column].greatest, value))
       }
     }
+    let means = CascadeSum.columns(matrix.values.map(abs), count: matrix.columns).map { $0 / Float(matrix.rows) }
+    let (before, own, all) = (Float(count), Float(matrix.rows), Float(count + matrix.rows))
+    running = count == 0 ? means : zip(running, means).map { ($0 * before + $1 * own) / all }
     count += matrix.rows
     if keepsRows { rows += matrix.values }
   }
@@ -58,7 +64,7 @@ struct ChannelSizes {
     try bounds.map { $0.least + $0.greatest }.rounded(to: dtype).map { $0 / 2 }.rounded(to: dtype)
   }
 
-  var mean: [Float] { sums.map { Float($0 / Double(max(count, 1))) } }
+  var mean: [Float] { dtype == .float32 ? running : sums.map { Float($0 / Double(max(count, 1))) } }
   var tokens: Matrix {
     rows.isEmpty
       ? Matrix(zeros: 0, largest.count)
