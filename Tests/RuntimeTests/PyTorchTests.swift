@@ -42,7 +42,7 @@ import Testing
 
   @Test func linear() throws {
     let y = try run(
-      Linear(), [Self.numbers([16, 250], 4)], weights: [Self.numbers([5, 250], 5), Self.numbers([5], 6)])
+      Linear(), [Self.numbers([16, 250], 4)], weights: [Self.numbers([24, 250], 5), Self.numbers([24], 6)])
     #expect(try y.floats == expected("linear"))
   }
 
