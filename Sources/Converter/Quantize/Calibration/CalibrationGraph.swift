@@ -21,6 +21,8 @@ struct CalibrationGraph {
   let sections: [Range<Int>]
   /// What the model would keep for later tokens, in the order of its states.
   let cached: [ValueID]
+  /// Whether attention is computed at once, as PyTorch does unless a program asks for the single steps.
+  var fusesAttention = true
   /// By the place of their operator.
   let experts: [Int: RoutedExperts]
   /// By ``ValueID/ordinal``: values that depend on weights alone.

@@ -16,7 +16,9 @@ struct CalibrationRun {
   /// - Parameter sequences: token ids, none empty.
   init(_ graph: CalibrationGraph, _ sequences: [[Int32]], threads: Int) throws {
     self.graph = graph
-    options = RunOptions(threads: threads)
+    var options = RunOptions(threads: threads)
+    options.attendsAsPyTorch = true
+    self.options = options
     values = try CalibrationRun.inputs(graph, sequences)
   }
 
@@ -104,14 +106,15 @@ struct CalibrationRun {
 
   /// A graph as it computes while it is calibrated.
   private func session(
-    _ graph: Graph, _ weights: PreparedWeights, _ replacing: [TensorName: Tensor]
+    _ part: Graph, _ weights: PreparedWeights, _ replacing: [TensorName: Tensor]
   ) throws -> Session {
     // Attention and linear layers with a bias are computed at once, as frameworks do, which rounds less.
-    var fused = graph
+    var fused = part
     // Activations are not taken into linear layers, whose results are rounded before them.
     let passes: [any GraphPass] = [FuseAttention(keepsCausalMask: true), FuseLinear(), FuseSilu()]
     _ = try PassRunner(cleanupPasses() + passes).run(on: &fused)
-    try ExpandAttention.run(on: &fused)
+    if graph.fusesAttention { ExactScales.run(on: &fused) } else { try EagerAttention.run(on: &fused) }
+    ExpertChoice.run(on: &fused)
     return Session(Model(fused, weights: try weights.store(for: fused, replacing: replacing), options: options))
   }
 

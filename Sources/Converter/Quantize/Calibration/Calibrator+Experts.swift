@@ -28,6 +28,7 @@ extension Calibrator {
       if step.method.needsData { try found.observe(site.input, rounded, threads) }
       return rounded
     }
+    watch.showsIdle = true
     watch.finish = { layers, tokens in
       for site in layers {
         if let step = steps[site.layer.weight] { try settle(site, step, findings, tokens: tokens) }
@@ -38,9 +39,12 @@ extension Calibrator {
 
   /// Sees how large the channels are that some matrices of experts read.
   ///
-  /// - Parameter keepsInputs: whether ``ExpertFindings/inputs`` are kept.
+  /// - Parameters:
+  ///   - keepsInputs: whether ``ExpertFindings/inputs`` are kept.
+  ///   - showsIdle: see ``RoutedExperts/Watch``.
   func observeExperts(
-    _ chosen: Set<TensorName>, keepsRows: Bool = false, keepsInputs: Bool, _ watch: inout RoutedExperts.Watch
+    _ chosen: Set<TensorName>, keepsRows: Bool = false, keepsInputs: Bool, showsIdle: Bool = true,
+    _ watch: inout RoutedExperts.Watch
   ) -> ExpertFindings {
     let findings = ExpertFindings()
     guard !chosen.isEmpty else { return findings }
@@ -53,6 +57,7 @@ extension Calibrator {
       }
       return try others.read(site, tokens)
     }
+    watch.showsIdle = showsIdle
     watch.finish = { layers, tokens in for site in layers { findings.counts[site.layer.weight] = tokens } }
     return findings
   }
@@ -62,7 +67,7 @@ extension Calibrator {
     _ site: LinearSite, _ step: QuantizationRecipe.Linear, _ findings: ExpertFindings, tokens: Int?
   ) throws {
     let (module, number) = (site.layer.module, number(of: site.layer))
-    try note(site.layer, number, findings, tokens: tokens)
+    if try isIdle(site.layer, number, tokens: tokens) { findings.note(site.layer) }
     let found = findings.take(site)
     if step.scheme.needsInputGrid {
       let place = RoundedValue(value: site.input, rounding: 0)
@@ -75,12 +80,9 @@ extension Calibrator {
       weight, module: module, step.scheme)
   }
 
-  /// Says which experts all tokens of their layer stand for.
-  func note(_ layer: LinearLayer, _ number: Int, _ findings: ExpertFindings, tokens: Int?) throws {
-    guard try settled(tokens.map { TokenCount($0) }, layer, number)?.count == 0 else { return }
-    let name = layer.module.split(separator: ".").dropLast().joined(separator: ".")
-    let note = "no token of the calibration data goes to \(quoted(name)); all tokens of its layer stand for them"
-    if !findings.notes.contains(note) { findings.notes.append(note) }
+  /// Whether no token goes to a layer's expert; saved statistics know where nothing was run.
+  func isIdle(_ layer: LinearLayer, _ number: Int, tokens: Int?) throws -> Bool {
+    try settled(tokens.map { TokenCount($0) }, layer, number)?.count == 0
   }
 
   /// Scales for what an expert's layer reads, by what it makes of it.
@@ -118,6 +120,13 @@ final class ExpertFindings {
   var sizes: [TensorName: ChannelSizes] = [:]
   var counts: [TensorName: Int] = [:]
   var notes: [String] = []
+
+  /// Says that all tokens of a layer stand for those of an expert.
+  func note(_ layer: LinearLayer) {
+    let name = layer.module.split(separator: ".").dropLast().joined(separator: ".")
+    let note = "no token of the calibration data goes to \(quoted(name)); all tokens of its layer stand for them"
+    if !notes.contains(note) { notes.append(note) }
+  }
 
   func observations(of site: LinearSite) -> Observations {
     if let known = open[site.layer.weight] { return known }

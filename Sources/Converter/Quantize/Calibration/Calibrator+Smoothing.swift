@@ -35,7 +35,9 @@ extension Calibrator {
     }
     let inExperts = Set(chosen.filter(\.isInExpert).map { $0.readers[0].weight })
     let keepsInputs = if case .awq = step.algorithm { true } else { false }
-    let findings = observeExperts(inExperts, keepsRows: keepsRows, keepsInputs: keepsInputs, &watch.experts)
+    let findings = observeExperts(
+      inExperts, keepsRows: keepsRows, keepsInputs: keepsInputs, showsIdle: !isCompatible,
+      &watch.experts)
     let current = weights
     if step.v0 == nil {
       try run?.run(section, current, watch)
@@ -50,7 +52,11 @@ extension Calibrator {
       var (size, moments) = (found.sizes[subgraph.value], found.inputs[subgraph.value])
       if subgraph.isInExpert {
         let weight = subgraph.readers[0].weight
-        try note(subgraph.readers[0], number, findings, tokens: findings.counts[weight])
+        if try isIdle(subgraph.readers[0], number, tokens: findings.counts[weight]) {
+          // msModelSlim leaves such an expert as it is.
+          guard !isCompatible else { continue }
+          findings.note(subgraph.readers[0])
+        }
         inner = findings.inputs[weight] ?? []
         size = findings.sizes[weight]
         if own != nil { moments = try SecondMoments(of: inner, threads) }

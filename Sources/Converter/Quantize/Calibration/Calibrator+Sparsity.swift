@@ -26,7 +26,7 @@ extension Calibrator {
       try sparsify(sites, share: share, moments)
     }
     for site in inExperts {
-      try note(site.layer, number, findings, tokens: findings.counts[site.layer.weight])
+      if try isIdle(site.layer, number, tokens: findings.counts[site.layer.weight]) { findings.note(site.layer) }
       let moments = try SecondMoments(of: findings.inputs[site.layer.weight] ?? [], threads)
       guard let moments = try settled(moments, site.layer, number) else { continue }
       try sparsify([site], share: share, moments)

@@ -8,7 +8,7 @@ import Tensors
 /// Every step that looks at data runs the section once more on what the sections before left of the sequences, as
 /// msModelSlim does; weights of one section are in memory at a time.
 struct Calibrator {
-  private var recipe: QuantizationRecipe
+  private(set) var recipe: QuantizationRecipe
   let graph: CalibrationGraph
   let subgraphs: [Subgraph]
   let sites: [LinearSite]
@@ -43,7 +43,9 @@ struct Calibrator {
     self.recipe = recipe
     self.choice = choice
     self.threads = KernelThreads(threads)
-    let graph = try CalibrationGraph(model.graph)
+    var graph = try CalibrationGraph(model.graph)
+    // msModelSlim runs the single steps for this family.
+    graph.fusesAttention = !(isCompatible && model.modelType == "deepseek_v3")
     self.graph = graph
     subgraphs = SubgraphFinder(graph.graph).subgraphs()
     sites = LinearFinder(graph.graph).sites()

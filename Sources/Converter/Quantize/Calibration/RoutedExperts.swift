@@ -32,9 +32,10 @@ struct RoutedExperts {
     var weight: (_ site: LinearSite) throws -> Tensor? = { _ in nil }
     /// Layers that compute in float32, see ``WideValues``.
     var wide: Set<TensorName> = []
-    /// Called for each expert after all sequences, with its layers and how many tokens went to it. Where it is there,
-    /// an expert that none goes to is shown all tokens.
-    var finish: ((_ layers: [LinearSite], _ tokens: Int) throws -> Void)?
+    /// Whether an expert that no token goes to is shown all tokens.
+    var showsIdle = false
+    /// Called for each expert after all sequences, with its layers and how many tokens went to it.
+    var finish: (_ layers: [LinearSite], _ tokens: Int) throws -> Void = { _, _ in }
   }
 
   /// A graph ready to run, some of its weights for this run only.
@@ -48,14 +49,15 @@ struct RoutedExperts {
     for (expert, layers) in experts.enumerated() {
       let places = sequences.map { $0.places(of: expert) }
       let count = places.reduce(0) { $0 + $1.count }
-      guard count > 0 || watch.finish != nil else { continue }
-      let own = try ExpertLayers(layers, activation, sequences[0].x.dtype, weights, watch, session)
-      for (index, places) in places.enumerated() where count == 0 || !places.isEmpty {
-        try Interrupt.check()
-        let made = try own.run(sequences[index].tokens(at: count == 0 ? nil : places))
-        if count > 0 { try sequences[index].add(made, to: places) }
+      if count > 0 || watch.showsIdle {
+        let own = try ExpertLayers(layers, activation, sequences[0].x.dtype, weights, watch, session)
+        for (index, places) in places.enumerated() where count == 0 || !places.isEmpty {
+          try Interrupt.check()
+          let made = try own.run(sequences[index].tokens(at: count == 0 ? nil : places))
+          if count > 0 { try sequences[index].add(made, to: places) }
+        }
       }
-      try watch.finish?(layers, count)
+      try watch.finish(layers, count)
     }
     return try sequences.map { try $0.sums.tensor($0.x.dtype, shape: $0.x.shape) }
   }
@@ -67,6 +69,9 @@ private struct ExpertSequence {
   private let rows: Matrix
   /// For each token the experts that it goes to, and the weight of each.
   private let choices: [Int64]
+  /// Whether an expert gets the tokens first whose first choice it is: so it is in transformers where tokens are
+  /// weighted by what they are sent by.
+  private let isByPlace: Bool
   private let shares: [Float]
   /// That of ``shares`` and ``sums``.
   private let dtype: DType
@@ -79,6 +84,8 @@ private struct ExpertSequence {
     self.x = x
     rows = try Matrix(x)
     self.choices = choices.integers
+    let top = graph.producer(of: node.operands[2], as: TopK.self)
+    isByPlace = top.map { !graph.users(of: $0.node.results[0]).isEmpty } ?? false
     let type = graph.type(of: node.operands[1]).dtype
     dtype = type.isHalf && x.dtype == .float32 ? .float32 : type
     shares = try weights.floats.rounded(to: dtype)
@@ -87,8 +94,13 @@ private struct ExpertSequence {
 
   private func token(at place: Int) -> Int { place / (choices.count / rows.rows) }
 
-  /// Where an expert stands among the choices.
-  func places(of expert: Int) -> [Int] { choices.indices.filter { choices[$0] == expert } }
+  /// Where an expert stands among the choices, in the order in which frameworks take its tokens.
+  func places(of expert: Int) -> [Int] {
+    let places = choices.indices.filter { choices[$0] == expert }
+    guard isByPlace else { return places }
+    let each = choices.count / rows.rows
+    return (0..<each).flatMap { place in places.filter { $0 % each == place } }
+  }
 
   /// The tokens that choices belong to, or all.
   func tokens(at places: [Int]?) throws -> Tensor {
