@@ -15,13 +15,13 @@ extension Linear: Kernel {
     let sum = planner.sum(of: node.results[0])
     let result = sum?.result ?? node.results[0]
     let y = planner.allocateFloat(result)
-    let (pool, compute, activation) = (planner.pool, planner.compute, activation.kernel)
+    let (pool, options, activation) = (planner.pool, planner.model.options, activation.kernel)
     let reads = [x] + [bias, sum?.addend].compactMap { $0 }
     let next = planner.succession(of: matrix)
     planner.addStep("linear", reads: reads, writes: [y]) { arena in
       var arguments = matrix.arguments(
         FloatRows(arena.floats(x), rows.stride), count: rows.count, to: FloatRows(arena.floats(y), matrix.outputs),
-        compute, activation)
+        options, activation)
       arguments.bias = bias.map { UnsafePointer(arena.floats($0)) }
       if let weights = next.weights {
         (arguments.next, arguments.next_bytes) = (weights.withUnsafeBytes { $0.baseAddress }, weights.count)
@@ -83,14 +83,13 @@ struct FloatRows {
 extension Parameters.Matrix {
   /// What computes `y = activation(x · Wᵀ)` for `count` rows; y must not overlap x.
   func arguments(
-    _ x: FloatRows, count: Int, to y: FloatRows, _ compute: bk_compute, _ activation: bk_activation = BK_ACT_NONE
+    _ x: FloatRows, count: Int, to y: FloatRows, _ options: RunOptions, _ activation: bk_activation = BK_ACT_NONE
   ) -> bk_linear_args {
     var arguments = bk_linear_args()
     (arguments.m, arguments.n, arguments.k) = (count, outputs, inputs)
     (arguments.x, arguments.x_stride) = (UnsafePointer(x.start), x.stride)
     (arguments.w_stride, arguments.w_type) = (inputs, dtype)
-    // Wider weights in the mapping are not rounded.
-    (arguments.compute, arguments.activation) = (dtype == BK_BF16 ? compute : BK_COMPUTE_F32, activation)
+    (arguments.compute, arguments.activation) = (options.compute(of: dtype), activation)
     (arguments.y, arguments.y_stride) = (y.start, y.stride)
     return arguments
   }
@@ -106,6 +105,18 @@ extension Parameters.Matrix {
       arguments.y += part.outputs
       arguments.bias = arguments.bias.map { $0 + part.outputs }
       arguments.residual = arguments.residual.map { $0 + part.outputs }
+    }
+  }
+}
+
+extension RunOptions {
+  /// How products with weights of a type are computed. Wider weights in the mapping are not rounded.
+  fileprivate func compute(of type: bk_dtype) -> bk_compute {
+    switch type {
+    case BK_F16 where isAsPyTorch: BK_COMPUTE_PYTORCH_F16
+    case BK_BF16 where isAsPyTorch: BK_COMPUTE_PYTORCH_BF16
+    case BK_BF16 where compute == .bfloat16: BK_COMPUTE_BF16
+    default: BK_COMPUTE_F32
     }
   }
 }

@@ -54,8 +54,8 @@ final class ExpertTokens {
   /// type of x.
   func inner(of expert: Int, gate: Matrix, up: Matrix, _ threads: KernelThreads) throws -> [Tensor] {
     try rows(of: expert).map { rows in
-      let gates = try rows.times(transposed: gate, threads).values.rounded(to: dtype)
-      let ups = try rows.times(transposed: up, threads).values.rounded(to: dtype)
+      let gates = try rows.times(transposed: gate, dtype, threads).values
+      let ups = try rows.times(transposed: up, dtype, threads).values
       let active = try gates.map { Float(activation(Double($0))) }.rounded(to: dtype)
       let product = zip(active, ups).map { $0 * $1 }
       return try Tensor(product, shape: [rows.rows, gate.rows]).cast(to: dtype)
