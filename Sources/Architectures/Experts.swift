@@ -73,7 +73,7 @@ struct Experts {
     ]
   }
 
-  /// The likeliest experts by the softmax over all, weighted with their probability.
+  /// The likeliest experts by the softmax over all, weighted with their probability, in the type of `x`.
   /// - Parameter normalized: divide the weights by their sum.
   func softmaxRouting(_ x: ValueID, gate: String, hidden: Int, normalized: Bool, _ b: inout GraphBuilder) throws
     -> Routing
@@ -81,7 +81,8 @@ struct Experts {
     let logits = try b.cast(b.linear(x, gate, outputs: count, inputs: hidden, bias: false), .float32)
     return try b.within(gate) { b in
       let top = try b.addAll(TopK(k: chosen), [b.add(Softmax(axis: -1), logits)])
-      return Routing(weights: normalized ? try normalize(top[0], &b) : top[0], indices: top[1])
+      let weights = normalized ? try normalize(top[0], &b) : top[0]
+      return Routing(weights: try b.cast(weights, b.type(of: x).dtype), indices: top[1])
     }
   }
 

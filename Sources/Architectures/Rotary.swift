@@ -88,8 +88,8 @@ struct RotaryParameters {
     self.attentionFactor = attentionFactor
   }
 
-  /// The angle per position of every pair, `1 / theta^(2i/size)` with each operation rounded to float32 as frameworks do
-  /// it, and scaled.
+  /// The angle per position of every pair, `1 / theta^(2i/size)` with each operation rounded to float32 as frameworks
+  /// do it, and scaled.
   func frequencies(headSize: Int) throws -> [Float] {
     let size = Int(Double(headSize) * partialFactor)
     guard size > 0, size % 2 == 0, size <= RotaryParameters.maximumSize else {

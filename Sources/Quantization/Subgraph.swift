@@ -79,15 +79,17 @@ public struct SubgraphFinder {
     var found: [Subgraph] = []
     var seen: Set<ValueID> = []
     for site in sites where seen.insert(site.input).inserted {
-      guard let readers = byInput[site.input], readsOnly(site.input, readers) else { continue }
+      guard let readers = byInput[site.input] else { continue }
       let layers = readers.filter { $0.expertPart != 2 }.map(\.layer)
-      guard layers.allSatisfy({ uses[$0.weight] == 1 }) else { continue }
-      if let found1 = norm(before: site.input, layers) {
-        found.append(found1)
-      } else if readers.count == 1, let found1 = linear(before: site, uses) {
-        found.append(found1)
+      if readsOnly(site.input, readers), layers.allSatisfy({ uses[$0.weight] == 1 }) {
+        if let found1 = norm(before: site.input, layers) {
+          found.append(found1)
+        } else if readers.count == 1, let found1 = linear(before: site, uses) {
+          found.append(found1)
+        }
       }
-      found += experts(readers)
+      // What experts have inside is read by nothing else, whatever reads what they read.
+      found += experts(readers, uses)
     }
     return found
   }
@@ -206,11 +208,13 @@ public struct SubgraphFinder {
   }
 
   /// Up and down of each expert.
-  private func experts(_ readers: [LinearSite]) -> [Subgraph] {
+  private func experts(_ readers: [LinearSite], _ uses: [TensorName: Int]) -> [Subgraph] {
     let parts = readers.filter { $0.expertPart != nil }
     return stride(from: 0, to: parts.count - parts.count % 3, by: 3).compactMap { start in
       let (up, down) = (parts[start + 1], parts[start + 2])
-      guard up.expertPart == 1, down.expertPart == 2 else { return nil }
+      guard up.expertPart == 1, down.expertPart == 2, uses[up.layer.weight] == 1, uses[down.layer.weight] == 1 else {
+        return nil
+      }
       return Subgraph(
         kind: .upDown, source: up.layer.module, sourceWeight: up.layer.weight, sourceBias: nil, readers: [down.layer],
         value: up.input, heads: nil)

@@ -97,18 +97,8 @@ struct Convert: Command {
     options.writing.encryption = try encryption(options.reading)
     options.overwrite = common.overwrite
     options.resources = common.resources
-    let conversion = try Conversion(input, to: output, options: options)
-    let progress = console.progress("convert", unit: .bytes)
-    defer { progress.finish() }
-    var items = conversion.items
-    if !dry.dryRun {
-      items = try conversion.write { progress.update($0, of: $1) }
-    } else if lossless {
-      items = try conversion.measure { progress.update($0, of: $1) }
-    }
-    progress.finish()
-    let listing = ConvertListing(conversion: conversion, items: items, isDryRun: dry.dryRun)
-    if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
+    try ConvertListing.write(
+      Conversion(input, to: output, options: options), isDryRun: dry.dryRun, measures: lossless, "convert", console)
   }
 }
 

@@ -7,6 +7,25 @@ struct ConvertListing {
   let items: [Conversion.Item]
   let isDryRun: Bool
 
+  /// Carries a conversion out, unless it is dry, and says what became of it.
+  ///
+  /// - Parameter measures: whether casts are tried out where it is dry.
+  static func write(
+    _ conversion: Conversion, isDryRun: Bool, measures: Bool = false, _ title: String, _ console: Console
+  ) throws {
+    let progress = console.progress(title, unit: .bytes)
+    defer { progress.finish() }
+    var items = conversion.items
+    if !isDryRun {
+      items = try conversion.write { progress.update($0, of: $1) }
+    } else if measures {
+      items = try conversion.measure { progress.update($0, of: $1) }
+    }
+    progress.finish()
+    let listing = ConvertListing(conversion: conversion, items: items, isDryRun: isDryRun)
+    if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
+  }
+
   /// One aligned line for each tensor that was changed, or for every tensor when verbose, and lines to sum up.
   func writeText(_ console: Console) throws {
     var table = Table([("", .left), ("", .left), ("", .left), ("", .right), ("", .left)])

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Converter
+import Tensors
 
 /// Quantizes a model as a plan says.
 struct QuantizeApply: Command {
@@ -34,6 +35,13 @@ struct QuantizeApply: Command {
     statistics.set(&options)
     options.threads = common.resources.threads
     options.overwrite = common.overwrite
+    if BlockQuantization.makes(plan) {
+      guard calibration == nil, options.statistics == nil, options.savesStatistics == nil else {
+        throw BessemerError(.usage, "encodings of GGUF files look at no data; leave it and statistics out")
+      }
+      return try ConvertListing.write(
+        BlockQuantization.conversion(model, to: output, plan, options), isDryRun: dry.dryRun, "quantize", console)
+    }
     try QuantizeListing(Quantizer(model, to: output, options: options, plan: plan), isDryRun: dry.dryRun).write(console)
   }
 }

@@ -50,19 +50,9 @@ struct QuantizePackage: Command {
       guard options.statistics == nil, options.savesStatistics == nil else {
         throw BessemerError(.usage, "\(scheme) looks at no data; leave out --statistics and --save-statistics")
       }
-      return try writeBlocks(BlockQuantization.conversion(model, to: output, type, options), console)
+      return try ConvertListing.write(
+        BlockQuantization.conversion(model, to: output, type, options), isDryRun: dry.dryRun, "quantize", console)
     }
     try QuantizeListing(Quantizer(model, to: output, options: options), isDryRun: dry.dryRun).write(console)
-  }
-
-  /// Writes a GGUF file.
-  private func writeBlocks(_ conversion: Conversion, _ console: Console) throws {
-    let progress = console.progress("quantize", unit: .bytes)
-    defer { progress.finish() }
-    var items = conversion.items
-    if !dry.dryRun { items = try conversion.write { progress.update($0, of: $1) } }
-    progress.finish()
-    let listing = ConvertListing(conversion: conversion, items: items, isDryRun: dry.dryRun)
-    if console.isJSON { try listing.writeJSON(console) } else { try listing.writeText(console) }
   }
 }

@@ -51,6 +51,7 @@ struct QuantizePlan: Command {
   var sensitivity: String?
 
   @OptionGroup var measuring: MeasureOptionGroup
+  @OptionGroup var saved: SavedStatisticsOption
   @OptionGroup var settings: QuantizationOptionGroup
   @OptionGroup var common: CommonOptions
 
@@ -81,9 +82,13 @@ struct QuantizePlan: Command {
 
   func execute(_ console: Console) throws {
     var options = try settings.options(common)
+    options.statistics = saved.statistics
     options.overrides = try overrides.map { try QuantizationOptionGroup.override($0) }
     options.keep = try keep.map { try NamePattern($0) }
     let words = candidates?.split(separator: ",").map { $0.filter { $0 != " " } } ?? []
+    if words.contains(where: { BlockQuantization.type($0) != nil }) {
+      return try show(planGGUF(options, words), console)
+    }
     var measured = try sensitivity.map { try Sensitivity(path: $0) }
     if measures {
       let schemes = words.isEmpty ? QuantizationPlanner.usualCandidates : words
@@ -91,6 +96,21 @@ struct QuantizePlan: Command {
     }
     let planner = try QuantizationPlanner(
       model, options, target: target, candidates: words, rows: rows, sensitivity: measured)
+    try show(planner, console)
+  }
+
+  /// A plan of encodings.
+  private func planGGUF(_ options: QuantizationOptions, _ words: [String]) throws -> QuantizationPlanner {
+    guard sensitivity == nil, measuring.text == nil, measuring.soc == nil, maxKl == nil else {
+      throw BessemerError(
+        .usage,
+        "what encodings of GGUF files cost is expected from rows, not measured; leave out --sensitivity, --text, --soc "
+          + "and --max-kl")
+    }
+    return try QuantizationPlanner(gguf: model, options, target: target, candidates: words, rows: rows)
+  }
+
+  private func show(_ planner: QuantizationPlanner, _ console: Console) throws {
     for note in planner.notes { console.note("note: \(note)") }
     if let output { try planner.plan.write(to: output, overwrite: common.overwrite) }
     if console.isJSON { return try writeJSON(planner.plan, console) }

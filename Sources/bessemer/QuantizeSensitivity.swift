@@ -23,11 +23,14 @@ struct QuantizeSensitivity: Command {
   var html: String?
 
   @OptionGroup var measuring: MeasureOptionGroup
+  @OptionGroup var saved: SavedStatisticsOption
   @OptionGroup var settings: QuantizationOptionGroup
   @OptionGroup var common: CommonOptions
 
   func execute(_ console: Console) throws {
-    let result = try measuring.measure(model, schemes, settings.options(common), common, console)
+    var options = try settings.options(common)
+    options.statistics = saved.statistics
+    let result = try measuring.measure(model, schemes, options, common, console)
     if let html {
       try SensitivityPage(result: result, model: model, data: measuring.text ?? settings.calibration ?? "")
         .write(to: html, overwrite: common.overwrite)

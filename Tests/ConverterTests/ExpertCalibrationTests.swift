@@ -32,7 +32,8 @@ import Testing
     let scratch = Scratch()
     var options = try options(scratch)
     options.overrides = [(try NamePattern("*.experts.*"), "w8a8")]
-    let notes = try Quantizer(model(family), to: scratch("out"), options: options).write { _, _ in }
+    let folder = try widened(family, scratch)
+    let notes = try Quantizer(folder, to: scratch("out"), options: options).write { _, _ in }
     let package = try SafetensorsCheckpoint.read(scratch("out") + "/quant_model_weights.safetensors.index.json")
     let grids = try #require(Self.reference?["grids"]?[family]).members
     #expect(grids.contains { $0.key.hasSuffix("down_proj") })
@@ -103,5 +104,33 @@ import Testing
     try Quantizer(model(family), to: scratch("solved"), options: options).write { _, _ in }
     let exact = try logits(model(family))
     #expect(error(try logits(scratch("solved")), exact) < error(try logits(scratch("rounded")), exact))
+  }
+
+  /// Of equal scores those are chosen that PyTorch finds, in its order.
+  @Test func equalScoresAreChosenAsPyTorchDoes() throws {
+    let cases = Array(try #require(Self.reference?["choices"]).asArray())
+    #expect(!cases.isEmpty)
+    for item in cases {
+      func numbers(_ key: String) throws -> [Int] { try #require(item[key]).asArray().map { try $0.asInt() } }
+      let (scores, sorted) = (try numbers("scores"), try numbers("sorted"))
+      let tensor = Tensor(scores.map(Float.init), shape: [1, scores.count])
+      for (isSorted, expected) in [(true, sorted), (false, try numbers("found"))] {
+        let found = try ExpertChoice(k: sorted.count, isSorted: isSorted).evaluate([tensor])
+        #expect(found[1].integers.map(Int.init) == expected, "\(scores.count), \(sorted.count)")
+        #expect(found[0].floats == expected.map { Float(scores[$0]) })
+      }
+    }
+  }
+
+  /// What msModelSlim says of DeepSeek-V3 with four bits.
+  @Test(arguments: [true, false]) func settingsAreAdded(_ isCompatible: Bool) throws {
+    let scratch = Scratch()
+    var options = QuantizationOptions(scheme: "w8a8-dynamic")
+    options.overrides = [(try NamePattern("*.experts.*"), "w4a8-dynamic")]
+    options.isCompatible = isCompatible
+    try Quantizer(model("deepseek_v3"), to: scratch("out"), options: options).write { _, _ in }
+    let config = try JSON.parse(InputFile.contents(of: scratch("out") + "/config.json"))
+    #expect(config["moe_quantize"]?.string == (isCompatible ? "w4a8_dynamic" : nil))
+    #expect(config["mla_quantize"]?.string == (isCompatible ? "w8a8_dynamic" : nil))
   }
 }

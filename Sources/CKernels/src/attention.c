@@ -251,7 +251,8 @@ int bk_attention(bk_pool *pool, const bk_attention_args *g) {
   j.row_block = bk_min(j.rows, ROW_BLOCK);
   if (g->as_pytorch) j.row_block = bk_min(j.rows, j.rows >= 768 ? ROW_MOST : j.rows >= 192 ? 64 : 32);
   const size_t pairs = g->batch * g->kv_heads * j.shares, threads = (size_t)bk_pool_threads(pool);
-  while (!g->as_pytorch && threads > 1 && j.row_block > 24 && pairs * bk_ceil(j.rows, j.row_block) < 2 * threads) j.row_block /= 2;
+  while (!g->as_pytorch && threads > 1 && j.row_block > 24 && pairs * bk_ceil(j.rows, j.row_block) < 2 * threads)
+    j.row_block /= 2;
   j.row_blocks = bk_ceil(j.rows, j.row_block);
   const double work = (double)pairs * (double)j.rows * (double)g->keys * (double)(g->depth + g->v_depth);
   // Of few rows the keys and values take longer to read than to multiply.

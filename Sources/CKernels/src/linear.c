@@ -1,9 +1,9 @@
 /// Linear layers: y = act(x . w^T + bias) + residual, on packed and on row-major weights.
 ///
 /// Output is cut into tiles of up to BK_TILE_M_MAX rows and two panels (32 columns). A tile's sums are kept in a buffer
-/// while k goes by in blocks, then bias, activation and residual are applied from there. However the tiles are cut, every
-/// output element is the same chain of additions: float32 products are summed from zero in each block and blocks added,
-/// bf16 pairs go on from block to block.
+/// while k goes by in blocks, then bias, activation and residual are applied from there. However the tiles are cut,
+/// every output element is the same chain of additions: float32 products are summed from zero in each block and blocks
+/// added to the bias, bf16 pairs go on from block to block.
 #include <stdatomic.h>
 #include <string.h>
 
@@ -28,7 +28,7 @@ typedef struct {
   const bk_linear_args *g;
   bk_gemm_pairs_fn *pairs;  ///< NULL: f32 arithmetic
   size_t pairs_rows;
-  bk_dtype type;   ///< of the panels
+  bk_dtype type;  ///< of the panels
   const float *a;  ///< x, or its copy: f32 or bf16 pairs
   size_t lda;
   size_t units;  ///< k, or k pairs
@@ -63,16 +63,33 @@ static size_t k_step(const job *j, size_t left) {
   return bk_min(left, bk_ceil(bk_ceil(j->units, bk_ceil(j->units, K_BLOCK)), 16) * 16);
 }
 
-/// Sums of one tile from packed panels.
-static void tile_sums(const job *j, const void *b, size_t panels, size_t row, size_t rows, float *tile) {
+/// Whether sums begin with the bias, as those of MKL's sgemm do; else it is added to them.
+static bool begins_with_bias(const job *j) {
+  return j->g->bias && j->g->compute == BK_COMPUTE_F32 && j->type == BK_F32;
+}
+
+/// What is left to do with a tile's sums.
+static bk_linear_args after_sums(const job *j) {
+  bk_linear_args g = *j->g;
+  if (begins_with_bias(j)) g.bias = NULL;
+  return g;
+}
+
+static void fill_bias(const job *j, float *tile, size_t stride, size_t rows, size_t column, size_t columns) {
+  for (size_t r = 0; r < rows; r++) memcpy(tile + r * stride, j->g->bias + column, columns * sizeof(float));
+}
+
+/// Sums of one tile from packed panels, onto what is there if `accumulate`.
+static void tile_sums(const job *j, const void *b, size_t panels, size_t row, size_t rows, float *tile,
+                      bool accumulate) {
   const bk_dtype type = j->type;
-  if (j->units == 0) memset(tile, 0, rows * BK_TILE_N * sizeof(float));
+  if (j->units == 0 && !accumulate) memset(tile, 0, rows * BK_TILE_N * sizeof(float));
   for (size_t k = 0, part; k < j->units; k += part) {
     part = k_step(j, j->units - k);
     const float *a = j->a + row * j->lda;
     if (!j->pairs) {
       bk_gemm_block(j->o, type, rows, panels, part, a + k, j->lda, (const char *)b + k * BK_PANEL * bk_dtype_size(type),
-                    type == BK_BF16 ? 2 * BK_PANEL : BK_PANEL, j->panel_stride, tile, BK_TILE_N, k > 0);
+                    type == BK_BF16 ? 2 * BK_PANEL : BK_PANEL, j->panel_stride, tile, BK_TILE_N, accumulate || k > 0);
       continue;
     }
     const size_t pieces = bk_ceil(rows, j->pairs_rows);
@@ -88,8 +105,13 @@ static void finish_tile(const job *j, const void *b, size_t column_tile, size_t 
   _Alignas(64) float tile[BK_TILE_M_MAX * BK_TILE_N];
   const size_t column = column_tile * BK_TILE_N, columns = bk_min(BK_TILE_N, j->g->n - column);
   const size_t rows = bk_min(j->tile_rows, j->g->m - row);
-  tile_sums(j, b, bk_ceil(columns, BK_PANEL), row, rows, tile);
-  j->o->epilogue(j->g, tile, row, rows, column, columns);
+  const bk_linear_args after = after_sums(j);
+  if (begins_with_bias(j)) {
+    memset(tile, 0, rows * BK_TILE_N * sizeof(float));
+    fill_bias(j, tile, BK_TILE_N, rows, column, columns);
+  }
+  tile_sums(j, b, bk_ceil(columns, BK_PANEL), row, rows, tile, begins_with_bias(j));
+  j->o->epilogue(&after, tile, row, rows, column, columns);
 }
 
 static void packed_body(void *ctx, size_t begin, size_t end) {
@@ -108,6 +130,8 @@ static void row_body(void *ctx, size_t begin, size_t end) {
   const bk_linear_args *g = j->g;
   const size_t size = bk_dtype_size(g->w_type), k_stride = g->w_type == BK_BF16 ? 2 * BK_PANEL : BK_PANEL;
   _Alignas(64) float tile[ROW_COLUMNS] = {0};
+  const bk_linear_args after = after_sums(j);
+  const bool begins = begins_with_bias(j);
   const size_t last = bk_min(end * j->row_columns, g->n);
   for (size_t column = begin * j->row_columns; column < last; column += ROW_COLUMNS) {
     const size_t columns = bk_min(ROW_COLUMNS, last - column);
@@ -116,13 +140,15 @@ static void row_body(void *ctx, size_t begin, size_t end) {
     if (j->pairs)
       j->pairs(1, panels, j->units, (const uint32_t *)(const void *)j->a, j->lda, w, j->panel_stride, tile, ROW_COLUMNS,
                false);
-    else
+    else if (begins)
+      fill_bias(j, tile, ROW_COLUMNS, 1, column, columns);
+    if (!j->pairs)
       for (size_t k = 0, part; k < j->units; k += part) {
         part = k_step(j, j->units - k);
         j->o->gemm[g->w_type](1, panels, part, j->a + k, j->lda, w + k * BK_PANEL * size, k_stride, j->panel_stride,
-                              tile, ROW_COLUMNS, k > 0);
+                              tile, ROW_COLUMNS, begins || k > 0);
       }
-    j->o->epilogue(g, tile, 0, 1, column, columns);
+    j->o->epilogue(&after, tile, 0, 1, column, columns);
   }
 }
 
@@ -157,7 +183,7 @@ static void repack_body(void *ctx, size_t begin, size_t end) {
   }
 }
 
-/// Row-major weights, few rows of x or sums side by side: dot products along the rows of w.
+/// Row-major weights, few rows of x, or sums side by side: dot products along the rows of w.
 static void dots_body(void *ctx, size_t begin, size_t end) {
   const job *j = ctx;
   const bk_linear_args *g = j->g;
@@ -258,7 +284,7 @@ static int run(bk_pool *pool, const bk_linear_args *g, bool packed) {
     j.pairs_rows = (size_t)(few ? j.o->few_rows : j.o->pairs_rows);
     j.units = (g->k + 1) / 2;
   }
-  j.panel_stride = (j.type == BK_BF16 ? (g->k + 1) / 2 * 2 : j.pairs ? g->k : j.units) * BK_PANEL;
+  j.panel_stride = (j.type == BK_BF16 ? (g->k + 1) / 2 * 2 : j.units) * BK_PANEL;
   j.column_tiles = bk_ceil(g->n, BK_TILE_N);
   int error = prepare_x(pool, &j);
   if (error) return error;

@@ -173,9 +173,9 @@ static void affine_row(float *y, const float *x, const float *center, const floa
 
 // -------------------------------------------------------------------------------------------------- elementwise
 
-/// sin(x), or cos(x) when `shift` is a half, to 0.61 ulp: x less a multiple of pi and the odd polynomial of degree 9 whose
-/// relative error on [-pi/2, pi/2] is least, 6e-9, in double precision. So short a polynomial because PyTorch's results,
-/// which are MKL's, then are the same to the bit for angles up to 10,000.
+/// sin(x), or cos(x) when `shift` is a half, to 0.61 ulp: x less a multiple of pi and the odd polynomial of degree 9
+/// whose relative error on [-pi/2, pi/2] is least, 6e-9, in double precision. So short a polynomial because PyTorch's
+/// results, which are MKL's, then are the same to the bit for angles up to 10,000.
 static float sine(float x, double shift) {
 #pragma clang fp contract(off)
   if (!(fabsf(x) <= 16384.0f)) return shift == 0 ? sinf(x) : cosf(x);

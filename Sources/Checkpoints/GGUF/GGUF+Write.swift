@@ -91,6 +91,12 @@ extension GGUF: WritableCheckpointFormat {
     try sink.finish(entry.name)
   }
 
+  /// Bytes before the tensors, which no type of a tensor changes.
+  public func headByteCount(_ entries: [CheckpointEntry], metadata: [TensorName: String]) -> Int {
+    let count = head(entries, entries.map { _ in 0 }, metadata).count
+    return count + padding(count, alignment(metadata) ?? GGUF.defaultAlignment)
+  }
+
   private func padding(_ count: Int, _ alignment: Int) -> Int { -count & (alignment - 1) }
 
   /// Everything before the tensors, without the padding.

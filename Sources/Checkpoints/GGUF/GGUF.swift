@@ -30,7 +30,8 @@ public struct GGUF: CheckpointFormat {
 
   static let magic = Array("GGUF".utf8)
   static let alignmentKey: TensorName = "general.alignment"
-  static let defaultAlignment = 32
+  /// The multiple at which tensors start where a file says nothing else.
+  public static let defaultAlignment = 32
 
   public func recognizes(_ start: [UInt8]) -> Bool { start.starts(with: GGUF.magic) }
 

@@ -23,6 +23,9 @@ public struct TypeRules: Sendable {
   /// By name; tensors of any floating-point type, and of whole numbers when the type is one of those.
   public private(set) var patterns: [(pattern: NamePattern, target: Target)] = []
 
+  /// Of tensors by their whole names, before any pattern.
+  public var names: [TensorName: Target] = [:]
+
   /// The types that one for all may be, and that it casts.
   public static let commonTypes: [DType] = [.float64, .float32, .float16, .bfloat16]
 
@@ -64,6 +67,7 @@ public struct TypeRules: Sendable {
 
   /// What a tensor becomes, nil for one that stays as it is, and the pattern that says so.
   func target(_ name: TensorName, _ type: TensorType) throws -> (target: Target?, pattern: Int?) {
+    if let target = names[name] { return (type.dtype.isFloat ? target : nil, nil) }
     for (index, rule) in patterns.enumerated() where try rule.pattern.matches(name.string) {
       var fits = type.dtype.isFloat
       if case .type(let dtype) = rule.target, type.dtype.isInteger, dtype.isInteger { fits = true }

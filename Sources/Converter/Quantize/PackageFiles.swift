@@ -4,7 +4,9 @@ internal import Tensors
 enum PackageFiles {
   /// A file of the model: config.json without what says how another program stored the weights, and with what says how
   /// this package does, if that is its place.
-  static func bytes(_ file: ModelFiles.File, _ settings: CompressedSettings? = nil) throws -> Bytes {
+  ///
+  /// - Parameter settings: writes the members that are added.
+  static func bytes(_ file: ModelFiles.File, _ settings: ((inout JSONWriter) -> Void)? = nil) throws -> Bytes {
     guard file.name == "config.json" else { return file.bytes }
     let config = try inFile(file.path) { try JSON.parse(file.bytes) }
     let keys = ["quantization_config", "compression_config"]
@@ -23,7 +25,7 @@ enum PackageFiles {
           for (key, value) in value.members where !keys.contains(key) { json.member(key, value) }
         }
       }
-      settings?.write(&json)
+      settings?(&json)
     }
     return Bytes(json.utf8)
   }

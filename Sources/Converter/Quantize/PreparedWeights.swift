@@ -33,12 +33,46 @@ struct PreparedWeights: Sendable {
   func dtype(of name: TensorName) throws -> DType { try entry(name).dtype }
 
   /// A vector is one row.
-  func matrix(_ name: TensorName) throws -> Matrix { try Matrix(entry(name).tensor()) }
+  func matrix(_ name: TensorName) throws -> Matrix {
+    let tensor = try entry(name).tensor()
+    defer { tensor.bytes.releasePages() }
+    return try Matrix(tensor)
+  }
+
+  /// Gives the pages of the model's weights back to the system, for those that were read as a whole.
+  func releasePages(of names: [TensorName]) throws {
+    for name in names { try base[name]?.window()?.releasePages() }
+  }
 
   mutating func set(_ name: TensorName, _ matrix: Matrix) throws {
     let old = try entry(name)
     edits[name] = try matrix.tensor(old.dtype, shape: old.shape)
   }
+
+  /// Changes some rows after the other, so that no more than a piece of the matrix is in memory in float32.
+  mutating func changeRows(of name: TensorName, _ change: (inout Matrix) throws -> Void) throws {
+    let tensor = try entry(name).tensor()
+    let columns = tensor.shape.last ?? 1
+    let row = columns * tensor.dtype.bits / 8
+    let step = max(1, PreparedWeights.pieceByteCount / max(1, row)) * row
+    let bytes = try Bytes(byteCount: tensor.bytes.count) { target in
+      for start in stride(from: 0, to: target.count, by: max(1, step)) {
+        try Interrupt.check()
+        let range = start..<min(start + step, target.count)
+        let piece = tensor.bytes[range]
+        defer { piece.releasePages() }
+        let shape = [range.count / row, columns]
+        var matrix = try Matrix(Tensor(tensor.dtype, shape: shape, bytes: piece))
+        try change(&matrix)
+        try matrix.tensor(tensor.dtype, shape: shape).bytes.withUnsafeBytes {
+          UnsafeMutableRawBufferPointer(rebasing: target[range]).copyMemory(from: $0)
+        }
+      }
+    }
+    edits[name] = try Tensor(tensor.dtype, shape: tensor.shape, bytes: bytes)
+  }
+
+  private static let pieceByteCount = 1 << 20
 
   /// Multiplies each column with a factor, rounding once.
   mutating func scaleColumns(of name: TensorName, by factors: [Float]) throws {

@@ -173,7 +173,9 @@ public struct Quantizer: Sendable {
         }
         try folder.write(AscendV1.rotationName) { try SafetensorsWriter([entry]).write(to: $0) }
       }
-      let settings = style == .compressedTensors ? CompressedSettings(parts, kept: choice.keptModules) : nil
+      let compressed = style == .compressedTensors ? CompressedSettings(parts, kept: choice.keptModules) : nil
+      let original = options.isCompatible ? OriginalSettings(parts, recipe, modelType: model.modelType) : nil
+      let settings = compressed.map { $0.write } ?? original.map { $0.write }
       for file in model.files.files {
         try folder.write(file.name) { try $0.write(PackageFiles.bytes(file, settings)) }
       }

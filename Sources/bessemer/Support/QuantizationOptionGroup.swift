@@ -106,15 +106,20 @@ struct MeasureOptionGroup: ParsableArguments {
 
 /// Files of what calibration found out.
 struct StatisticsOptionGroup: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "What an earlier run found out from data, instead of data: the model does not run.", valueName: "file"))
-  var statistics: String?
+  @OptionGroup var saved: SavedStatisticsOption
 
   @Option(help: ArgumentHelp("Keep what is found out from the data, for --statistics.", valueName: "file"))
   var saveStatistics: String?
 
   func set(_ options: inout QuantizationOptions) {
-    (options.statistics, options.savesStatistics) = (statistics, saveStatistics)
+    (options.statistics, options.savesStatistics) = (saved.statistics, saveStatistics)
   }
+}
+
+/// Statistics that an earlier run saved.
+struct SavedStatisticsOption: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "What an earlier run found out from data, instead of data: the model does not run.", valueName: "file"))
+  var statistics: String?
 }

@@ -1,4 +1,5 @@
 import IR
+import Quantization
 import Tensors
 
 /// A value as some of its readers see it: rounded in one of several ways.
@@ -20,6 +21,10 @@ struct CalibrationGraph {
   let sections: [Range<Int>]
   /// What the model would keep for later tokens, in the order of its states.
   let cached: [ValueID]
+  /// Whether attention is computed at once, as PyTorch does unless a program asks for the single steps.
+  var fusesAttention = true
+  /// By the place of their operator.
+  let experts: [Int: RoutedExperts]
   /// By ``ValueID/ordinal``: values that depend on weights alone.
   private let isParameter: [Bool]
   /// By ``ValueID/ordinal``: where a value is made; -1 for inputs.
@@ -31,11 +36,14 @@ struct CalibrationGraph {
   init(_ model: Graph) throws {
     (graph, cached) = try CalibrationGraph.withoutStates(model)
     order = graph.nodeIDs
+    let sites = Dictionary(grouping: LinearFinder(graph).sites().filter { $0.expertPart != nil }, by: \.node)
+    var experts: [Int: RoutedExperts] = [:]
     var isParameter = [Bool](repeating: false, count: graph.valueCount)
     var makers = [Int](repeating: -1, count: graph.valueCount)
     var lastUses = [Int](repeating: -1, count: graph.valueCount)
     for (place, id) in order.enumerated() {
       let node = graph[id]
+      experts[place] = RoutedExperts(node, sites[id] ?? [])
       let isConstant = node.operands.allSatisfy { isParameter[$0.ordinal] }
       for result in node.results {
         isParameter[result.ordinal] = isConstant
@@ -44,6 +52,7 @@ struct CalibrationGraph {
       for operand in node.operands { lastUses[operand.ordinal] = place }
     }
     for output in graph.outputs { lastUses[output.value.ordinal] = .max }
+    self.experts = experts
     (self.isParameter, self.makers, self.lastUses) = (isParameter, makers, lastUses)
     sections = CalibrationGraph.sections(graph, order, makers: makers, lastUses: lastUses, isParameter)
   }

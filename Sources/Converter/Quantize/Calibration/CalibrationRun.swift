@@ -1,5 +1,6 @@
 import IR
 import Passes
+import Quantization
 import Runtime
 import Tensors
 
@@ -54,29 +55,31 @@ struct CalibrationRun {
     var wide: Set<NodeID> = []
     /// Weights for this run only.
     var replacing: [TensorName: Tensor] = [:]
+    var experts = RoutedExperts.Watch()
   }
 
   /// Runs all sequences through a part of the order.
   ///
   /// Where values are rounded the part is cut, so that each sequence's values are known before they are rounded.
   mutating func run(_ range: Range<Int>, _ weights: PreparedWeights, _ watch: Watch = Watch()) throws {
-    let places = Set(watch.roundings.keys.map { graph.place(of: $0) }).filter(range.contains).sorted()
+    let roundings = watch.roundings.keys.map { graph.place(of: $0) }
+    let experts = graph.experts.keys.filter(range.contains)
+    let places = Set(roundings + experts + experts.map { $0 + 1 }).filter(range.contains).sorted()
     var start = range.lowerBound
     // Values that were rounded on the way, for each sequence.
     var rounded = [[RoundedValue: Tensor]](repeating: [:], count: values.count)
     for end in places.filter({ $0 > range.lowerBound }) + [range.upperBound] {
+      if let experts = graph.experts[start] {
+        try run(experts, weights, watch)
+        forget(end, &rounded)
+        start = end
+        continue
+      }
       let part = try graph.part(
         start..<end, wanted: watch.observed, roundings: watch.roundings,
         wide: WideValues(values: wide, nodes: watch.wide))
       wide = part.wide
-      // Attention and linear layers with a bias are computed at once, as frameworks do, which rounds less.
-      var fused = part.graph
-      // Activations are not taken into linear layers, whose results are rounded before them.
-      let passes: [any GraphPass] = [FuseAttention(keepsCausalMask: true), FuseLinear(), FuseSilu()]
-      _ = try PassRunner(cleanupPasses() + passes).run(on: &fused)
-      ExactScales.run(on: &fused)
-      let session = Session(
-        Model(fused, weights: try weights.store(for: fused, replacing: watch.replacing), options: options))
+      let session = try session(part.graph, weights, watch.replacing)
       for index in values.indices {
         try Interrupt.check()
         var inputs: [String: Tensor] = [:]
@@ -96,11 +99,41 @@ struct CalibrationRun {
           values[index][value] = tensor
         }
       }
-      for index in values.indices {
-        values[index] = values[index].filter { graph.isRead($0.key, from: end) }
-        rounded[index] = rounded[index].filter { graph.isRead($0.key.value, from: end) }
-      }
+      forget(end, &rounded)
       start = end
+    }
+  }
+
+  /// A graph as it computes while it is calibrated.
+  private func session(
+    _ part: Graph, _ weights: PreparedWeights, _ replacing: [TensorName: Tensor]
+  ) throws -> Session {
+    // Attention and linear layers with a bias are computed at once, as frameworks do, which rounds less.
+    var fused = part
+    // Activations are not taken into linear layers, whose results are rounded before them.
+    let passes: [any GraphPass] = [FuseAttention(keepsCausalMask: true), FuseLinear(), FuseSilu()]
+    _ = try PassRunner(cleanupPasses() + passes).run(on: &fused)
+    if graph.fusesAttention { ExactScales.run(on: &fused) } else { try EagerAttention.run(on: &fused) }
+    ExpertChoice.run(on: &fused)
+    return Session(Model(fused, weights: try weights.store(for: fused, replacing: replacing), options: options))
+  }
+
+  private mutating func run(_ experts: RoutedExperts, _ weights: PreparedWeights, _ watch: Watch) throws {
+    var own = watch.experts
+    own.weight = { try watch.replacing[$0.layer.weight] ?? watch.experts.weight($0) }
+    let results = try experts.run(values, graph.graph, weights, own) { try session($0, weights, $1) }
+    if results.first?.dtype != graph.graph.type(of: experts.result).dtype { wide.insert(experts.result) }
+    for (index, tensor) in results.enumerated() {
+      if watch.observed.contains(experts.result) { try watch.observe(experts.result, tensor) }
+      values[index][experts.result] = tensor
+    }
+  }
+
+  /// Lets go of what nothing at or after a place reads.
+  private mutating func forget(_ place: Int, _ rounded: inout [[RoundedValue: Tensor]]) {
+    for index in values.indices {
+      values[index] = values[index].filter { graph.isRead($0.key, from: place) }
+      rounded[index] = rounded[index].filter { graph.isRead($0.key.value, from: place) }
     }
   }
 

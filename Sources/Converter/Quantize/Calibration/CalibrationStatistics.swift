@@ -34,10 +34,18 @@ enum CalibrationStatistics {
 struct SavedStatistics {
   private static let version = "bessemer.statistics/1"
 
+  /// The data that a run looked at.
+  struct Data {
+    /// The digest of its file.
+    let digest: String
+    /// The most sequences of it, and tokens of each.
+    let limit: Int
+    let length: Int
+  }
+
   private let path: String
   private let store: TensorStore
-  /// The digest of the file of calibration data.
-  let calibration: String
+  let data: Data
 
   /// What a file has to hold for.
   struct Subject: Equatable {
@@ -50,13 +58,7 @@ struct SavedStatistics {
   /// Throws ``ErrorCode/wrongFormat`` for a file that holds no statistics, ``ErrorCode/plan`` when they are for another
   /// model or other steps.
   init(_ path: String, for subject: Subject) throws {
-    self.path = path
-    store = try SafetensorsFile(path: path).store()
-    guard store.metadata["format"] == SavedStatistics.version, let digest = store.metadata["calibration-sha256"] else {
-      throw BessemerError(
-        .wrongFormat, "holds no statistics of calibration; `quantize --save-statistics` writes them", file: path)
-    }
-    calibration = digest
+    (self.path, (store, data)) = (path, try SavedStatistics.open(path))
     let again = "calibrate again with --calibration"
     guard store.metadata["model"] == "\(subject.model)" else {
       throw BessemerError(.plan, "holds statistics of another model; \(again)", file: path)
@@ -70,10 +72,25 @@ struct SavedStatistics {
     }
   }
 
-  static func metadata(_ subject: Subject, calibration: String) -> [TensorName: String] {
+  private static func open(_ path: String) throws -> (TensorStore, Data) {
+    let store = try SafetensorsFile(path: path).store()
+    func number(_ key: TensorName) -> Int? { store.metadata[key].flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil } }
+    guard store.metadata["format"] == SavedStatistics.version, let digest = store.metadata["calibration-sha256"],
+      let limit = number("samples"), let length = number("max-length")
+    else {
+      throw BessemerError(
+        .wrongFormat, "holds no statistics of calibration; `quantize --save-statistics` writes them", file: path)
+    }
+    return (store, Data(digest: digest, limit: limit, length: length))
+  }
+
+  /// The data that a file's statistics are of. Throws ``ErrorCode/wrongFormat`` for a file that holds none.
+  static func data(of path: String) throws -> Data { try open(path).1 }
+
+  static func metadata(_ subject: Subject, _ data: Data) -> [TensorName: String] {
     [
       "format": version, "model": "\(subject.model)", "steps": subject.steps.joined(separator: "\n"),
-      "calibration-sha256": calibration,
+      "calibration-sha256": data.digest, "samples": "\(data.limit)", "max-length": "\(data.length)",
     ]
   }
 
@@ -97,6 +114,7 @@ struct StatisticsChoice {
   private let subject: SavedStatistics.Subject
   private let saved: SavedStatistics?
   private let target: (path: String, overwrite: Bool)?
+  private let options: QuantizationOptions
 
   /// Throws ``ErrorCode/usage`` where statistics are of no use, and what ``SavedStatistics`` throws.
   ///
@@ -105,6 +123,7 @@ struct StatisticsChoice {
     _ options: QuantizationOptions, _ recipe: QuantizationRecipe, _ weights: TensorStore, keepsWidest: Bool
   ) throws {
     let steps = recipe.observed(isCompatible: options.isCompatible)
+    self.options = options
     target = options.savesStatistics.map { ($0, options.overwrite) }
     guard options.statistics != nil || target != nil else {
       (subject, saved) = (SavedStatistics.Subject(model: QuantizationPlan.digest(of: weights), steps: steps), nil)
@@ -127,7 +146,7 @@ struct StatisticsChoice {
       return
     }
     let file = try SavedStatistics(path, for: subject)
-    if let digest = options.calibrationDigest, file.calibration != digest.lowercased() {
+    if let digest = options.calibrationDigest, file.data.digest != digest.lowercased() {
       throw BessemerError(.plan, "holds statistics of other data than the plan's", file: path)
     }
     saved = file
@@ -138,7 +157,7 @@ struct StatisticsChoice {
     guard let target else { return .unsaved }
     // The room for a header that names four statistics of each layer for each step.
     let names = LinearFinder(model.graph).layers().reduce(0) { $0 + $1.module.utf8.count + 160 }
-    let metadata = SavedStatistics.metadata(subject, calibration: "")
+    let metadata = SavedStatistics.metadata(subject, data(""))
     let text = metadata.reduce(1024) { $0 + 2 * ($1.key.string.utf8.count + $1.value.utf8.count) }
     return .saving(
       try SafetensorsAppender(
@@ -149,7 +168,11 @@ struct StatisticsChoice {
   func finish(_ statistics: CalibrationStatistics, _ calibration: String?) throws {
     guard case .saving(let file) = statistics, let calibration else { return }
     let digest = try QuantizationOptions.digest(ofCalibration: calibration)
-    try file.commit(metadata: SavedStatistics.metadata(subject, calibration: digest))
+    try file.commit(metadata: SavedStatistics.metadata(subject, data(digest)))
+  }
+
+  private func data(_ digest: String) -> SavedStatistics.Data {
+    SavedStatistics.Data(digest: digest, limit: options.calibrationLimit, length: options.calibrationLength)
   }
 }
 

@@ -25,34 +25,40 @@ extension Calibrator {
     let deployed = try watch(section)
     var watch = deployed
     let plain = Set(chosen.filter { !$0.isInExpert }.map(\.value))
-    let experts = ExpertTokens.all(
-      sites(in: section).filter { site in
-        chosen.contains { $0.isInExpert && $0.readers[0].weight == site.layer.weight }
-      }, graph.graph)
     let known = plain.union(others.map(\.input))
-    watch.observed = known.union(experts.values.flatMap(\.values))
+    watch.observed = known
     let threads = threads
     watch.observe = { value, tensor in
-      for tokens in experts.values { tokens.observe(value, tensor) }
       guard known.contains(value) else { return }
       if own != nil { try found.observe(value, tensor, threads) }
       try found.sizes[value, default: ChannelSizes(keepsRows: keepsRows)].observe(tensor)
     }
+    let inExperts = Set(chosen.filter(\.isInExpert).map { $0.readers[0].weight })
+    let keepsInputs = if case .awq = step.algorithm { true } else { false }
+    let findings = observeExperts(
+      inExperts, keepsRows: keepsRows, keepsInputs: keepsInputs, showsIdle: !isCompatible,
+      &watch.experts)
     let current = weights
     if step.v0 == nil {
       try run?.run(section, current, watch)
     } else {
       var plain = originalRun
       watch.replacing = [:]
+      watch.experts.weight = { _ in nil }
       try plain?.run(section, PreparedWeights(weights.base), watch)
     }
     for subgraph in chosen {
       var inner: [Tensor] = []
       var (size, moments) = (found.sizes[subgraph.value], found.inputs[subgraph.value])
       if subgraph.isInExpert {
-        inner = try self.inner(of: subgraph.readers[0], number, experts, current)
-        size = ChannelSizes(keepsRows: keepsRows)
-        for tensor in inner { try size?.observe(tensor) }
+        let weight = subgraph.readers[0].weight
+        if try isIdle(subgraph.readers[0], number, tokens: findings.counts[weight]) {
+          // msModelSlim leaves such an expert as it is.
+          guard !isCompatible else { continue }
+          findings.note(subgraph.readers[0])
+        }
+        inner = findings.inputs[weight] ?? []
+        size = findings.sizes[weight]
         if own != nil { moments = try SecondMoments(of: inner, threads) }
       }
       let reader = subgraph.isInExpert ? subgraph.readers[0] : reader(of: subgraph.value)
@@ -87,6 +93,7 @@ extension Calibrator {
         try apply(scales, to: subgraph)
       }
     }
+    add(findings.notes)
     for site in others {
       guard let own, let moments = try settled(found.inputs[site.input], reader(of: site.input), number) else {
         continue

@@ -13,28 +13,25 @@ extension Calibrator {
     guard !chosen.isEmpty else { return false }
     let start = run
     let (found, threads) = (Observations(), threads)
-    let experts = ExpertTokens.all(chosen, graph.graph)
     let plain = Set(chosen.filter { $0.expertPart == nil }.map(\.input))
     var watch = try watch(section)
-    watch.observed = plain.union(experts.values.flatMap(\.values))
-    watch.observe = { value, tensor in
-      for tokens in experts.values { tokens.observe(value, tensor) }
-      if plain.contains(value) { try found.observe(value, tensor, threads) }
-    }
+    watch.observed = plain
+    watch.observe = { if plain.contains($0) { try found.observe($0, $1, threads) } }
+    let inExperts = chosen.filter { $0.expertPart != nil }
+    let findings = observeExperts(Set(inExperts.map(\.layer.weight)), keepsInputs: true, &watch.experts)
     try run?.run(section, weights, watch)
     let groups = Dictionary(grouping: chosen.filter { $0.expertPart == nil }, by: \.input)
     for (value, sites) in groups.sorted(by: { $0.key < $1.key }) {
       guard let moments = try settled(found.inputs[value], reader(of: value), number) else { continue }
       try sparsify(sites, share: share, moments)
     }
-    // What an expert's last layer reads is made by its others as they were.
-    let before = weights
-    for site in chosen {
-      guard let tokens = experts[site.node] else { continue }
-      let inputs = try inputs(of: site, number, tokens, experts, before)
-      guard let moments = try settled(SecondMoments(of: inputs, threads), site.layer, number) else { continue }
+    for site in inExperts {
+      if try isIdle(site.layer, number, tokens: findings.counts[site.layer.weight]) { findings.note(site.layer) }
+      let moments = try SecondMoments(of: findings.inputs[site.layer.weight] ?? [], threads)
+      guard let moments = try settled(moments, site.layer, number) else { continue }
       try sparsify([site], share: share, moments)
     }
+    add(findings.notes)
     run = start
     try run?.run(section, weights, self.watch(section))
     return true

@@ -8,12 +8,12 @@ import Tensors
 /// Every step that looks at data runs the section once more on what the sections before left of the sequences, as
 /// msModelSlim does; weights of one section are in memory at a time.
 struct Calibrator {
-  private let recipe: QuantizationRecipe
+  private(set) var recipe: QuantizationRecipe
   let graph: CalibrationGraph
   let subgraphs: [Subgraph]
   let sites: [LinearSite]
   /// By module, the number of the step that quantizes it.
-  private let choice: [String: Int]
+  private var choice: [String: Int]
   let threads: KernelThreads
   var run: CalibrationRun?
   /// The same through the model as it is, and as it is prepared before anything is quantized; for `modelslim_v0`.
@@ -43,7 +43,9 @@ struct Calibrator {
     self.recipe = recipe
     self.choice = choice
     self.threads = KernelThreads(threads)
-    let graph = try CalibrationGraph(model.graph)
+    var graph = try CalibrationGraph(model.graph)
+    // msModelSlim runs the single steps for this family.
+    graph.fusesAttention = !(isCompatible && model.modelType == "deepseek_v3")
     self.graph = graph
     subgraphs = SubgraphFinder(graph.graph).subgraphs()
     sites = LinearFinder(graph.graph).sites()
@@ -81,18 +83,49 @@ struct Calibrator {
       let done = graph.weights(in: section).filter { last[$0] == index }
       try write(weights, done)
       weights.forget()
+      try weights.releasePages(of: graph.weights(in: section))
     }
   }
 
   mutating func prepare(_ section: Range<Int>) throws {
+    try rotate(section)
+    try carryOut(section)
+  }
+
+  /// The same as far as it is come, with other steps than rotations from here on.
+  func continued(_ recipe: QuantizationRecipe, choice: [String: Int]) -> Calibrator {
+    var other = self
+    (other.recipe, other.choice) = (recipe, choice)
+    return other
+  }
+
+  mutating func rotate(_ section: Range<Int>) throws {
     if let rotation { for name in graph.weights(in: section) { try rotation.apply(to: name, in: &weights) } }
+  }
+
+  /// Carries out all steps but rotations.
+  mutating func carryOut(_ section: Range<Int>) throws {
+    let hasRun = try carryOutSteps(section)
+    try originalRun?.run(section, PreparedWeights(weights.base))
+    guard !hasRun, run != nil, section.upperBound < graph.order.count else { return }
+    let watch = try watch(section)
+    try run?.run(section, weights, watch)
+  }
+
+  /// Answers with whether one of the steps took the sequences on.
+  ///
+  /// - Parameter smoothed: the weights as steps that smooth have left them; nil to carry these out, too.
+  @discardableResult
+  mutating func carryOutSteps(_ section: Range<Int>, smoothed: PreparedWeights? = nil) throws -> Bool {
     let start = run
     var hasRun = false
     deployed = [:]
+    if let smoothed { weights = smoothed }
     for (number, step) in recipe.steps.enumerated() {
       var next = start
       switch step {
       case .rotate: continue
+      case .smooth where smoothed != nil, .smoothKeys where smoothed != nil: continue
       case .smooth(let smoothing):
         guard try smooth(smoothing, number, section, &next) else { continue }
       case .quantize(let linear):
@@ -115,10 +148,7 @@ struct Calibrator {
       run = next
       hasRun = true
     }
-    try originalRun?.run(section, PreparedWeights(weights.base))
-    guard !hasRun, run != nil, section.upperBound < graph.order.count else { return }
-    let watch = try watch(section)
-    try run?.run(section, weights, watch)
+    return hasRun
   }
 
   private func step(_ number: Int) -> QuantizationRecipe.Linear? {
@@ -140,15 +170,30 @@ struct Calibrator {
     var watch = CalibrationRun.Watch()
     guard run != nil else { return watch }
     var ways: [LinearRounding] = []
-    for site in sites(in: section) where site.expertPart == nil {
-      guard let step = deployed[site.layer.module], let weight = try weights[site.layer.weight]?.tensor() else {
-        continue
+    let (current, deployed) = (weights, deployed)
+    /// The weight of a layer as it is stored.
+    func stored(_ site: LinearSite) throws -> Tensor? {
+      guard let step = deployed[site.layer.module], let weight = try current[site.layer.weight]?.tensor() else {
+        return nil
       }
-      watch.replacing[site.layer.weight] = try RoundTrip.weight(
-        weight, module: site.layer.module, step.scheme, step.method, stored: weights.codes[site.layer.module])
-      if isCompatible, !step.isV0, case .whole = step.scheme.grid { watch.wide.insert(site.node) }
-      guard step.scheme.quantizesInputs else { continue }
-      let way = LinearRounding(scheme: step.scheme, grid: weights.grids[site.layer.module])
+      return try RoundTrip.weight(
+        weight, module: site.layer.module, step.scheme, step.method, stored: current.codes[site.layer.module])
+    }
+    func rounding(_ site: LinearSite) -> LinearRounding? {
+      guard let step = deployed[site.layer.module], step.scheme.quantizesInputs else { return nil }
+      return LinearRounding(scheme: step.scheme, grid: current.grids[site.layer.module])
+    }
+    watch.experts.weight = stored
+    watch.experts.read = { try rounding($0)?.round($1) ?? $1 }
+    for site in sites(in: section) {
+      guard let step = deployed[site.layer.module] else { continue }
+      let isExpert = site.expertPart != nil
+      if isCompatible, !step.isV0, case .whole = step.scheme.grid {
+        if isExpert { watch.experts.wide.insert(site.layer.weight) } else { watch.wide.insert(site.node) }
+      }
+      guard !isExpert else { continue }
+      watch.replacing[site.layer.weight] = try stored(site)
+      guard let way = rounding(site) else { continue }
       let place = ways.firstIndex(of: way) ?? ways.count
       if place == ways.count { ways.append(way) }
       watch.roundings[site.node] = place
@@ -156,6 +201,11 @@ struct Calibrator {
     watch.round = { try ways[$0.rounding].round($1) }
     return watch
   }
+
+  /// The number of the step that quantizes a layer.
+  func number(of layer: LinearLayer) -> Int { choice[layer.module] ?? 0 }
+
+  mutating func add(_ more: [String]) { for note in more where !notes.contains(note) { notes.append(note) } }
 
   func sites(in section: Range<Int>) -> [LinearSite] {
     sites.filter { section.contains(graph.place(of: $0.node)) }
@@ -174,7 +224,7 @@ struct Calibrator {
     var steps: [Int: QuantizationRecipe.Linear] = [:]
     for (site, step) in chosen where site.expertPart == nil {
       let layer = site.layer
-      let own = -1 - (choice[layer.module] ?? 0)
+      let own = -1 - number(of: layer)
       steps[own] = step
       watch.roundings[site.node] = own
       guard !step.method.needsData, let weight = try weights[layer.weight]?.tensor() else { continue }
@@ -189,13 +239,13 @@ struct Calibrator {
       try found.moments[place, default: SecondMoments(inputs: rows.columns)].observe(rows, threads)
       return rounded
     }
-    let experts = ExpertTokens.all(chosen.map(\.site), graph.graph)
-    watch.observed = Set(experts.values.flatMap(\.values))
-    watch.observe = { value, tensor in for tokens in experts.values { tokens.observe(value, tensor) } }
+    let experts = chosen.filter { $0.site.expertPart != nil }
+    let findings = observeExperts(experts, &watch.experts)
     try run?.run(section, weights, watch)
-    for (site, step) in chosen where site.expertPart != nil {
-      try observe(site, choice[site.layer.module] ?? 0, step, experts)
-    }
+    if run == nil { for (site, step) in experts { try settle(site, step, findings, tokens: nil) } }
+    weights.grids.merge(findings.grids) { $1 }
+    weights.codes.merge(findings.codes) { $1 }
+    add(findings.notes)
     var groups: [RoundedValue: [(site: LinearSite, step: QuantizationRecipe.Linear)]] = [:]
     for (site, step) in chosen {
       guard let own = watch.roundings[site.node] else { continue }

@@ -54,6 +54,9 @@ extension QuantizationRecipe.Step {
     }
   }
 
+  /// Whether layers are looked at as they are quantized.
+  var needsDataToQuantize: Bool { if case .quantize(let linear) = self { linear.needsData } else { false } }
+
   fileprivate var isV0: Bool {
     switch self {
     case .quantize(let linear): linear.isV0

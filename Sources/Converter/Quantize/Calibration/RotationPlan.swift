@@ -49,6 +49,9 @@ struct RotationPlan {
       case .columns, .rows: false
       }
     }
+
+    /// Whether what becomes of a row does not depend on others.
+    var keepsRowsApart: Bool { if case .rows = self { false } else { true } }
   }
 
   private var edits: [TensorName: [Edit]] = [:]
@@ -164,24 +167,32 @@ struct RotationPlan {
   ///
   /// - Parameter gainsOnly: whether nothing is rotated, but gains have gone into layers.
   func apply(to name: TensorName, in weights: inout PreparedWeights, gainsOnly: Bool = false) throws {
-    for edit in edits[name] ?? [] {
-      var matrix = try weights.matrix(name)
-      switch edit {
-      case .takeGain(let norm):
-        // The gain as it was: the norm may have been cleared already.
-        let gain = try Matrix(weights.base.tensor(norm)).values
-        for index in matrix.values.indices { matrix.values[index] *= gain[index % matrix.columns] }
-      case .clearGain: matrix = Matrix(rows: 1, columns: matrix.columns, values: matrix.values.map { _ in 1 })
-      case .columns(let rotation):
-        guard !gainsOnly else { continue }
-        try rotation.rotateColumns(&matrix)
-      case .rows(let rotation, let range, let period):
-        guard !gainsOnly else { continue }
-        // A bias is one row of numbers that stand under one another.
-        let width = matrix.rows == 1 ? 1 : matrix.columns
-        try RotationPlan.rotate(&matrix.values, width: width, range, of: period, rotation)
+    let edits = (edits[name] ?? []).filter { !gainsOnly || $0.isGain }
+    guard !edits.isEmpty else { return }
+    let (base, dtype) = (weights.base, try weights.dtype(of: name))
+    func change(_ matrix: inout Matrix) throws {
+      for edit in edits {
+        try RotationPlan.apply(edit, to: &matrix, base)
+        matrix.values = try matrix.values.rounded(to: dtype)
       }
-      try weights.set(name, matrix)
+    }
+    if edits.allSatisfy(\.keepsRowsApart) { return try weights.changeRows(of: name, change) }
+    var matrix = try weights.matrix(name)
+    try change(&matrix)
+    try weights.set(name, matrix)
+  }
+
+  private static func apply(_ edit: Edit, to matrix: inout Matrix, _ base: TensorStore) throws {
+    switch edit {
+    case .takeGain(let norm):
+      // The gain as it was: the norm may have been cleared already.
+      matrix = matrix.scalingColumns(try Matrix(base.tensor(norm)).values)
+    case .clearGain: matrix.values = matrix.values.map { _ in 1 }
+    case .columns(let rotation): try rotation.rotateColumns(&matrix)
+    case .rows(let rotation, let range, let period):
+      // A bias is one row of numbers that stand under one another.
+      let width = matrix.rows == 1 ? 1 : matrix.columns
+      try rotate(&matrix.values, width: width, range, of: period, rotation)
     }
   }
 

@@ -73,7 +73,7 @@ extension QuantizationPlan {
       case "layers": layers = try member.value.asSequence().map { try $0.asString() }
       case "scheme":
         let word = try member.value.asString()
-        guard word == float || LinearSchemes.scheme(word) != nil else {
+        guard word == float || LinearSchemes.scheme(word) != nil || BlockQuantization.type(word) != nil else {
           let names = LinearSchemes.all.map { $0.name }.joined(separator: ", ")
           throw BessemerError(
             .plan, "line \(member.line): no scheme \(quoted(word)); expected float or one of \(names)")

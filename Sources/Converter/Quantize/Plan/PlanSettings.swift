@@ -61,13 +61,18 @@ extension QuantizationOptions {
     QuantizationOptions.known.compactMap { setting in setting.get(self).map { (setting.key, $0) } }
   }
 
-  /// The same with the digest of the calibration data, if one of the schemes needs data; without any else. Where the
-  /// file lies is not kept.
+  /// The same with the digest of the calibration data, or of that which saved statistics are of, if one of the schemes
+  /// needs data; without any else. Where the file lies is not kept.
   func withCalibrationDigest(for schemes: [String]) throws -> QuantizationOptions {
     var options = self
     let words = schemes.filter { $0 != QuantizationPlan.float }.map { (scheme: $0, modules: Set<String>()) }
     if try !QuantizationRecipe(self, words).needsData { options.calibration = nil }
     options.calibrationDigest = try options.calibration.map { try QuantizationOptions.digest(ofCalibration: $0) }
+    if let statistics {
+      let data = try SavedStatistics.data(of: statistics)
+      options.calibrationDigest = data.digest
+      (options.calibrationLimit, options.calibrationLength) = (data.limit, data.length)
+    }
     return options
   }
 

@@ -18,18 +18,25 @@ struct PlanUnit {
     var divergence: Double?
   }
 
+  /// None of a tensor by itself.
   let layers: [LinearLayer]
+  /// Of the layers, or of a tensor.
+  let names: [String]
   var candidates: [Candidate]
   /// How many layers every token goes to: of experts, one for each of gate, up and down.
   let weight: Double
 
   init(_ unit: LinearUnit) {
     layers = unit.layers
+    names = layers.map(\.module)
     candidates = []
     weight = Double(unit.isExperts ? min(3, unit.layers.count) : unit.layers.count)
   }
 
-  var name: String { layers.count == 1 ? layers[0].module : "\(layers[0].module) and \(layers.count - 1) more" }
+  /// A tensor by itself.
+  init(named name: String) { (layers, names, candidates, weight) = ([], [name], [], 1) }
+
+  var name: String { names.count == 1 ? names[0] : "\(names[0]) and \(names.count - 1) more" }
 
   /// The scheme of a candidate that vLLM-Ascend has not for such layers; nil for one that it has.
   func foreignScheme(_ number: Int) -> String? {

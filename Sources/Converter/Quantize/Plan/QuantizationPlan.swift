@@ -53,22 +53,27 @@ public struct QuantizationPlan: Sendable {
 
   /// Throws ``ErrorCode/plan`` when the plan is for another model, or does not name each of its layers once.
   func check(_ weights: TensorStore, _ layers: [LinearLayer]) throws {
+    try check(weights, layers.map(\.module), "linear layer")
+  }
+
+  /// The same for a plan whose units are called otherwise.
+  func check(_ weights: TensorStore, _ names: [String], _ kind: String) throws {
     let own = QuantizationPlan.digest(of: weights)
     guard own == source else {
       throw BessemerError(
         .plan, "is for a model whose tensors come to \(source), those of this one come to \(own)")
     }
-    var rest = Set(layers.map(\.module))
+    var rest = Set(names)
     let known = rest
     var problems: [String] = []
     for name in units.flatMap(\.layers) where rest.remove(name) == nil {
-      problems.append("\(quoted(name)) is " + (known.contains(name) ? "named twice" : "no linear layer of the model"))
+      problems.append("\(quoted(name)) is " + (known.contains(name) ? "named twice" : "no \(kind) of the model"))
     }
-    problems += layers.map(\.module).filter(rest.contains).map { "\(quoted($0)) is missing" }
+    problems += names.filter(rest.contains).map { "\(quoted($0)) is missing" }
     guard let first = problems.first else { return }
     let others = problems.count > 1 ? ", and \(problems.count - 1) more problems" : ""
     throw BessemerError(
-      .plan, "\(first)\(others); name each linear layer once, with the scheme float to keep it", details: problems)
+      .plan, "\(first)\(others); name each \(kind) once, with the scheme float to keep it", details: problems)
   }
 
   /// The digest of names, types and shapes of all tensors, in the order of names; contents are not looked at.

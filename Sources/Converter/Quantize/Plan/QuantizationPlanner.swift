@@ -1,3 +1,4 @@
+internal import Digests
 internal import Quantization
 internal import Synchronization
 internal import Tensors
@@ -53,32 +54,55 @@ public struct QuantizationPlanner: Sendable {
     }
     for extra in extras { rest.add(extra.name, extra.dtype, shape: extra.shape, type: extra.type) }
     let elements = model.weights.entries.reduce(0) { $0 + $1.shape.reduce(1, *) }
-    let chosen = try QuantizationPlanner.choose(planned, target, rest: rest, elements: elements)
-    var (bytes, divergence) = (rest.byteCount, sensitivity == nil ? nil : 0.0)
-    var result: [QuantizationPlan.Unit] = []
-    for (unit, number) in zip(planned, chosen) {
-      let candidate = unit.candidates[number]
-      var one = QuantizationPlan.Unit(unit.layers.map(\.module), candidate.name)
-      (one.byteCount, one.error, one.divergence) = (candidate.byteCount, candidate.error, candidate.divergence)
-      bytes += candidate.byteCount
-      divergence = divergence.map { $0 + (candidate.divergence ?? 0) }
-      result.append(one)
-    }
+    let chosen = try QuantizationPlanner.choose(
+      planned, target, rest: (rest.byteCount, rest.headerByteCount + 64), elements: elements,
+      prepared: sensitivity?.preparedDivergence ?? 0)
     (settings.overrides, settings.keep) = ([], [])
-    var plan = QuantizationPlan(source: digest, options: settings, units: result)
-    (plan.rowCount, plan.byteCount, plan.divergence) = (rows, bytes, divergence)
-    plan.bitsPerWeight = 8 * Double(bytes) / Double(max(1, elements))
+    var plan = QuantizationPlanner.plan(
+      planned, chosen, rest.byteCount, digest, settings, elements: elements, rows: rows)
+    plan.divergence = sensitivity.map { measured in
+      zip(planned, chosen).reduce(measured.preparedDivergence) { $0 + ($1.0.candidates[$1.1].divergence ?? 0) }
+    }
+    // Statistics have to be those that the plan is carried out with.
+    _ = try StatisticsChoice(
+      plan.options, QuantizationRecipe(settings, plan.assignment), model.weights, keepsWidest: false)
     let foreign = choice.style == .ascendV1 ? zip(planned, chosen).compactMap { $0.foreignScheme($1) } : []
     let limits = Set(foreign).sorted().map {
       "\($0) of such layers is loaded by MindIE and by older branches of vLLM-Ascend, not by its main one; "
         + "--format vllm-ascend plans without it"
     }
-    (self.plan, notes) = (plan, choice.notes + unmeasured + limits)
+    self.init(plan: plan, notes: choice.notes + unmeasured + limits)
+  }
+
+  init(plan: QuantizationPlan, notes: [String]) { (self.plan, self.notes) = (plan, notes) }
+
+  /// The plan of the candidates that were chosen, beside other tensors of so many bytes.
+  static func plan(
+    _ units: [PlanUnit], _ chosen: [Int], _ restByteCount: Int, _ source: Digest, _ options: QuantizationOptions,
+    elements: Int, rows: Int
+  ) -> QuantizationPlan {
+    var bytes = restByteCount
+    let result = zip(units, chosen).map { unit, number in
+      let candidate = unit.candidates[number]
+      var one = QuantizationPlan.Unit(unit.names, candidate.name)
+      (one.byteCount, one.error, one.divergence) = (candidate.byteCount, candidate.error, candidate.divergence)
+      bytes += candidate.byteCount
+      return one
+    }
+    var plan = QuantizationPlan(source: source, options: options, units: result)
+    (plan.rowCount, plan.byteCount) = (rows, bytes)
+    plan.bitsPerWeight = 8 * Double(bytes) / Double(max(1, elements))
+    return plan
   }
 
   /// The number of each unit's candidate.
-  private static func choose(
-    _ units: [PlanUnit], _ target: Target?, rest: AscendV1, elements: Int
+  ///
+  /// - Parameters:
+  ///   - rest: bytes of tensors that are no unit's, and what the files have besides, but for units.
+  ///   - prepared: the divergence with nothing quantized.
+  static func choose(
+    _ units: [PlanUnit], _ target: Target?, rest: (byteCount: Int, headerByteCount: Int), elements: Int,
+    prepared: Double
   ) throws -> [Int] {
     let isMeasured = units.allSatisfy { $0.candidates.allSatisfy { $0.divergence != nil } }
     func cost(_ unit: PlanUnit, _ candidate: PlanUnit.Candidate) -> Double {
@@ -87,7 +111,7 @@ public struct QuantizationPlanner: Sendable {
     func candidates(_ size: (PlanUnit.Candidate) -> Double) -> [[PlanChoice.Candidate]] {
       units.map { unit in unit.candidates.map { PlanChoice.Candidate(cost: cost(unit, $0), size: size($0)) } }
     }
-    let kept = units.filter { $0.candidates.allSatisfy { $0.scheme == nil } }
+    let kept = units.filter { $0.candidates.allSatisfy { $0.name == QuantizationPlan.float } }
     func bits(_ bytes: Double) -> String { "\(bytes * 8 / Double(max(1, elements)))".prefix(6).description }
     switch target {
     case nil:
@@ -98,7 +122,7 @@ public struct QuantizationPlanner: Sendable {
           + "--target-bpw or --max-kl")
     case .size(let limit)?:
       let all = candidates { Double($0.byteCount + $0.headerByteCount) }
-      let fixed = Double(rest.byteCount + rest.headerByteCount + 64)
+      let fixed = Double(rest.byteCount + rest.headerByteCount)
       if let chosen = PlanChoice.choose(all, limit: Double(limit) - fixed) { return chosen }
       throw BessemerError(
         .usage,
@@ -123,11 +147,11 @@ public struct QuantizationPlanner: Sendable {
       let all = units.map { unit in
         unit.candidates.map { PlanChoice.Candidate(cost: Double($0.byteCount), size: $0.divergence ?? 0) }
       }
-      if let chosen = PlanChoice.choose(all, limit: limit) { return chosen }
+      if let chosen = PlanChoice.choose(all, limit: limit - prepared) { return chosen }
       throw BessemerError(
         .usage,
         "a divergence of \(limit) cannot be met with these candidates; the least is "
-          + "\(PlanChoice.smallest(all)); let layers be kept: add float to --candidates")
+          + "\(PlanChoice.smallest(all) + prepared); let layers be kept: add float to --candidates")
     }
   }
 

@@ -11,7 +11,7 @@ struct RowSample {
   init(_ entry: TensorStore.Entry, module: String, count: Int) throws {
     let whole = try LinearWeight(module: module, entry.dtype, shape: entry.shape)
     let width = whole.columns * entry.dtype.bits / 8
-    var random = SplitMix64(state: module.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 })
+    var random = SplitMix64(naming: module)
     // A weight of one row, or the last of an odd number, goes as it is.
     let pairs = (whole.rows + 1) / 2
     let parts = min(pairs, max(1, count / 2))
@@ -60,5 +60,12 @@ struct RowSample {
       all += Double(a) * Double(a)
     }
     return all > 0 ? lost / all : 0
+  }
+}
+
+extension SplitMix64 {
+  /// A start that is the same each time for a name.
+  init(naming name: String) {
+    self.init(state: name.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 })
   }
 }

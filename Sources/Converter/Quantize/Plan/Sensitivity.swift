@@ -41,6 +41,9 @@ public struct Sensitivity: Sendable {
   public let schemes: [String]
   /// For each scheme the divergence of the model with all layers in it that can be.
   public var wholes: [Double]
+  /// For each scheme the divergence of the model that is smoothed or rotated for it, with nothing quantized: what
+  /// rounding of changed weights costs, a part of every other divergence.
+  public var prepared: [Double] = []
   /// The chip whose arithmetic it was.
   public let chip: String
   public var sequences = 0
@@ -97,7 +100,10 @@ public struct Sensitivity: Sendable {
         scheme: try unit.required("scheme").asString(), linears: linears, divergence: try number(unit.required("kl")))
     }
     wholes = try json.required("whole_kl").asArray().map(number)
-    guard wholes.count == schemes.count else { throw json.mismatch("a whole_kl for each scheme") }
+    prepared = try json.required("prepared_kl").asArray().map(number)
+    guard wholes.count == schemes.count, prepared.count == schemes.count else {
+      throw json.mismatch("a whole_kl and a prepared_kl for each scheme")
+    }
     layers = try json.required("layers").asArray().map { layer in
       Layer(
         name: try layer.required("name").asString(), scheme: try layer.required("scheme").asString(),
@@ -111,6 +117,7 @@ public struct Sensitivity: Sendable {
     json.object("settings") { json in for setting in settings { json.member(setting.key, setting.value) } }
     json.array("schemes", schemes)
     json.array("whole_kl") { json in for whole in wholes { json.value(whole) } }
+    json.array("prepared_kl") { json in for prepared in prepared { json.value(prepared) } }
     json.member("soc", chip)
     json.member("sequences", sequences)
     json.member("positions", positions)
@@ -164,11 +171,20 @@ public struct Sensitivity: Sendable {
         + "\(quoted(others[key] ?? "left out"))")
   }
 
+  /// What a model costs whose weights are changed, with nothing quantized; the same for all schemes but those that AWQ
+  /// changes weights for.
+  var preparedDivergence: Double { prepared.max() ?? 0 }
+
+  /// What a unit adds to that.
+  private func added(_ unit: Unit) -> Double {
+    max(0, unit.divergence - (schemes.firstIndex(of: unit.scheme).map { prepared[$0] } ?? 0))
+  }
+
   /// By how much a scheme costs more where it is everywhere than its units do alone.
   private func excess(_ scheme: String) -> Double {
-    let sum = units.filter { $0.scheme == scheme }.reduce(0) { $0 + $1.divergence }
+    let sum = units.filter { $0.scheme == scheme }.reduce(0) { $0 + added($1) }
     guard let place = schemes.firstIndex(of: scheme), sum > 0 else { return 1 }
-    return wholes[place] / sum
+    return max(0, wholes[place] - prepared[place]) / sum
   }
 
   /// Gives each unit's candidates their divergences: their parts of what their schemes cost everywhere. Throws
@@ -178,7 +194,7 @@ public struct Sensitivity: Sendable {
     var known: [String: Double] = [:]
     let factors = Dictionary(schemes.map { ($0, excess($0)) }) { first, _ in first }
     for unit in self.units {
-      known["\(unit.scheme)\u{0}\(unit.linears[0].name)"] = unit.divergence * (factors[unit.scheme] ?? 1)
+      known["\(unit.scheme)\u{0}\(unit.linears[0].name)"] = added(unit) * (factors[unit.scheme] ?? 1)
     }
     for unit in units.indices {
       for candidate in units[unit].candidates.indices {

@@ -19,6 +19,8 @@ public struct SensitivityMeter {
   /// What is run to measure on, and what algorithms look at.
   private let sequences: [[Int32]]
   private let calibration: [[Int32]]?
+  /// For each scheme; saved where no data is looked at again.
+  private let statistics: [CalibrationStatistics]
   private let memoryLimit: Int
   /// Layers that a scheme cannot store, which are left out.
   public let notes: [String]
@@ -43,7 +45,10 @@ public struct SensitivityMeter {
     self.options = try options.withCalibrationDigest(for: schemes)
     graph = try CalibrationGraph(model.graph)
     let finder = LinearFinder(graph.graph)
-    (units, sites) = (finder.units().filter(\.isQuantizedByDefault), finder.sites())
+    let units = finder.units().filter(\.isQuantizedByDefault)
+    (self.units, sites) = (units, finder.sites())
+    let modules = Set(units.flatMap { $0.layers.map(\.module) })
+    statistics = try schemes.map { try SensitivityMeter.statistics($0, modules, model, options) }
     let calibration = try options.calibration.map {
       try CalibrationData($0, for: model, limit: options.calibrationLimit, length: options.calibrationLength).sequences
     }
@@ -61,6 +66,21 @@ public struct SensitivityMeter {
     }
     self.memoryLimit = memoryLimit
     notes = try SensitivityMeter.notes(units, schemes, model, options)
+  }
+
+  /// What stands for calibration data. Throws ``ErrorCode/usage`` where layers are looked at one at a time.
+  private static func statistics(
+    _ scheme: String, _ modules: Set<String>, _ model: LoadedModel, _ options: QuantizationOptions
+  ) throws -> CalibrationStatistics {
+    guard options.statistics != nil else { return .unsaved }
+    let recipe = try QuantizationRecipe(options, [(scheme, modules)])
+    guard !recipe.steps.contains(where: \.needsDataToQuantize) else {
+      throw BessemerError(
+        .usage,
+        "to measure \(scheme) the data itself is needed: statistics are of a package where all layers are quantized, "
+          + "not each alone; give --calibration")
+    }
+    return try StatisticsChoice(options, recipe, model.weights, keepsWidest: false).opened(model, recipe)
   }
 
   /// Throws ``ErrorCode/unsupportedFeature`` for a scheme that no layer can have.
@@ -100,29 +120,32 @@ public struct SensitivityMeter {
   public func measure(progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }) throws -> Sensitivity {
     let chunks = chunks()
     let total = chunks.count * schemes.count * graph.sections.count
-    var (done, positions) = (0, 0)
+    var done = 0
     /// By scheme and section the units and, last where there are several, all of them together.
     var sums: [[[Sums]]] = []
-    var wholes = [Double](repeating: 0, count: schemes.count)
+    var totals = [Totals](repeating: (0, 0, 0), count: schemes.count)
     for (k, scheme) in schemes.enumerated() {
       sums.append(try graph.sections.map { try parts(in: $0, scheme) })
       for (c, chunk) in chunks.enumerated() {
-        let (whole, count) = try measure(chunk, scheme, &sums[k], isFirst: c == 0) {
+        let found = try measure(chunk, scheme, statistics[k], &sums[k], isFirst: c == 0) {
           done += 1
           progress(done, total)
         }
-        wholes[k] += whole
-        if k == 0 { positions += count }
+        totals[k].whole += found.whole
+        totals[k].prepared += found.prepared
+        totals[k].positions += found.positions
       }
     }
-    return result(sums, wholes, positions)
+    return result(sums, totals)
   }
 
-  private func result(_ sums: [[[Sums]]], _ wholes: [Double], _ positions: Int) -> Sensitivity {
+  private func result(_ sums: [[[Sums]]], _ totals: [Totals]) -> Sensitivity {
+    let positions = totals.first?.positions ?? 0
     var result = Sensitivity(
       source: QuantizationPlan.digest(of: model.weights), settings: options.settings, schemes: schemes,
       chip: arithmetic.rawValue, units: [], layers: [])
-    result.wholes = wholes.map { $0 / Double(max(1, positions)) }
+    result.wholes = totals.map { $0.whole / Double(max(1, positions)) }
+    result.prepared = totals.map { $0.prepared / Double(max(1, positions)) }
     (result.sequences, result.positions) = (sequences.count, positions)
     func ratio(_ sum: (lost: Double, all: Double)?) -> Double? { sum.map { $0.all > 0 ? $0.lost / $0.all : 0 } }
     for section in sums.joined() where !section.isEmpty {
@@ -183,65 +206,91 @@ public struct SensitivityMeter {
 
   // MARK: Running
 
-  /// Runs some sequences with each part quantized alone; answers with the divergence where all are, and how many
-  /// positions there are.
+  /// What a model comes to, summed over positions, and how many there are.
+  private typealias Totals = (whole: Double, prepared: Double, positions: Int)
+
+  /// Runs some sequences with each part quantized alone.
+  ///
+  /// Each part has the weights, ranges and codes of the package in which nothing else is quantized.
   private func measure(
-    _ chunk: [[Int32]], _ scheme: String, _ sums: inout [[Sums]], isFirst: Bool, step: () -> Void
-  ) throws -> (whole: Double, positions: Int) {
-    let modules = Set(sums.joined().flatMap { $0.layers.map(\.module) })
-    let recipe = try QuantizationRecipe(options, [(scheme, modules)])
-    var walk = try TrialWalk(graph, sites, chunk, arithmetic: arithmetic, threads: options.threads)
-    let choice = try SchemeChoice(recipe, layers: units.flatMap(\.layers), weights: model.weights)
-    func run(_ section: Int, _ weights: PreparedWeights) throws {
+    _ chunk: [[Int32]], _ scheme: String, _ statistics: CalibrationStatistics, _ sums: inout [[Sums]], isFirst: Bool,
+    step: () -> Void
+  ) throws -> Totals {
+    let all = try Packing(scheme, sums.joined().flatMap(\.layers), options, model.weights)
+    let none = try Packing(scheme, [], options, model.weights)
+    // Algorithms compute in the checkpoint's type; sections are the same, for they go by names of weights.
+    let calibrates = all.recipe.needsData || all.recipe.editsWeights
+    guard !all.recipe.needsData || calibration != nil || statistics.areSaved else {
+      throw BessemerError(.usage, "\(scheme) needs calibration data; give a file with --calibration")
+    }
+    var calibrator = try calibrates ? calibrator(none, statistics) : nil
+    var wholeCalibrator = calibrator?.continued(all.recipe, choice: all.choice.steps)
+    var walk = try TrialWalk(
+      graph, sites, chunk, arithmetic: arithmetic, isPrepared: all.recipe.editsWeights, threads: options.threads)
+    let own = PreparedWeights(model.weights)
+    for section in graph.sections.indices {
+      let range = calibrator?.graph.sections[section]
+      if let range {
+        try calibrator?.rotate(range)
+        try wholeCalibrator?.prepare(range)
+      }
+      // Where AWQ smooths for what is quantized, each part is smoothed otherwise.
+      let sharesSmoothing = all.recipe.steps.count == none.recipe.steps.count + 1
+      let before = calibrator
+      if let range { try calibrator?.carryOut(range) }
       var trials: [TrialWalk.Trial] = []
       for part in sums[section].indices {
-        let own = sums[section][part]
-        var trial = TrialWalk.Trial(section: section, part: part)
-        if sums[section].count > 1, part == sums[section].count - 1 {
+        let layers = sums[section][part].layers
+        let packing = try Packing(scheme, layers, options, model.weights)
+        var weights = own
+        if let range, var one = before?.continued(packing.recipe, choice: packing.choice.steps) {
+          try one.carryOutSteps(range, smoothed: sharesSmoothing ? calibrator?.weights : nil)
+          weights = one.weights
+        }
+        let isAll = sums[section].count > 1 && part == sums[section].count - 1
+        var trial = TrialWalk.Trial(section: section, part: part, weights: weights)
+        if isAll, !calibrates {
           for other in trials { trial.tensors.merge(other.tensors) { $1 } }
         } else {
-          for layer in own.layers {
-            guard let entry = model.weights[layer.weight] else { continue }
-            let made = try choice.part(entry, of: model.weights).tensors(of: weights, threads: options.threads)
-            trial.tensors.merge(made.tensors) { $1 }
-            if isFirst { sums[section][part].lost[layer.module] = (made.lost, made.all) }
-          }
-          trial.watched = Set(own.layers.map(\.module))
+          let lost = try packing.quantize(layers, &trial, threads: options.threads)
+          if isFirst, !isAll { sums[section][part].lost = lost }
         }
+        if !isAll { trial.watched = Set(layers.map(\.module)) }
         trials.append(trial)
       }
-      let outputs = try walk.run(section, weights, trials, QuantizationRecipe.scheme(scheme))
-      for (part, found) in outputs.enumerated() {
+      if let wholeCalibrator {
+        var trial = TrialWalk.Trial(section: section, part: nil, isWhole: true, weights: wholeCalibrator.weights)
+        _ = try all.quantize(sums[section].last?.layers ?? [], &trial, threads: options.threads)
+        trials.append(trial)
+      } else if !trials.isEmpty {
+        trials[trials.count - 1].isWhole = true
+      }
+      let outputs = try walk.run(
+        section, (own, calibrator?.weights ?? own), trials, QuantizationRecipe.scheme(scheme))
+      for (part, found) in zip(sums[section].indices, outputs) {
         for (module, error) in found {
           let before = sums[section][part].outputs[module] ?? (0, 0)
           sums[section][part].outputs[module] = (before.lost + error.lost, before.all + error.all)
         }
       }
+      calibrator?.weights.forget()
+      wholeCalibrator?.weights.forget()
+      try own.releasePages(of: graph.weights(in: graph.sections[section]))
       step()
     }
-    if recipe.needsData || recipe.editsWeights {
-      guard !recipe.needsData || calibration != nil else {
-        throw BessemerError(.usage, "\(scheme) needs calibration data; give a file with --calibration")
-      }
-      // Algorithms compute in the checkpoint's type; sections are the same, for they go by names of weights.
-      let source = try Quantizer.model(model.path)
-      var calibrator = try Calibrator(
-        recipe, source, choice: choice.steps, sequences: calibration, isCompatible: options.isCompatible,
-        threads: options.threads)
-      var section = 0
-      try calibrator.prepare { weights, _ in
-        guard section < graph.sections.count else {
-          throw BessemerError(.unsupportedFeature, "the model has other sections in its own type")
-        }
-        try run(section, weights)
-        section += 1
-      }
-    } else {
-      let weights = PreparedWeights(model.weights)
-      for section in graph.sections.indices { try run(section, weights) }
+    let (found, whole, prepared) = walk.divergences
+    for trial in found { sums[trial.section][trial.part].divergence += trial.sum }
+    return (whole, prepared, walk.positions)
+  }
+
+  /// Calibrates with nothing quantized.
+  private func calibrator(_ packing: Packing, _ statistics: CalibrationStatistics) throws -> Calibrator {
+    let calibrator = try Calibrator(
+      packing.recipe, Quantizer.model(model.path), choice: packing.choice.steps, sequences: calibration,
+      statistics: statistics, isCompatible: options.isCompatible, threads: options.threads)
+    guard calibrator.graph.sections.count == graph.sections.count else {
+      throw BessemerError(.unsupportedFeature, "the model has other sections in its own type")
     }
-    let (found, whole) = walk.divergences
-    for (trial, divergence) in found { sums[trial.section][trial.part].divergence += divergence }
-    return (whole, walk.positions)
+    return calibrator
   }
 }

@@ -5,13 +5,19 @@ import Synchronization
 import Tensors
 import Validation
 
-/// Sequences on their way through a model as it is, and beside them as they are where a part was quantized.
+/// Sequences on their way through a model as it is, and beside them as they are where it was prepared, and where a part
+/// was quantized.
 struct TrialWalk {
   /// A part of a section that is quantized alone.
   struct Trial {
     let section: Int
-    let part: Int
-    /// What stands for its weights.
+    /// Nil for all parts together, as they are where all before them are quantized.
+    let part: Int?
+    /// Whether this is what the whole model has here, quantized.
+    var isWhole = false
+    /// The section's weights as algorithms left them.
+    var weights: PreparedWeights
+    /// What stands for those that are quantized.
     var tensors: [TensorName: Tensor] = [:]
     /// The modules whose outputs are looked at.
     var watched: Set<String> = []
@@ -19,7 +25,7 @@ struct TrialWalk {
 
   typealias Error = (lost: Double, all: Double)
 
-  /// Sequences with something quantized on their way.
+  /// Sequences with something changed on their way.
   private struct Path {
     /// What each keeps for the sections to come.
     var values: [[ValueID: Tensor]]
@@ -34,16 +40,19 @@ struct TrialWalk {
   private let logits: ValueID
   /// For each sequence the values that are read further on.
   private var own: [[ValueID: Tensor]]
-  /// Where every section had its last trial, that of all its parts.
+  /// Where the model is smoothed or rotated, and nothing quantized; nil where nothing of this is done.
+  private var prepared: Path?
   private var whole: Path
-  private var trials: [(trial: Trial, path: Path)] = []
+  private var trials: [(section: Int, part: Int, path: Path)] = []
   /// Positions whose scores were compared.
   private(set) var positions = 0
 
-  /// - Parameter sequences: token ids, at least two each.
+  /// - Parameters:
+  ///   - sequences: token ids, at least two each.
+  ///   - isPrepared: whether weights are changed before they are quantized.
   init(
     _ graph: CalibrationGraph, _ sites: [LinearSite], _ sequences: [[Int32]], arithmetic: QuantizedArithmetic,
-    threads: Int
+    isPrepared: Bool, threads: Int
   ) throws {
     guard let output = graph.graph.outputs.first(where: { $0.name == "logits" }) else {
       throw BessemerError(.modelInput, "the model has no output logits")
@@ -52,26 +61,32 @@ struct TrialWalk {
     logits = output.value
     own = try CalibrationRun.inputs(graph, sequences)
     whole = Path(values: own)
+    prepared = isPrepared ? whole : nil
   }
 
-  /// What the trials came to, and what all sections' last trials together.
-  var divergences: (trials: [(Trial, Double)], whole: Double) {
-    (trials.map { ($0.trial, $0.path.divergence) }, whole.divergence)
+  /// What the trials came to, what the whole model did, and what it does with nothing quantized.
+  var divergences: (trials: [(section: Int, part: Int, sum: Double)], whole: Double, prepared: Double) {
+    (trials.map { ($0.section, $0.part, $0.path.divergence) }, whole.divergence, prepared?.divergence ?? 0)
   }
 
   /// Takes all sequences through a section, and begins its trials; answers with the errors of what watched layers give,
   /// for each trial.
+  ///
+  /// - Parameter weights: the model's own, and those with nothing quantized.
   mutating func run(
-    _ section: Int, _ weights: PreparedWeights, _ new: [Trial], _ scheme: any LinearScheme
+    _ section: Int, _ weights: (own: PreparedWeights, prepared: PreparedWeights), _ new: [Trial],
+    _ scheme: any LinearScheme
   ) throws -> [[String: Error]] {
     let range = graph.sections[section]
-    let begin = own
+    let begin = prepared?.values ?? own
     let outputs = Dictionary(
       sites.filter { range.contains(graph.place(of: $0.node)) }.map {
         ($0.layer.module, $0.output ?? graph.graph[$0.node].results[0])
       }, uniquingKeysWith: { first, _ in first })
     func wanted(_ trial: Trial) -> Set<ValueID> { Set(trial.watched.compactMap { outputs[$0] }) }
-    func sectionRun(_ wanted: Set<ValueID>, _ tensors: [TensorName: Tensor] = [:]) throws -> SectionRun {
+    func sectionRun(
+      _ weights: PreparedWeights, _ wanted: Set<ValueID>, _ tensors: [TensorName: Tensor] = [:]
+    ) throws -> SectionRun {
       try SectionRun(
         graph, range, wanted: wanted, weights, tensors, tensors.isEmpty ? nil : scheme, arithmetic: arithmetic,
         threads: threads)
@@ -79,33 +94,38 @@ struct TrialWalk {
     /// What the sequences are, as far as trials that begin here hold theirs against it.
     var given: [[ValueID: Tensor]] = []
     do {
-      let plain = try sectionRun(new.reduce(into: []) { $0.formUnion(wanted($1)) })
+      let plain = try sectionRun(weights.own, new.reduce(into: []) { $0.formUnion(wanted($1)) })
+      let onward = try prepared == nil ? plain : sectionRun(weights.prepared, [])
       for sequence in own.indices {
         try Interrupt.check()
         let made = try plain(own[sequence])
         own[sequence] = kept(own[sequence], made, range)
         positions += made[logits].map { $0.shape[1] - 1 } ?? 0
-        if new.isEmpty { try move(&whole, sequence, plain, made, range) }
-        for trial in trials.indices { try move(&trials[trial].path, sequence, plain, made, range) }
+        if !new.contains(where: \.isWhole) { try move(&whole, sequence, onward, made, range) }
+        if prepared != nil { try move(&prepared!, sequence, onward, made, range) }
+        for trial in trials.indices { try move(&trials[trial].path, sequence, onward, made, range) }
         given.append(new.isEmpty ? [:] : made)
       }
     }
-    return try new.enumerated().map { place, trial in
-      let quantized = try sectionRun(wanted(trial), trial.tensors)
+    return try new.map { trial in
+      let quantized = try sectionRun(trial.weights, wanted(trial), trial.tensors)
+      // What the layers would give if they were not quantized, but prepared.
+      let exact = try prepared == nil || trial.watched.isEmpty ? nil : sectionRun(trial.weights, wanted(trial))
       var (path, errors): (Path, [String: Error]) = (Path(values: begin), [:])
       for sequence in begin.indices {
         try Interrupt.check()
+        if trial.isWhole { try move(&whole, sequence, quantized, given[sequence], range) }
+        guard trial.part != nil else { continue }
+        let expected = try exact?(begin[sequence]) ?? given[sequence]
         let made = try move(&path, sequence, quantized, given[sequence], range)
-        if place == new.count - 1 { try move(&whole, sequence, quantized, given[sequence], range) }
         for module in trial.watched {
-          guard let output = outputs[module], let a = given[sequence][output], let b = made[output] else { continue }
+          guard let output = outputs[module], let a = expected[output], let b = made[output] else { continue }
           let before = errors[module] ?? (0, 0)
           let error = TrialWalk.error(a.floats, b.floats)
           errors[module] = (before.lost + error.lost, before.all + error.all)
         }
       }
-      // Only where it stands is asked for later.
-      trials.append((Trial(section: trial.section, part: trial.part), path))
+      if let part = trial.part { trials.append((section, part, path)) }
       return errors
     }
   }
