@@ -54,7 +54,7 @@ public struct Matrix: Sendable, Equatable {
   }
 
   /// `self · otherᵀ` of matrices of a type, as PyTorch's CPU kernels compute it, rounded to the type.
-  public func times(transposed other: Matrix, _ dtype: DType, _ threads: KernelThreads) throws -> Matrix {
+  func times(transposed other: Matrix, _ dtype: DType, _ threads: KernelThreads) throws -> Matrix {
     guard dtype != .float32 else { return try times(transposed: other, threads) }
     precondition(columns == other.columns, "factors of other sizes")
     var result = Matrix(zeros: rows, other.rows)

@@ -211,12 +211,14 @@ final class Parameters {
     let wanted = options.compute == .bfloat16 ? BK_BF16 : stored ?? BK_F32
     // PyTorch's orders are those of rows.
     let inRows = options.isAsPyTorch && wanted != BK_F32
-    if !inRows, let (_, weight) = graph.producer(of: value, as: Weight.self), wanted == stored, type.dtype == weight.dtype,
-      let packed = try weights[weight.name]?.packed()
+    if !inRows, let (_, weight) = graph.producer(of: value, as: Weight.self), wanted == stored,
+      type.dtype == weight.dtype, let packed = try weights[weight.name]?.packed()
     {
       return Matrix(inputs: k, dtype: wanted, parts: [Matrix.Part(outputs: n, bytes: packed, isPacked: true)])
     }
-    if inRows || byteCount + bk_pack_size(wanted, n, k) > options.packLimit, let stored, let rows = try mappedRows(value) {
+    if inRows || byteCount + bk_pack_size(wanted, n, k) > options.packLimit, let stored,
+      let rows = try mappedRows(value)
+    {
       return Matrix(inputs: k, dtype: stored, parts: rows)
     }
     // What is packed is not read again where it lies.

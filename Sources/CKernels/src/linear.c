@@ -58,14 +58,14 @@ size_t bk_sgemm_step(size_t k, size_t left) {
 /// Length of the next k block when `left` of all units are.
 static size_t k_step(const job *j, size_t left) {
   if (j->g->compute == BK_COMPUTE_PYTORCH_BF16) return bk_min(left, j->units > 2 * K_ONEDNN ? 2 * K_ONEDNN : K_ONEDNN);
-  if (!j->pairs && j->g->w_type == BK_F32) return bk_sgemm_step(j->units, left);
+  if (j->type == BK_F32) return bk_sgemm_step(j->units, left);
   if (j->units <= K_WHOLE) return left;
   return bk_min(left, bk_ceil(bk_ceil(j->units, bk_ceil(j->units, K_BLOCK)), 16) * 16);
 }
 
 /// Whether sums begin with the bias, as those of MKL's sgemm do; else it is added to them.
 static bool begins_with_bias(const job *j) {
-  return j->g->bias && j->g->compute == BK_COMPUTE_F32 && j->type == BK_F32;
+  return j->g->bias && j->type == BK_F32 && j->g->compute != BK_COMPUTE_PYTORCH_BF16;
 }
 
 /// What is left to do with a tile's sums.
@@ -241,8 +241,8 @@ static int prepare_x(bk_pool *pool, job *j) {
   const bool collides = g->m >= 8 && g->n >= 256 && g->x_stride * sizeof(float) % ALIAS_BYTES == 0;
   j->a = g->x;
   j->lda = g->x_stride;
-  const bool is_read = g->compute == BK_COMPUTE_F32 || g->compute == BK_COMPUTE_PYTORCH_F16;
-  if (is_read && !collides) return BK_OK;
+  const bool is_copied = g->compute == BK_COMPUTE_BF16 || g->compute == BK_COMPUTE_PYTORCH_BF16;
+  if (!is_copied && !collides) return BK_OK;
   size_t length = j->pairs ? bk_ceil(g->k, 2) : j->units;
   j->lda = bk_ceil(length, 16) * 16 + 16;
   if (g->m > SIZE_MAX / sizeof(float) / j->lda) return BK_EMEMORY;
@@ -270,14 +270,14 @@ static void cut_tiles(const bk_pool *pool, job *j) {
 
 static int run(bk_pool *pool, const bk_linear_args *g, bool packed) {
   const bool has_lanes = g->compute == BK_COMPUTE_PYTORCH_F16, has_turns = g->compute == BK_COMPUTE_PYTORCH_BF16;
-  if ((g->compute == BK_COMPUTE_BF16 && g->w_type != BK_BF16) || (packed && (has_lanes || has_turns)))
-    return BK_EARGUMENT;
+  const bool widens = has_turns || g->compute == BK_COMPUTE_PYTORCH_F32;
+  if ((g->compute == BK_COMPUTE_BF16 && g->w_type != BK_BF16) || (packed && (has_lanes || widens))) return BK_EARGUMENT;
   if (g->m == 0 || g->n == 0) return BK_OK;
   const double work = (double)g->m * (double)g->n * (double)bk_max(g->k, 1);
-  const bool dots = !packed && (has_lanes || (g->m <= DOT_ROWS && !has_turns));
+  const bool dots = !packed && (has_lanes || (g->m <= DOT_ROWS && !widens));
   pool = bk_pool_for(pool, work);
   job j = {.o = bk_ops(), .g = g, .units = has_turns ? (g->k + 1) / 2 * 2 : g->k};
-  j.type = has_turns ? BK_F32 : g->w_type;
+  j.type = widens ? BK_F32 : g->w_type;
   if (g->compute == BK_COMPUTE_BF16 && j.o->gemm_pairs && !dots) {
     bool few = g->m <= FEW_ROWS && j.o->few_pairs;
     j.pairs = few ? j.o->few_pairs : j.o->gemm_pairs;

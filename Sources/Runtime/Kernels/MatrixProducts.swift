@@ -15,13 +15,14 @@ extension Linear: Kernel {
     let sum = planner.sum(of: node.results[0])
     let result = sum?.result ?? node.results[0]
     let y = planner.allocateFloat(result)
-    let (pool, options, activation) = (planner.pool, planner.model.options, activation.kernel)
+    let (pool, activation) = (planner.pool, activation.kernel)
+    let compute = planner.compute(reading: node.operands[0])
     let reads = [x] + [bias, sum?.addend].compactMap { $0 }
     let next = planner.succession(of: matrix)
     planner.addStep("linear", reads: reads, writes: [y]) { arena in
       var arguments = matrix.arguments(
         FloatRows(arena.floats(x), rows.stride), count: rows.count, to: FloatRows(arena.floats(y), matrix.outputs),
-        options, activation)
+        compute, activation)
       arguments.bias = bias.map { UnsafePointer(arena.floats($0)) }
       if let weights = next.weights {
         (arguments.next, arguments.next_bytes) = (weights.withUnsafeBytes { $0.baseAddress }, weights.count)
@@ -83,13 +84,14 @@ struct FloatRows {
 extension Parameters.Matrix {
   /// What computes `y = activation(x · Wᵀ)` for `count` rows; y must not overlap x.
   func arguments(
-    _ x: FloatRows, count: Int, to y: FloatRows, _ options: RunOptions, _ activation: bk_activation = BK_ACT_NONE
+    _ x: FloatRows, count: Int, to y: FloatRows, _ compute: (bk_dtype) -> bk_compute,
+    _ activation: bk_activation = BK_ACT_NONE
   ) -> bk_linear_args {
     var arguments = bk_linear_args()
     (arguments.m, arguments.n, arguments.k) = (count, outputs, inputs)
     (arguments.x, arguments.x_stride) = (UnsafePointer(x.start), x.stride)
     (arguments.w_stride, arguments.w_type) = (inputs, dtype)
-    (arguments.compute, arguments.activation) = (options.compute(of: dtype), activation)
+    (arguments.compute, arguments.activation) = (compute(dtype), activation)
     (arguments.y, arguments.y_stride) = (y.start, y.stride)
     return arguments
   }
@@ -109,19 +111,20 @@ extension Parameters.Matrix {
   }
 }
 
-extension RunOptions {
-  /// How products with weights of a type are computed. Wider weights in the mapping are not rounded.
-  fileprivate func compute(of type: bk_dtype) -> bk_compute {
-    switch type {
-    case BK_F16 where isAsPyTorch: BK_COMPUTE_PYTORCH_F16
-    case BK_BF16 where isAsPyTorch: BK_COMPUTE_PYTORCH_BF16
-    case BK_BF16 where compute == .bfloat16: BK_COMPUTE_BF16
-    default: BK_COMPUTE_F32
+extension Planner {
+  /// How a value is multiplied with weights of a type. Wider weights in the mapping are not rounded.
+  func compute(reading value: ValueID) -> (bk_dtype) -> bk_compute {
+    let (options, isWide) = (model.options, dtype(value) == .float32)
+    return { type in
+      guard type != BK_F32 else { return BK_COMPUTE_F32 }
+      guard options.isAsPyTorch else {
+        return type == BK_BF16 && options.compute == .bfloat16 ? BK_COMPUTE_BF16 : BK_COMPUTE_F32
+      }
+      if isWide { return BK_COMPUTE_PYTORCH_F32 }
+      return type == BK_F16 ? BK_COMPUTE_PYTORCH_F16 : BK_COMPUTE_PYTORCH_BF16
     }
   }
-}
 
-extension Planner {
   /// What matrix products are computed in.
   var compute: bk_compute { model.options.compute == .bfloat16 ? BK_COMPUTE_BF16 : BK_COMPUTE_F32 }
 }

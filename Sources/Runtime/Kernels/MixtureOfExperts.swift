@@ -20,7 +20,8 @@ extension MixtureOfExperts: Kernel {
     let gathered = planner.allocate(.float32, shape: [rows.count, rows.width])
     let hidden = planner.allocate(.float32, shape: [rows.count, 2 * inner])
     let y = planner.allocateFloat(node.results[0])
-    let (pool, options, activation) = (planner.pool, planner.model.options, activation.kernel)
+    let (pool, activation) = (planner.pool, activation.kernel)
+    let compute = planner.compute(reading: node.operands[0])
     planner.addStep("mixture_of_experts", reads: [x, weights, indices], writes: [gathered, hidden, y]) { arena in
       let (input, output) = (arena.floats(x), arena.floats(y))
       let (block, wide, shares) = (arena.floats(gathered), arena.floats(hidden), arena.floats(weights))
@@ -39,13 +40,13 @@ extension MixtureOfExperts: Kernel {
           }
           let (own, left) = (FloatRows(block, rows.width), FloatRows(wide, 2 * inner))
           let right = FloatRows(wide + inner, 2 * inner)
-          try gate.multiply(pool, gate.arguments(own, count: places.count, to: left, options, activation))
-          try up.multiply(pool, up.arguments(own, count: places.count, to: right, options))
+          try gate.multiply(pool, gate.arguments(own, count: places.count, to: left, compute, activation))
+          try up.multiply(pool, up.arguments(own, count: places.count, to: right, compute))
           for k in 0..<places.count {
             let row = wide + k * 2 * inner
             for i in 0..<inner { row[i] *= row[inner + i] }
           }
-          try down.multiply(pool, down.arguments(left, count: places.count, to: own, options))
+          try down.multiply(pool, down.arguments(left, count: places.count, to: own, compute))
           for (k, place) in places.enumerated() {
             let (sum, term, share) = (output + place / chosen * rows.width, block + k * rows.width, shares[place])
             for i in 0..<rows.width { sum[i] += share * term[i] }
