@@ -88,7 +88,8 @@ struct RotaryParameters {
     self.attentionFactor = attentionFactor
   }
 
-  /// The angle per position of every pair, `theta^(-2i/size)` and scaled, rounded to float32.
+  /// The angle per position of every pair, `1 / theta^(2i/size)` with each operation rounded to float32 as frameworks
+  /// do it, and scaled.
   func frequencies(headSize: Int) throws -> [Float] {
     let size = Int(Double(headSize) * partialFactor)
     guard size > 0, size % 2 == 0, size <= RotaryParameters.maximumSize else {
@@ -98,7 +99,8 @@ struct RotaryParameters {
           + "\(RotaryParameters.maximumSize)")
     }
     return (0..<size / 2).map { pair in
-      Float(scaled(1 / raised(theta, 2 * Double(pair) / Double(size)), pair: pair, size: size))
+      let power = Float(raised(theta, Double(2 * Float(pair) / Float(size))))
+      return Float(scaled(Double(1 / power), pair: pair, size: size))
     }
   }
 

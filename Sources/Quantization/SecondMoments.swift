@@ -1,5 +1,4 @@
 internal import CKernels
-import Glibc
 import Tensors
 
 /// `2/n · XᵀX` of all inputs X of a layer: how alike its channels are. [inputs, inputs], in float32.
@@ -59,7 +58,7 @@ public struct SecondMoments: Sendable {
     var scaled = Matrix(rows: waiting.count / inputs, columns: inputs, values: waiting)
     waiting = []
     let total = count + Float(scaled.rows)
-    scaled.scale(by: sqrtf(2 / total), threads)
+    scaled.scale(by: Float((2 / Double(total)).squareRoot()), threads)
     let (left, right) = (scaled.transposed, try PackedMatrix(scaled.all, threads))
     if count > 0 { upper.scale(by: count / total, threads) }
     for first in stride(from: 0, to: inputs, by: SecondMoments.strip) {
@@ -97,8 +96,8 @@ public struct SecondMoments: Sendable {
     var damped = try complete()
     let unused = (0..<size).filter { damped.values[$0 * size + $0] == 0 }
     for index in unused { damped.values[index * size + index] = 1 }
-    let diagonal = (0..<size).reduce(0.0) { $0 + Double(damped.values[$1 * size + $1]) }
-    let damp = damping * Float(diagonal / Double(size))
+    let diagonal = (0..<size).map { damped.values[$0 * size + $0] }
+    let damp = damping * (diagonal.withUnsafeBufferPointer(CascadeSum.sum) / Float(size))
     for index in 0..<size { damped.values[index * size + index] += damp }
     // With rows and columns in reverse order the inverse's upper factor is the inverse of a lower factor.
     damped.values.reverse()

@@ -17,6 +17,8 @@ public struct RunOptions: Sendable {
   /// Weights are packed into memory at most up to this many bytes; beyond, kernels read them as they lie in the
   /// mapping.
   public var packLimit: Int
+  /// Whether attention is rounded as by PyTorch's CPU kernel, its approximate exponentials included.
+  public var attendsAsPyTorch = false
 
   public init(threads: Int, compute: Compute = .float32, packLimit: Int = .max) {
     self.threads = threads

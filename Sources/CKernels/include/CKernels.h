@@ -200,12 +200,17 @@ typedef struct {
   bk_strides3 out_strides;
   float scale;
   bool causal;
+  /// Blocks, sums and exponentials are those of PyTorch's CPU kernel for values of `value_type`, to which weights are
+  /// rounded. Source: PyTorch 2.15, FlashAttentionKernel.cpp.
+  bool as_pytorch;
+  bk_dtype value_type;
   bk_mask mask_kind;
   const void *mask;  ///< bytes or floats [batch, q_heads, queries, keys] through mask_strides (0 broadcasts)
   ptrdiff_t mask_strides[4];
 } bk_attention_args;
 
-/// Scratch is bounded per thread (128 keys and 128 rows of queries at a time), whatever the lengths.
+/// Scratch is bounded per thread (128 keys and 128 rows of queries at a time; 512 and 256 as PyTorch), whatever the
+/// lengths.
 /// BK_EARGUMENT when q_heads is not a multiple of kv_heads, or keys are of another type.
 int bk_attention(bk_pool *pool, const bk_attention_args *args);
 

@@ -1,7 +1,8 @@
 /// Attention by blocks of queries and keys with a streaming softmax (Milakov and Gimelshein 2018; Dao et al. 2022).
 ///
 /// The query heads that share a key head form one matrix of rows: row r is query r / group of head r % group. Few rows
-/// (decoding) read k and v in place, once for all rows; otherwise blocks of k and v are packed into panels.
+/// (decoding) read k and v in place, once for all rows; otherwise blocks of k and v are packed into panels. As PyTorch,
+/// each query head is a matrix of its own.
 #include <float.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -11,15 +12,19 @@
 
 enum {
   ROW_BLOCK = 128,  ///< rows of a block at most
+  ROW_MOST = 256,   ///< the same as PyTorch
   KEY_BLOCK = 128,  ///< keys of a block
   FEW_ROWS = 8,     ///< rows in all up to which k and v are read in place
   FEW_KEY_BLOCK = 64,
+  PYTORCH_KEY_BLOCK = 512,
 };
 
 typedef struct {
   const bk_table *o;
   const bk_attention_args *g;
-  size_t group, rows, row_block, row_blocks, v_panels;
+  size_t group;   ///< query heads that form a matrix
+  size_t shares;  ///< such matrices that read the same keys
+  size_t rows, row_block, row_blocks, key_block, v_panels;
   size_t kv_size;  ///< bytes of an element of k and v
   bool few;
   atomic_int error;
@@ -28,22 +33,22 @@ typedef struct {
 /// Scratch of one block of rows.
 typedef struct {
   float *q;       ///< [rows][depth], scaled
-  float *scores;  ///< [rows][KEY_BLOCK]
+  float *scores;  ///< [rows][key_block]
   float *sums;    ///< [rows][v_panels * 16]
   float *k;       ///< packed [keys / 16][depth][16]
   float *v;       ///< packed [v_panels][keys][16]
-  float max[ROW_BLOCK], total[ROW_BLOCK];
+  float max[ROW_MOST], total[ROW_MOST];
   size_t score_stride, sum_stride;
 } block;
 
 /// Where a block of rows belongs.
 typedef struct {
-  size_t batch, kv_head, first, rows;
+  size_t batch, kv_head, q_head, first, rows;
   const char *k, *v;
 } place;
 
 static size_t query_of(const job *j, size_t row) { return row / j->group; }
-static size_t head_of(const job *j, const place *at, size_t row) { return at->kv_head * j->group + row % j->group; }
+static size_t head_of(const job *j, const place *at, size_t row) { return at->q_head + row % j->group; }
 
 /// How many keys, from the first on, the row may see.
 static size_t visible_keys(const job *j, size_t row) {
@@ -60,7 +65,7 @@ static void load_queries(const job *j, const place *at, block *s) {
     const float *q = g->q + (ptrdiff_t)at->batch * g->q_strides.batch +
                      (ptrdiff_t)head_of(j, at, row) * g->q_strides.head +
                      (ptrdiff_t)query_of(j, row) * g->q_strides.sequence;
-    j->o->scale(s->q + r * g->depth, q, g->scale, g->depth);
+    j->o->scale(s->q + r * g->depth, q, g->as_pytorch ? 1.0f : g->scale, g->depth);
     s->max[r] = -INFINITY;
     s->total[r] = 0.0f;
   }
@@ -71,6 +76,16 @@ static void fetch(const job *j, const char *data, size_t first, size_t count, bk
   const ptrdiff_t stride = strides.sequence * (ptrdiff_t)j->kv_size;
   for (size_t t = first; t < first + count; t++)
     for (size_t d = 0; d < depth * j->kv_size; d += 64) __builtin_prefetch(data + (ptrdiff_t)t * stride + d, 0, 3);
+}
+
+/// Sums of rows of a times packed panels of b, k in the blocks of other products of float32.
+static void multiply(const job *j, size_t rows, size_t panels, size_t depth, const float *a, size_t lda, const float *b,
+                     float *c, size_t ldc, bool accumulate) {
+  for (size_t k = 0, part; k < depth; k += part) {
+    part = bk_sgemm_step(depth, depth - k);
+    bk_gemm_block(j->o, BK_F32, rows, panels, part, a + k, lda, b + k * BK_PANEL, BK_PANEL, depth * BK_PANEL, c, ldc,
+                  accumulate || k > 0);
+  }
 }
 
 static void score(const job *j, const place *at, block *s, size_t key, size_t keys) {
@@ -86,8 +101,9 @@ static void score(const job *j, const place *at, block *s, size_t key, size_t ke
     const size_t panels = bk_ceil(keys, BK_PANEL), panel = g->depth * BK_PANEL;
     for (size_t p = 0; p < panels; p++)
       bk_pack_panel(j->o, BK_F32, s->k + p * panel, g->kv_type, k, stride, false, p * BK_PANEL, keys, g->depth);
-    bk_gemm_block(j->o, BK_F32, at->rows, panels, g->depth, s->q, g->depth, s->k, BK_PANEL, panel, s->scores,
-                  s->score_stride, false);
+    multiply(j, at->rows, panels, g->depth, s->q, g->depth, s->k, s->scores, s->score_stride, false);
+    for (size_t r = 0; r < at->rows && g->as_pytorch; r++)
+      j->o->scale(s->scores + r * s->score_stride, s->scores + r * s->score_stride, g->scale, keys);
   }
 }
 
@@ -107,6 +123,13 @@ static void mask_scores(const job *j, const place *at, block *s, size_t key, siz
   }
 }
 
+/// Rounds weights to the type of the values.
+static void round_row(const job *j, float *x, size_t n) {
+  uint16_t rounded[PYTORCH_KEY_BLOCK];
+  j->o->convert[j->g->value_type][BK_F32](rounded, x, n);
+  j->o->convert[BK_F32][j->g->value_type](x, rounded, n);
+}
+
 /// Weights times values onto the sums.
 static void add_values(const job *j, const place *at, block *s, size_t key, size_t keys) {
   const bk_attention_args *g = j->g;
@@ -115,7 +138,10 @@ static void add_values(const job *j, const place *at, block *s, size_t key, size
   const size_t direct = j->few ? g->v_depth / BK_PANEL : 0;
   for (size_t r = 0; r < at->rows; r++) {
     float *scores = s->scores + r * s->score_stride, *sums = s->sums + r * s->sum_stride;
-    float before = j->o->softmax_step(scores, keys, &s->max[r], &s->total[r]);
+    float before = g->as_pytorch
+                       ? j->o->softmax_pytorch(scores, keys, &s->max[r], &s->total[r], g->value_type != BK_F32)
+                       : j->o->softmax_step(scores, keys, &s->max[r], &s->total[r]);
+    if (g->as_pytorch && g->value_type != BK_F32) round_row(j, scores, keys);
     if (key > 0 && before != 1.0f) j->o->scale(sums, sums, before, s->sum_stride);
   }
   if (direct > 0)
@@ -125,8 +151,8 @@ static void add_values(const job *j, const place *at, block *s, size_t key, size
   for (size_t p = direct; p < j->v_panels; p++)
     bk_pack_panel(j->o, BK_F32, s->v + (p - direct) * panel, g->kv_type, v, stride, true, p * BK_PANEL, g->v_depth,
                   keys);
-  bk_gemm_block(j->o, BK_F32, at->rows, j->v_panels - direct, keys, s->scores, s->score_stride, s->v, BK_PANEL, panel,
-                s->sums + direct * BK_PANEL, s->sum_stride, key > 0);
+  multiply(j, at->rows, j->v_panels - direct, keys, s->scores, s->score_stride, s->v, s->sums + direct * BK_PANEL,
+           s->sum_stride, key > 0);
 }
 
 /// True when some row has met no key that is not masked.
@@ -138,7 +164,7 @@ static bool some_row_masked(const block *s, size_t rows) {
 
 static void attend(const job *j, const place *at, block *s) {
   const bk_attention_args *g = j->g;
-  const size_t step = j->few ? FEW_KEY_BLOCK : KEY_BLOCK, reach = visible_keys(j, at->first + at->rows - 1);
+  const size_t step = j->key_block, reach = visible_keys(j, at->first + at->rows - 1);
   load_queries(j, at, s);
   for (size_t key = 0; key < g->keys; key += step) {
     if (key >= reach && !some_row_masked(s, at->rows)) break;
@@ -167,12 +193,18 @@ static const char *head(const job *j, const void *data, bk_strides3 strides, con
   return (const char *)data + offset * (ptrdiff_t)j->kv_size;
 }
 
+/// A matrix of query heads.
+static place place_of(const job *j, size_t pair) {
+  const size_t matrices = j->g->kv_heads * j->shares, matrix = pair % matrices;
+  return (place){.batch = pair / matrices, .kv_head = matrix / j->shares, .q_head = matrix * j->group};
+}
+
 static size_t lines(size_t floats) { return bk_ceil(floats, 16) * 16; }
 
 static void body(void *ctx, size_t begin, size_t end) {
   job *j = ctx;
   const bk_attention_args *g = j->g;
-  const size_t step = j->few ? FEW_KEY_BLOCK : KEY_BLOCK, rows = j->row_block;
+  const size_t step = j->key_block, rows = j->row_block;
   block s = {.score_stride = step + 16, .sum_stride = j->v_panels * BK_PANEL};
   const size_t q = lines(rows * g->depth), scores = rows * s.score_stride, sums = rows * s.sum_stride;
   const size_t k = j->few ? 0 : step * g->depth, v = step * s.sum_stride;
@@ -187,14 +219,14 @@ static void body(void *ctx, size_t begin, size_t end) {
   s.v = s.k + k;
   for (size_t t = begin; t < end; t++) {
     const size_t pair = t / j->row_blocks;
-    place at = {.batch = pair / g->kv_heads, .kv_head = pair % g->kv_heads};
+    place at = place_of(j, pair);
     // Late rows see the most keys when causal: they come first, which evens out the threads.
     at.first = (j->row_blocks - 1 - t % j->row_blocks) * j->row_block;
     at.rows = bk_min(j->row_block, j->rows - at.first);
     at.k = head(j, g->k, g->k_strides, &at);
     at.v = head(j, g->v, g->v_strides, &at);
     if (j->few && t + 1 < end) {
-      place next = {.batch = (t + 1) / g->kv_heads, .kv_head = (t + 1) % g->kv_heads};
+      place next = place_of(j, t + 1);
       fetch(j, head(j, g->k, g->k_strides, &next), 0, bk_min(step, g->keys), g->k_strides, g->depth);
     }
     attend(j, &at, &s);
@@ -206,13 +238,21 @@ int bk_attention(bk_pool *pool, const bk_attention_args *g) {
   if (g->kv_heads == 0 || g->q_heads % g->kv_heads != 0) return BK_EARGUMENT;
   if (g->kv_type != BK_F32 && g->kv_type != BK_BF16) return BK_EARGUMENT;
   if (g->k_strides.sequence < 0 || g->v_strides.sequence < 0) return BK_EARGUMENT;
-  job j = {.o = bk_ops(), .g = g, .group = g->q_heads / g->kv_heads, .kv_size = bk_dtype_size(g->kv_type)};
+  job j = {.o = bk_ops(), .g = g, .group = g->q_heads / g->kv_heads, .shares = 1};
+  if (g->as_pytorch) {
+    j.shares = j.group;
+    j.group = 1;
+  }
+  j.kv_size = bk_dtype_size(g->kv_type);
   j.rows = j.group * g->queries;
   j.v_panels = bk_ceil(g->v_depth, BK_PANEL);
-  j.few = j.rows <= FEW_ROWS;
+  j.few = j.rows <= FEW_ROWS && !g->as_pytorch;
+  j.key_block = j.few ? FEW_KEY_BLOCK : g->as_pytorch ? PYTORCH_KEY_BLOCK : KEY_BLOCK;
   j.row_block = bk_min(j.rows, ROW_BLOCK);
-  const size_t pairs = g->batch * g->kv_heads, threads = (size_t)bk_pool_threads(pool);
-  while (threads > 1 && j.row_block > 24 && pairs * bk_ceil(j.rows, j.row_block) < 2 * threads) j.row_block /= 2;
+  if (g->as_pytorch) j.row_block = bk_min(j.rows, j.rows >= 768 ? ROW_MOST : j.rows >= 192 ? 64 : 32);
+  const size_t pairs = g->batch * g->kv_heads * j.shares, threads = (size_t)bk_pool_threads(pool);
+  while (!g->as_pytorch && threads > 1 && j.row_block > 24 && pairs * bk_ceil(j.rows, j.row_block) < 2 * threads)
+    j.row_block /= 2;
   j.row_blocks = bk_ceil(j.rows, j.row_block);
   const double work = (double)pairs * (double)j.rows * (double)g->keys * (double)(g->depth + g->v_depth);
   // Of few rows the keys and values take longer to read than to multiply.

@@ -57,6 +57,9 @@ typedef struct {
   /// One block of a streaming softmax row: scores become weights, *max and *sum are updated; returns the factor for
   /// what was accumulated before.
   float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
+  /// The same with PyTorch's approximate exponentials and its order of sums: one good to 20 ulp for float32, one to
+  /// three digits, which it takes for types of 16 bits, when `coarse`.
+  float (*softmax_pytorch)(float *scores, size_t n, float *max, float *sum, bool coarse);
   void (*scale)(float *y, const float *x, float factor, size_t n);
   void (*widen[9])(double *dst, const void *src, size_t n);  ///< by bk_number, to BK_NUMBER_U64
   void (*summarize)(const double *x, size_t n, bk_summary *out);
@@ -119,6 +122,10 @@ size_t bk_grain(bk_pool *pool, size_t count, double work_per_item, double least)
 
 /// A b of bf16 whose k are not in pairs: each k is a row like those of the other types.
 enum { BK_BF16_ROWS = 3 };
+
+/// Length of the next block of float32 products when `left` of k are: 192, or two halves where k is less than twice
+/// that. Sums come out as those of MKL's sgemm with four rows or more, on which PyTorch's are made.
+size_t bk_sgemm_step(size_t k, size_t left);
 
 /// Any number of rows and panels through the table's gemm of a bk_dtype or BK_BF16_ROWS. b as in bk_gemm_fn.
 void bk_gemm_block(const bk_table *o, int type, size_t rows, size_t panels, size_t k, const float *a, size_t lda,

@@ -1,8 +1,9 @@
 /// Linear layers: y = act(x . w^T + bias) + residual, on packed and on row-major weights.
 ///
 /// Output is cut into tiles of up to BK_TILE_M_MAX rows and two panels (32 columns). A tile's sums are kept in a buffer
-/// while k goes by in blocks, then bias, activation and residual are applied from there. Every output element is one
-/// chain of additions in order of k, however the tiles are cut.
+/// while k goes by in blocks, then bias, activation and residual are applied from there. However the tiles are cut,
+/// every output element is the same chain of additions: float32 products are summed from zero in each block and blocks
+/// added to the bias, bf16 pairs go on from block to block.
 #include <stdatomic.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 enum {
   K_BLOCK = 1024,       ///< k (or k pairs) of a block at most, when k is long
   K_WHOLE = 2048,       ///< up to here k is not blocked
+  K_SGEMM = 192,        ///< k of a block of float32, as in Intel's MKL
   A_BYTES = 800 << 10,  ///< bytes of x that a tile goes through in one k block: a part of the second-level cache
   DOT_ROWS = 8,         ///< rows of x up to which row-major weights are streamed
   ROW_COLUMNS = 64,     ///< columns that are computed at a time when x has one row
@@ -46,23 +48,43 @@ void bk_gemm_block(const bk_table *o, int type, size_t rows, size_t panels, size
   }
 }
 
-/// Length of a k block, even.
-static size_t k_step(size_t units) {
-  if (units <= K_WHOLE) return bk_max(units, 1);
-  return bk_ceil(bk_ceil(units, bk_ceil(units, K_BLOCK)), 16) * 16;
+size_t bk_sgemm_step(size_t k, size_t left) {
+  if (left <= K_SGEMM || (k < 2 * K_SGEMM && left < k)) return left;
+  return k < 2 * K_SGEMM ? k / 2 : K_SGEMM;
 }
 
-/// Sums of one tile from packed panels.
-static void tile_sums(const job *j, const void *b, size_t panels, size_t row, size_t rows, float *tile) {
-  const size_t step = k_step(j->units);
+/// Length of the next k block when `left` of all units are.
+static size_t k_step(const job *j, size_t left) {
+  if (!j->pairs && j->g->w_type == BK_F32) return bk_sgemm_step(j->units, left);
+  if (j->units <= K_WHOLE) return left;
+  return bk_min(left, bk_ceil(bk_ceil(j->units, bk_ceil(j->units, K_BLOCK)), 16) * 16);
+}
+
+/// Whether sums begin with the bias, as those of MKL's sgemm do; else it is added to them.
+static bool begins_with_bias(const job *j) { return j->g->bias && !j->pairs && j->g->w_type == BK_F32; }
+
+/// What is left to do with a tile's sums.
+static bk_linear_args after_sums(const job *j) {
+  bk_linear_args g = *j->g;
+  if (begins_with_bias(j)) g.bias = NULL;
+  return g;
+}
+
+static void fill_bias(const job *j, float *tile, size_t stride, size_t rows, size_t column, size_t columns) {
+  for (size_t r = 0; r < rows; r++) memcpy(tile + r * stride, j->g->bias + column, columns * sizeof(float));
+}
+
+/// Sums of one tile from packed panels, onto what is there if `accumulate`.
+static void tile_sums(const job *j, const void *b, size_t panels, size_t row, size_t rows, float *tile,
+                      bool accumulate) {
   const bk_dtype type = j->g->w_type;
-  if (j->units == 0) memset(tile, 0, rows * BK_TILE_N * sizeof(float));
-  for (size_t k = 0; k < j->units; k += step) {
-    const size_t part = bk_min(step, j->units - k);
+  if (j->units == 0 && !accumulate) memset(tile, 0, rows * BK_TILE_N * sizeof(float));
+  for (size_t k = 0, part; k < j->units; k += part) {
+    part = k_step(j, j->units - k);
     const float *a = j->a + row * j->lda;
     if (!j->pairs) {
       bk_gemm_block(j->o, type, rows, panels, part, a + k, j->lda, (const char *)b + k * BK_PANEL * bk_dtype_size(type),
-                    type == BK_BF16 ? 2 * BK_PANEL : BK_PANEL, j->panel_stride, tile, BK_TILE_N, k > 0);
+                    type == BK_BF16 ? 2 * BK_PANEL : BK_PANEL, j->panel_stride, tile, BK_TILE_N, accumulate || k > 0);
       continue;
     }
     const size_t pieces = bk_ceil(rows, j->pairs_rows);
@@ -78,8 +100,13 @@ static void finish_tile(const job *j, const void *b, size_t column_tile, size_t 
   _Alignas(64) float tile[BK_TILE_M_MAX * BK_TILE_N];
   const size_t column = column_tile * BK_TILE_N, columns = bk_min(BK_TILE_N, j->g->n - column);
   const size_t rows = bk_min(j->tile_rows, j->g->m - row);
-  tile_sums(j, b, bk_ceil(columns, BK_PANEL), row, rows, tile);
-  j->o->epilogue(j->g, tile, row, rows, column, columns);
+  const bk_linear_args after = after_sums(j);
+  if (begins_with_bias(j)) {
+    memset(tile, 0, rows * BK_TILE_N * sizeof(float));
+    fill_bias(j, tile, BK_TILE_N, rows, column, columns);
+  }
+  tile_sums(j, b, bk_ceil(columns, BK_PANEL), row, rows, tile, begins_with_bias(j));
+  j->o->epilogue(&after, tile, row, rows, column, columns);
 }
 
 static void packed_body(void *ctx, size_t begin, size_t end) {
@@ -98,6 +125,8 @@ static void row_body(void *ctx, size_t begin, size_t end) {
   const bk_linear_args *g = j->g;
   const size_t size = bk_dtype_size(g->w_type), k_stride = g->w_type == BK_BF16 ? 2 * BK_PANEL : BK_PANEL;
   _Alignas(64) float tile[ROW_COLUMNS] = {0};
+  const bk_linear_args after = after_sums(j);
+  const bool begins = begins_with_bias(j);
   const size_t last = bk_min(end * j->row_columns, g->n);
   for (size_t column = begin * j->row_columns; column < last; column += ROW_COLUMNS) {
     const size_t columns = bk_min(ROW_COLUMNS, last - column);
@@ -106,9 +135,15 @@ static void row_body(void *ctx, size_t begin, size_t end) {
     if (j->pairs)
       j->pairs(1, panels, j->units, (const uint32_t *)(const void *)j->a, j->lda, w, j->panel_stride, tile, ROW_COLUMNS,
                false);
-    else
-      j->o->gemm[g->w_type](1, panels, j->units, j->a, j->lda, w, k_stride, j->panel_stride, tile, ROW_COLUMNS, false);
-    j->o->epilogue(g, tile, 0, 1, column, columns);
+    else if (begins)
+      fill_bias(j, tile, ROW_COLUMNS, 1, column, columns);
+    if (!j->pairs)
+      for (size_t k = 0, part; k < j->units; k += part) {
+        part = k_step(j, j->units - k);
+        j->o->gemm[g->w_type](1, panels, part, j->a + k, j->lda, w + k * BK_PANEL * size, k_stride, j->panel_stride,
+                              tile, ROW_COLUMNS, begins || k > 0);
+      }
+    j->o->epilogue(&after, tile, 0, 1, column, columns);
   }
 }
 
@@ -195,7 +230,7 @@ static int prepare_x(bk_pool *pool, job *j) {
 static void cut_tiles(const bk_pool *pool, job *j) {
   const size_t m = bk_max(j->g->m, 1), threads = (size_t)bk_pool_threads(pool);
   const size_t unit = j->pairs ? j->pairs_rows : (size_t)j->o->gemm_rows;
-  const size_t tallest = bk_min(BK_TILE_M_MAX, A_BYTES / sizeof(float) / k_step(j->units));
+  const size_t tallest = bk_min(BK_TILE_M_MAX, A_BYTES / sizeof(float) / bk_max(k_step(j, j->units), 1));
   size_t pieces = bk_ceil(m, bk_max(tallest / unit, 1) * unit);
   if (threads > 1)
     while (j->column_tiles * pieces < 4 * threads && bk_ceil(m, pieces) > unit) pieces++;

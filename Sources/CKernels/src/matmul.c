@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-enum { K_BLOCK = 512, TILE_M = 96, DOT_ROWS = 8, DIRECT_ROWS = 12 };
+enum { TILE_M = 96, DOT_ROWS = 8, DIRECT_ROWS = 12 };
 
 typedef struct {
   const bk_table *o;
@@ -57,8 +57,9 @@ static void sum_tile(const job *j, buffers s, const float *a, const float *b, si
     j->o->dots[BK_F32](rows, columns, j->k, a, (size_t)j->a.row, b, (size_t)j->b.column, tile, BK_TILE_N);
     return;
   }
-  for (size_t k = 0; k < j->k; k += K_BLOCK) {
-    const size_t part = bk_min(K_BLOCK, j->k - k), panels = bk_ceil(columns, BK_PANEL);
+  for (size_t k = 0, part; k < j->k; k += part) {
+    const size_t panels = bk_ceil(columns, BK_PANEL);
+    part = bk_sgemm_step(j->k, j->k - k);
     const float *ak = a + (ptrdiff_t)k * j->a.column, *bk = b + (ptrdiff_t)k * j->b.row;
     if (!a_direct) gather_a(j, s.a, ak, rows, part);
     for (size_t p = 0; p < panels && !b_direct; p++)
@@ -73,7 +74,7 @@ static void sum_tile(const job *j, buffers s, const float *a, const float *b, si
 static void body(void *ctx, size_t begin, size_t end) {
   job *j = ctx;
   _Alignas(64) float tile[TILE_M * BK_TILE_N];
-  const size_t k_block = bk_min(K_BLOCK, j->k);
+  const size_t k_block = bk_sgemm_step(j->k, j->k) + 1;  // a second half may have one more
   buffers s = {bk_scratch(BK_SCRATCH_WORK, TILE_M * k_block * sizeof(float)),
                bk_scratch(BK_SCRATCH_WORK2, BK_TILE_N * k_block * sizeof(float))};
   if (!s.a || !s.b) {

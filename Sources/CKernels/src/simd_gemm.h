@@ -23,6 +23,15 @@
 #define ACC_STORE(np)                                                         \
   UNROLL for (int r = 0; r < mr; r++) UNROLL for (int j = 0; j < NV(np); j++) \
       store(c + (size_t)r * ldc + j * VW, acc[r][j])
+/// Sums from zero, and onto what was summed before.
+#define ACC_ZERO(np)       \
+  vf acc[BK_MR][4 * VPP];  \
+  UNROLL for (int r = 0; r < mr; r++) UNROLL for (int j = 0; j < NV(np); j++) acc[r][j] = splat(0.0f)
+#define ACC_ADD(np)                                                                         \
+  if (accumulate)                                                                           \
+    UNROLL for (int r = 0; r < mr; r++) UNROLL for (int j = 0; j < NV(np); j++) acc[r][j] = \
+        load(c + (size_t)r * ldc + j * VW) + acc[r][j];                                     \
+  ACC_STORE(np)
 
 /// Row r of a through one of a few base pointers, so that the rows fit the address registers.
 #define ROW(r) (ap[(r) / 3] + ((r) % 3) * lda)
@@ -45,7 +54,7 @@ enum { PREFETCH = 1536 };
 
 FN void tile_f32(int mr, int np, size_t k, const float *a, size_t lda, const float *b, size_t ks, size_t ps, float *c,
                  size_t ldc, bool accumulate) {
-  ACC_LOAD(np);
+  ACC_ZERO(np);
   ROWS_INIT();
   UNROLL2 for (size_t i = 0; i < k; i++) {
     FETCH_AHEAD(np);
@@ -53,14 +62,14 @@ FN void tile_f32(int mr, int np, size_t k, const float *a, size_t lda, const flo
     b += ks;
     ROWS_NEXT(1);
   }
-  ACC_STORE(np);
+  ACC_ADD(np);
 }
 
 /// Tiles of elements that are widened as they are read, one k at a time.
 #define TILE_ROWS(name, LOAD)                                                                                        \
   FN void name(int mr, int np, size_t k, const float *a, size_t lda, const uint16_t *b, size_t ks, size_t ps,        \
                float *c, size_t ldc, bool accumulate) {                                                              \
-    ACC_LOAD(np);                                                                                                    \
+    ACC_ZERO(np);                                                                                                    \
     ROWS_INIT();                                                                                                     \
     for (size_t i = 0; i < k; i++) {                                                                                 \
       FETCH_AHEAD(np);                                                                                               \
@@ -68,14 +77,14 @@ FN void tile_f32(int mr, int np, size_t k, const float *a, size_t lda, const flo
       b += ks;                                                                                                       \
       ROWS_NEXT(1);                                                                                                  \
     }                                                                                                                \
-    ACC_STORE(np);                                                                                                   \
+    ACC_ADD(np);                                                                                                     \
   }
 TILE_ROWS(tile_f16, load_f16)
 TILE_ROWS(tile_bf16_rows, load_bf16)
 
 FN void tile_bf16(int mr, int np, size_t k, const float *a, size_t lda, const uint16_t *b, size_t ks, size_t ps,
                   float *c, size_t ldc, bool accumulate) {
-  ACC_LOAD(np);
+  ACC_ZERO(np);
   ROWS_INIT();
   for (size_t i = 0; i < k / 2; i++) {
     FETCH_AHEAD(np);
@@ -85,7 +94,7 @@ FN void tile_bf16(int mr, int np, size_t k, const float *a, size_t lda, const ui
     ROWS_NEXT(2);
   }
   if (k & 1) STEP(np, ROW(r)[0], as_f(loadu(b + p * ps + v * VW * 2) << 16));
-  ACC_STORE(np);
+  ACC_ADD(np);
 }
 
 #ifdef BK_DOT_BF16

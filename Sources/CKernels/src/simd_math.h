@@ -1,19 +1,23 @@
-/// Elementary functions on vectors. Polynomials are least-maximum-error fits (Lawson's iteration) in double precision.
+/// Elementary functions on vectors. Polynomials without a source are least-maximum-error fits (Lawson's iteration) in
+/// double precision.
 
-/// e^x, about 1 ulp: x = n ln 2 + r with ln 2 in two parts (Cody and Waite), a polynomial for (e^r - 1 - r) / r^2.
+/// e^x, 1 ulp: x = n ln 2 + r with ln 2 in two parts (Cody and Waite), SLEEF's polynomial for (e^r - 1 - r) / r^2
+/// (Shibata and Petrogalli 2019). PyTorch takes the same for activations, which agree with it to the bit.
 FN vf exp_v(vf x) {
+#pragma clang fp contract(off)
   const vf magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   x = choose(x < splat(-104.0f), splat(-104.0f), x);
   x = choose(x > splat(89.0f), splat(89.0f), x);
-  vf shifted = fma_v(x, splat(1.44269504089f), magic);
+  vf shifted = x * splat(1.44269504089f) + magic;
   vf n = shifted - magic;
-  vf r = fma_v(n, splat(-0.693359375f), x);
-  r = fma_v(n, splat(2.12194440e-4f), r);
-  vf p = fma_v(splat(1.394216088e-3f), r, splat(8.363775909e-3f));
-  p = fma_v(p, r, splat(4.166636243e-2f));
-  p = fma_v(p, r, splat(1.666657329e-1f));
-  p = fma_v(p, r, splat(5.0e-1f));
-  p = fma_v(p * r, r, r) + splat(1.0f);
+  vf r = fma_v(n, splat(-0.693145751953125f), x);
+  r = fma_v(n, splat(-1.428606765330187045e-6f), r);
+  vf p = fma_v(splat(1.98527617612853646e-4f), r, splat(1.39304355252534151e-3f));
+  p = fma_v(p, r, splat(8.33336077630519866e-3f));
+  p = fma_v(p, r, splat(4.16664853692054748e-2f));
+  p = fma_v(p, r, splat(1.66666671633720397e-1f));
+  p = fma_v(p, r, splat(0.5f));
+  p = fma_v(r * r, p, r) + splat(1.0f);
 #ifdef BK_SCALE
   return BK_SCALE(p, n);
 #else
@@ -23,6 +27,37 @@ FN vf exp_v(vf x) {
   vi half = k >> 1;
   return p * (vf)((half + 127) << 23) * (vf)((k - half + 127) << 23);
 #endif
+}
+
+#define LOG2_E splat(0x1.715476p+0f)
+#define EXP_LEAST splat(-0x1.5d58a0p+6f)
+
+/// e^x to 20 ulp, 0 below -87.3; x is at most 0. Source: PyTorch 2.15, `exp_u20`.
+FN vf exp_u20_v(vf x) {
+#pragma clang fp contract(off)
+  vf least = choose(x < EXP_LEAST, EXP_LEAST, x);
+  vf n = __builtin_elementwise_floor(fma_v(least, LOG2_E, splat(0.5f)));
+  vf r = fma_v(-n, splat(0x1.62e430p-1f), least);
+  vf p = fma_v(r, splat(0.00828929059f), splat(0.0418978221f));
+  p = fma_v(r, p, splat(0.166676521f));
+  p = fma_v(r, p, splat(0.499991506f));
+  p = fma_v(r, p, splat(0.999999701f));
+  p = fma_v(r, p, splat(1.0f));
+  vf power = (vf)((__builtin_convertvector(n, vi) + 126) << 23);
+  return choose(x < EXP_LEAST, splat(0.0f), p * power * splat(2.0f));
+}
+
+/// e^x to three digits, 0 below -87.3; x is at most 0: a cubic between powers of two (Malossi et al. 2015). Source:
+/// PyTorch 2.15, `fexp_u20`.
+FN vf exp_coarse_v(vf x) {
+#pragma clang fp contract(off)
+  vf least = choose(x < EXP_LEAST, EXP_LEAST, x);
+  vf power = least * LOG2_E, part = power - __builtin_elementwise_floor(power);
+  vf c = fma_v(part, splat(-0.079204240219773236f), splat(-0.22433836478672356f));
+  c = fma_v(part, c, splat(0.30354260500649682f));
+  c = fma_v(part, c, splat(0.00010703434948458272f));
+  vi bits = __builtin_convertvector(fma_v(splat(0x1p23f), power - c, splat(0x1p23f * 127.0f)), vi);
+  return choose(x < EXP_LEAST, splat(0.0f), (vf)bits);
 }
 
 /// erf, absolute error below 1.2e-7: x P(x^2) below 1, 1 - exp(-Q(x)) above.

@@ -117,9 +117,76 @@ FN double sum_lanes(const double sums[16]) {
   return sum;
 }
 
+/// A sum of n floats in the order of PyTorch's CPU kernel: 32 chains, whose sums are added up in levels. Source:
+/// PyTorch 2.15, SumKernel.cpp.
+typedef struct {
+  float chains[4][32], rest[32];
+  size_t whole, n, step, power;
+} cascade;
+
+static cascade cascade_of(size_t n) {
+  cascade s = {.whole = n / 32 * 32, .n = n, .power = 4};
+  size_t logarithm = 0;
+  while (((size_t)1 << logarithm) < n / 32) logarithm++;
+  s.power = bk_max(s.power, logarithm / 4);
+  return s;
+}
+
+/// The next VW values, from the i-th on.
+FN void cascade_add(cascade *s, size_t i, vf v) {
+  if (i >= s->whole) {
+    store(s->rest + (i - s->whole), v);
+    return;
+  }
+  float *first = s->chains[0] + i % 32;
+  store(first, load(first) + v);
+  if ((i + VW) % 32 != 0) return;
+  s->step++;
+  const size_t span = (size_t)1 << s->power;
+  for (size_t level = 1; level < 4 && (s->step & ((span << ((level - 1) * s->power)) - 1)) == 0; level++)
+    for (int c = 0; c < 32; c++) {
+      s->chains[level][c] += s->chains[level - 1][c];
+      s->chains[level - 1][c] = 0;
+    }
+}
+
+static float cascade_sum(cascade *s) {
+#pragma clang fp contract(off)
+  float *first = s->chains[0], sum = 0;
+  for (int level = 1; level < 4; level++)
+    for (int c = 0; c < 32; c++) first[c] += s->chains[level][c];
+  const size_t left = s->n - s->whole, width = s->n < 8 ? 1 : 8, vectors = s->n < 8 ? left : left / 8;
+  if (s->n < 8) {
+    // Single numbers take the place of vectors.
+    for (size_t i = 0; i < left / 4 * 4; i++) first[i] += s->rest[i];
+    for (size_t i = left / 4 * 4; i < left; i++) first[0] += s->rest[i];
+  } else {
+    for (size_t i = 0; i < vectors * width; i++) first[i % 8] += s->rest[i];
+  }
+  for (size_t chain = 1; chain < 4; chain++)
+    for (size_t lane = 0; lane < width; lane++) first[lane] += first[chain * width + lane];
+  for (size_t i = vectors * width; i < left; i++) sum += s->rest[i];
+  for (size_t lane = 0; lane < width; lane++) sum += first[lane];
+  return sum;
+}
+
 /// How well codes of this scale stand for a row: sums of x * code, code * code and (x - code * scale)^2. Products are
-/// rounded to the type, the error is not.
+/// rounded to the type, the error is not. Of float32 the order of sums is PyTorch's.
 FN void quant_fit_as(bk_dtype type, const void *x, size_t n, float scale, float low, float high, double sums[3]) {
+  if (type == BK_F32) {
+    cascade of[3] = {cascade_of(n), cascade_of(n), cascade_of(n)};
+    EACH_AS(type, x, n, {
+      (void)left;
+      vf q = nearest_even(min_v(max_v(v / splat(scale), splat(low)), splat(high)));
+      vf back = q * splat(scale);
+      vf error = v - back;
+      cascade_add(&of[0], i, v * q);
+      cascade_add(&of[1], i, q * q);
+      cascade_add(&of[2], i, error * error);
+    });
+    for (int k = 0; k < 3; k++) sums[k] = cascade_sum(&of[k]);
+    return;
+  }
   double products[16] = {0}, squares[16] = {0}, errors[16] = {0};
   EACH_AS(type, x, n, {
     vf q = nearest_even(min_v(max_v(round_to(type, v / splat(scale)), splat(low)), splat(high)));

@@ -29,6 +29,7 @@ const bk_table BK_TABLE = {
     .rotary = rotary_row,
     .mask = mask_row,
     .softmax_step = softmax_step,
+    .softmax_pytorch = softmax_pytorch,
     .scale = scale_row,
     .widen = {doubles_f32, doubles_bf16, doubles_f16, doubles_int16_t, doubles_uint16_t, doubles_int32_t,
               doubles_uint32_t, doubles_int64_t, doubles_uint64_t},

@@ -121,7 +121,7 @@ extension QuantizationRecipe.Smoothing {
   /// ranges itself.
   init(_ text: String, scheme: (any LinearScheme)?, _ method: WeightMethod) throws {
     let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
-    let alpha = parts.count > 1 ? Float(parts[1]) : nil
+    let alpha = parts.count > 1 ? Double(parts[1]) : nil
     guard parts.count < 2 || alpha.map({ (0...1).contains($0) }) == true else {
       throw BessemerError(.usage, "the exponent in \(quoted(text)) is no number from 0 to 1")
     }

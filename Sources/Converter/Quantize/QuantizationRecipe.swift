@@ -109,6 +109,15 @@ struct QuantizationRecipe: Sendable {
     steps.contains { if case .quantize(let linear) = $0 { linear.isV0 } else { false } }
   }
 
+  /// Whether a model of 16 bits has the keys and values of attention in float32 when a step looks at them in a layer,
+  /// as it has behind quantized layers, see ``WideValues``: its own, if they were quantized before, or any before it.
+  func widensCaches(beforeStep number: Int, layer: Int) -> Bool {
+    steps.enumerated().contains { place, step in
+      guard case .quantize(let linear) = step, !linear.isV0, case .whole = linear.scheme.grid else { return false }
+      return place < number || layer > 0
+    }
+  }
+
   /// Whether calibration data is needed.
   var needsData: Bool { steps.contains(where: \.needsData) }
 

@@ -21,7 +21,7 @@ struct QuantizedExtra: Sendable {
   /// All that a recipe leads to.
   static func all(_ recipe: QuantizationRecipe, _ model: LoadedModel, isCompatible: Bool) throws -> [QuantizedExtra] {
     var extras: [QuantizedExtra] = []
-    for step in recipe.steps {
+    for (number, step) in recipe.steps.enumerated() {
       switch step {
       case .quantizeCache(let cache):
         let graph = try CalibrationGraph(model.graph)
@@ -29,10 +29,11 @@ struct QuantizedExtra: Sendable {
         guard !caches.isEmpty else {
           throw BessemerError(.unsupportedFeature, "the model has no cache of keys and values of its own heads")
         }
-        for found in caches where try cache.selection.contains(found.attention) {
+        for (place, found) in caches.enumerated() where try cache.selection.contains(found.attention) {
           for module in [found.keyModule, found.valueModule] {
             let shape = [found.heads * found.depth]
-            let dtype = cache.isV0 ? graph.graph.type(of: found.keys).dtype : .float32
+            let isNarrow = cache.isV0 || isCompatible && !recipe.widensCaches(beforeStep: number, layer: place)
+            let dtype = isNarrow ? graph.graph.type(of: found.keys).dtype : .float32
             extras += [
               QuantizedExtra(
                 name: TensorName(module + ".kv_cache_scale"), shape: shape, dtype: dtype, type: AscendV1.cache,

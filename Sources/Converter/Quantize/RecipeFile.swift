@@ -121,7 +121,7 @@ struct RecipeFile {
     case "smooth_quant":
       try fields.expect(["alpha", "symmetric", "include", "exclude"])
       try fields.requireSymmetric()
-      let algorithm = IterativeSmoothing(alpha: try fields.number("alpha") ?? 0.5)
+      let algorithm = IterativeSmoothing(alpha: try fields.double("alpha") ?? 0.5)
       var smoothing = try fields.smoothing(.scales(algorithm))
       smoothing.kinds = [.normLinear]
       smoothing.addsBias = true
@@ -130,17 +130,17 @@ struct RecipeFile {
       try fields.expect(["alpha", "scale_min", "symmetric", "enable_subgraph_type", "include", "exclude"])
       try fields.requireSymmetric()
       let algorithm = IterativeSmoothing(
-        alpha: try fields.number("alpha") ?? 0.9, least: try fields.number("scale_min") ?? 1e-5)
+        alpha: try fields.double("alpha") ?? 0.9, least: try fields.number("scale_min") ?? 1e-5)
       steps.append(.smooth(try fields.smoothing(.scales(algorithm))))
     case "flex_smooth_quant":
       try fields.expect(["alpha", "beta", "enable_subgraph_type", "include", "exclude"])
-      let algorithm = FlexibleSmoothing(alpha: try fields.number("alpha"), beta: try fields.number("beta"))
+      let algorithm = FlexibleSmoothing(alpha: try fields.double("alpha"), beta: try fields.double("beta"))
       steps.append(.smooth(try fields.smoothing(.scales(algorithm))))
     case "flex_awq_ssz":
       try fields.expect(["alpha", "beta", "qconfig", "enable_subgraph_type", "include", "exclude"])
       guard let config = fields["qconfig"] else { throw step.mismatch("\"qconfig\"") }
       let linear = try LinearConfiguration(config).linear()
-      let algorithm = FlexibleAWQ(alpha: try fields.number("alpha"), scheme: linear.scheme, method: linear.method)
+      let algorithm = FlexibleAWQ(alpha: try fields.double("alpha"), scheme: linear.scheme, method: linear.method)
       steps.append(.smooth(try fields.smoothing(.scales(algorithm))))
     case "awq":
       try fields.expect(["weight_qconfig", "n_grid", "enable_subgraph_type", "include", "exclude"])

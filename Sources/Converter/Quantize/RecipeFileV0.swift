@@ -52,7 +52,7 @@ struct RecipeFileV0 {
     case "m6":
       let flex = Fields(try fields["flex_config"]?.asMapping() ?? [])
       try flex.expect(["alpha", "beta"])
-      algorithm = FlexibleSmoothing(alpha: try flex.number("alpha"), beta: try flex.number("beta"), isV0: true)
+      algorithm = FlexibleSmoothing(alpha: try flex.double("alpha"), beta: try flex.double("beta"), isV0: true)
     default: throw RecipeFile.unknown("the anti_method", method, fields["anti_method"]?.line ?? 0)
     }
     var smoothing = QuantizationRecipe.Smoothing(algorithm: .scales(algorithm))

@@ -23,7 +23,7 @@ public struct AWQ: Sendable, Equatable {
   public func search(mean: [Float], dtype: DType, loss: ([Float]) throws -> Double) throws -> [Float] {
     var best: (scales: [Float], loss: Double) = (mean.map { _ in 1 }, .infinity)
     for step in 0..<gridSize {
-      let scales = try AWQ.scales(mean, ratio: Float(Double(step) / Double(gridSize))).rounded(to: dtype)
+      let scales = try AWQ.scales(mean, ratio: Double(step) / Double(gridSize)).rounded(to: dtype)
       let found = try loss(scales)
       if found < best.loss { best = (scales, found) }
     }
@@ -38,8 +38,8 @@ public struct AWQ: Sendable, Equatable {
     return products.indices.map { gains[$0] == 0 ? reciprocals[$0] : products[$0] / gains[$0] }
   }
 
-  static func scales(_ mean: [Float], ratio: Float) -> [Float] {
-    let powers = mean.map { max(powf($0, ratio), 1e-4) }
+  static func scales(_ mean: [Float], ratio: Double) -> [Float] {
+    let powers = RoundedPower.of(mean, ratio, .float32).map { max($0, 1e-4) }
     let middle = sqrtf((powers.max() ?? 1) * (powers.min() ?? 1))
     return powers.map { power in
       let scale = power / middle

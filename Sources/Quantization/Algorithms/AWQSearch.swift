@@ -46,7 +46,7 @@ public struct AWQSearch {
     let samples = weights.flatMap { $0.spread(AWQSearch.sampledRows).chunks(AWQSearch.chunk) }
     func attempt(_ steps: [Int]) throws -> Int {
       let new = try steps.filter { (0...awq.gridSize).contains($0) && known[$0] == nil }.map { step in
-        (step, try share(AWQ.scales(mean, ratio: Float(step) / Float(awq.gridSize))).rounded(to: dtype))
+        (step, try share(AWQ.scales(mean, ratio: Double(step) / Double(awq.gridSize))).rounded(to: dtype))
       }
       let costs = try mapInParallel(new.count * samples.count, threads: loss.threads.count) { index in
         let (step, sample) = (index / samples.count, index % samples.count)

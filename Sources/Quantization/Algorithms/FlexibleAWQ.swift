@@ -6,11 +6,11 @@ import Tensors
 ///
 /// Source: msModelSlim's `flex_awq_ssz`.
 public struct FlexibleAWQ: SmoothingAlgorithm {
-  public let alpha: Float?
+  public let alpha: Double?
   public let scheme: any LinearScheme
   public let method: WeightMethod
 
-  public init(alpha: Float?, scheme: any LinearScheme, method: WeightMethod) {
+  public init(alpha: Double?, scheme: any LinearScheme, method: WeightMethod) {
     self.alpha = alpha
     self.scheme = scheme
     self.method = method
@@ -21,13 +21,13 @@ public struct FlexibleAWQ: SmoothingAlgorithm {
   public func scales(_ input: SmoothingInput, _ threads: KernelThreads) throws -> SmoothingScales? {
     let alpha = try self.alpha ?? search(input, threads)
     let dtype = input.dtype
-    let scales = try input.mean.rounded(to: dtype).map { max(RoundedPower.of($0, alpha, dtype), 1e-5) }
+    let scales = try RoundedPower.of(input.mean.rounded(to: dtype), alpha, dtype).map { max($0, 1e-5) }
       .rounded(to: dtype)
     guard let heads = input.heads else { return SmoothingScales(scales) }
     return SharedHeads.reduce(scales, heads) { $0.max() ?? 1 }
   }
 
-  private func search(_ input: SmoothingInput, _ threads: KernelThreads) throws -> Float {
+  private func search(_ input: SmoothingInput, _ threads: KernelThreads) throws -> Double {
     // Of four and more layers, as of attention with a further projection, two are looked at.
     let weights = input.weights.count > 3 ? Array(input.weights.prefix(2)) : input.weights
     let weight = Matrix(
@@ -36,9 +36,9 @@ public struct FlexibleAWQ: SmoothingAlgorithm {
     let exact = try input.tokens.times(transposed: weight, threads).rounded(to: dtype)
     let size = exact.rootMeanSquare(dtype)
     let largest = input.tokens.columnMagnitudes
-    var best: (alpha: Float, error: Double) = (0, .infinity)
+    var best: (alpha: Double, error: Double) = (0, .infinity)
     for step in SmoothingTrial.steps {
-      let scales = largest.map { RoundedPower.of($0, Float(step), dtype) }
+      let scales = RoundedPower.of(largest, step, dtype)
       let scaled = try weight.scalingColumns(scales).rounded(to: dtype)
       let rounded = try RoundTrip.weight(scaled, dtype, scheme, method).rounded(to: dtype)
       let divided = try input.tokens.dividingColumns(by: scales).rounded(to: dtype)
@@ -46,7 +46,7 @@ public struct FlexibleAWQ: SmoothingAlgorithm {
       let made = try RoundTrip.inputs(divided, scheme, dtype).times(transposed: rounded, threads)
       let gap = made.minus(exact).rootMeanSquare()
       let error = size == 0 ? gap : gap / size
-      if error <= best.error { best = (Float(step), error) }
+      if error <= best.error { best = (step, error) }
     }
     return best.alpha
   }

@@ -1,4 +1,3 @@
-import Glibc
 import Tensors
 
 /// `largest^alpha / weight^beta` for each channel, alpha and beta found by trying: steps of 0.05, first alpha with
@@ -6,15 +5,15 @@ import Tensors
 ///
 /// Source: msModelSlim's `flex_smooth_quant`.
 public struct FlexibleSmoothing: SmoothingAlgorithm {
-  public let alpha: Float?
-  public let beta: Float?
+  public let alpha: Double?
+  public let beta: Double?
 
   /// Whether query heads that share values take the mean of their scales, else the greatest sizes count.
   public let sharesMean: Bool
   /// Whether tokens share a scale and an offset in the search, as for recipes of `modelslim_v0`.
   public let isV0: Bool
 
-  public init(alpha: Float? = nil, beta: Float? = nil, sharesMean: Bool = false, isV0: Bool = false) {
+  public init(alpha: Double? = nil, beta: Double? = nil, sharesMean: Bool = false, isV0: Bool = false) {
     self.alpha = alpha
     self.beta = beta
     self.sharesMean = sharesMean
@@ -26,34 +25,34 @@ public struct FlexibleSmoothing: SmoothingAlgorithm {
   public func scales(_ input: SmoothingInput, _ threads: KernelThreads) throws -> SmoothingScales? {
     let (alpha, beta) = try exponents(input, threads)
     let weights = try input.weightMagnitudes
-    func combine(_ a: Float, _ w: Float) -> Float {
-      max(RoundedPower.of(a, alpha, input.dtype) / RoundedPower.of(w, beta, input.dtype), 1e-5)
+    func combine(_ a: [Float], _ w: [Float]) -> [Float] {
+      zip(RoundedPower.of(a, alpha, input.dtype), RoundedPower.of(w, beta, input.dtype)).map { max($0 / $1, 1e-5) }
     }
     guard let heads = input.heads else {
-      return SmoothingScales(try zip(input.largest, weights).map(combine).rounded(to: input.dtype))
+      return SmoothingScales(try combine(input.largest, weights).rounded(to: input.dtype))
     }
-    if sharesMean { return try SharedHeads.mean(zip(input.largest, weights).map(combine), heads, input.dtype) }
+    if sharesMean { return try SharedHeads.mean(combine(input.largest, weights), heads, input.dtype) }
     let largest = SharedHeads.reduce(input.largest, heads) { $0.max() ?? 0 }
     let greatest = SharedHeads.reduce(weights, heads) { $0.max() ?? 0 }
     return try SmoothingScales(
-      read: zip(largest.read, greatest.read).map(combine), source: zip(largest.source, greatest.source).map(combine)
+      read: combine(largest.read, greatest.read), source: combine(largest.source, greatest.source)
     ).rounded(to: input.dtype)
   }
 
-  private func exponents(_ input: SmoothingInput, _ threads: KernelThreads) throws -> (Float, Float) {
+  private func exponents(_ input: SmoothingInput, _ threads: KernelThreads) throws -> (Double, Double) {
     if let alpha, let beta { return (alpha, beta) }
     let weight = Matrix(
       rows: input.weights.reduce(0) { $0 + $1.rows }, columns: input.weights[0].columns,
       values: input.weights.flatMap(\.values))
     let trial = try SmoothingTrial(input.tokens, weight, input.dtype, threads, isV0: isV0)
-    var best: (alpha: Float, beta: Float, error: Double) = (0, 0, .infinity)
+    var best: (alpha: Double, beta: Double, error: Double) = (0, 0, .infinity)
     for alpha in SmoothingTrial.steps {
-      let error = try trial.error(alpha: Float(alpha), beta: Float(1 - alpha))
-      if error <= best.error { best = (Float(alpha), 0, error) }
+      let error = try trial.error(alpha: alpha, beta: 1 - alpha)
+      if error <= best.error { best = (alpha, 0, error) }
     }
     for beta in SmoothingTrial.steps {
-      let error = try trial.error(alpha: best.alpha, beta: Float(beta))
-      if error <= best.error { best = (best.alpha, Float(beta), error) }
+      let error = try trial.error(alpha: best.alpha, beta: beta)
+      if error <= best.error { best = (best.alpha, beta, error) }
     }
     return (best.alpha, best.beta)
   }
@@ -87,9 +86,9 @@ struct SmoothingTrial {
   }
 
   /// The root of the mean squared error by that of the product.
-  func error(alpha: Float, beta: Float) throws -> Double {
+  func error(alpha: Double, beta: Double) throws -> Double {
     let (left, right) = (
-      RoundedPower.of(all: largestTokens, alpha, dtype), RoundedPower.of(all: largestWeights, -beta, dtype)
+      RoundedPower.of(largestTokens, alpha, dtype), RoundedPower.of(largestWeights, -beta, dtype)
     )
     let scales = try zip(left, right).map(*).rounded(to: dtype)
     let scaled = try tokens.dividingColumns(by: scales).rounded(to: dtype)

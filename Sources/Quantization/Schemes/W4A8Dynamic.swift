@@ -46,15 +46,19 @@ public struct W4A8Dynamic: LinearScheme {
     ]
   }
 
+  /// Sums are in the order in which msModelSlim's come out.
   private func scaleBias(_ rows: WeightRows, _ result: WeightCodes) -> [Float] {
     let columns = rows.weight.columns
-    let width = parts(rows.weight.module).map { columns / $0 } ?? 1
-    let isSummed = parts(rows.weight.module) != nil
-    return (0..<(result.codes.count / width)).map { part in
-      let scale = result.scales[part * width / columns]
-      if !isSummed { return Float(Int8(bitPattern: result.codes[part])) * scale }
-      let codes = result.codes[(part * width)..<((part + 1) * width)]
-      return Float(8 * codes.reduce(0.0) { $0 + Double(Float(Int8(bitPattern: $1)) * scale) })
+    func product(_ index: Int) -> Float {
+      Float(Int8(bitPattern: result.codes[index])) * result.scales[index / columns]
+    }
+    guard let parts = parts(rows.weight.module) else { return result.codes.indices.map(product) }
+    let width = columns / parts
+    return (0..<rows.range.count * parts).map { part in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: width) { products in
+        for index in 0..<width { products[index] = product(part * width + index) }
+        return 8 * CascadeSum.sum(UnsafeBufferPointer(products))
+      }
     }
   }
 }

@@ -41,8 +41,9 @@ extension Planner {
       return view.dtype == .bfloat16 && view.isDense ? view : nil
     }
     let q = try dense(node.operands[0], &self)
+    let asPyTorch = model.options.attendsAsPyTorch
     let (k, v): (View, View)
-    if let keys = narrow(node.operands[1]), let values = narrow(node.operands[2]) {
+    if !asPyTorch, let keys = narrow(node.operands[1]), let values = narrow(node.operands[2]) {
       (k, v) = (keys, values)
     } else {
       (k, v) = (try dense(node.operands[1], &self), try dense(node.operands[2], &self))
@@ -56,6 +57,7 @@ extension Planner {
     let out = memory.transposed([0, 2, 1, 3])
     let pool = pool
     let extent = extent(of: node.operands[1])
+    let type = bk_dtype(dtype(node.results[0])) ?? BK_F32
     addStep("attention", reads: [q, k, v] + (hidden.map { [$0] } ?? []), writes: [out]) { arena in
       var arguments = bk_attention_args()
       (arguments.batch, arguments.q_heads, arguments.kv_heads) = (q.shape[0], q.shape[1], k.shape[1])
@@ -73,6 +75,7 @@ extension Planner {
       arguments.out_strides = out.attentionStrides
       arguments.scale = Float(scale)
       arguments.causal = causal
+      (arguments.as_pytorch, arguments.value_type) = (asPyTorch, type)
       if let hidden {
         arguments.mask_kind = hidden.dtype == .bool ? BK_MASK_BOOL : BK_MASK_F32
         arguments.mask = UnsafeRawPointer(arena.pointer(hidden))

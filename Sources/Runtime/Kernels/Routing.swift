@@ -103,11 +103,13 @@ extension RowReduction {
 }
 
 extension ReduceMean: RowReduction {
-  static func reduce(_ row: UnsafeBufferPointer<Float>) -> Double { ReduceSum.reduce(row) / Double(row.count) }
+  static func reduce(_ row: UnsafeBufferPointer<Float>) -> Double {
+    Double(CascadeSum.sum(row) / Float(row.count))
+  }
 }
 
 extension ReduceSum: RowReduction {
-  static func reduce(_ row: UnsafeBufferPointer<Float>) -> Double { row.reduce(0.0) { $0 + Double($1) } }
+  static func reduce(_ row: UnsafeBufferPointer<Float>) -> Double { Double(CascadeSum.sum(row)) }
 }
 
 extension ReduceMax: RowReduction {

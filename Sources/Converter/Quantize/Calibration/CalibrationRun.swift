@@ -16,7 +16,9 @@ struct CalibrationRun {
   /// - Parameter sequences: token ids, none empty.
   init(_ graph: CalibrationGraph, _ sequences: [[Int32]], threads: Int) throws {
     self.graph = graph
-    options = RunOptions(threads: threads)
+    var options = RunOptions(threads: threads)
+    options.attendsAsPyTorch = true
+    self.options = options
     values = try CalibrationRun.inputs(graph, sequences)
   }
 
@@ -111,7 +113,7 @@ struct CalibrationRun {
     // Activations are not taken into linear layers, whose results are rounded before them.
     let passes: [any GraphPass] = [FuseAttention(keepsCausalMask: true), FuseLinear(), FuseSilu()]
     _ = try PassRunner(cleanupPasses() + passes).run(on: &fused)
-    if graph.fusesAttention { try ExpandAttention.run(on: &fused) } else { try EagerAttention.run(on: &fused) }
+    if graph.fusesAttention { ExactScales.run(on: &fused) } else { try EagerAttention.run(on: &fused) }
     ExpertChoice.run(on: &fused)
     return Session(Model(fused, weights: try weights.store(for: fused, replacing: replacing), options: options))
   }

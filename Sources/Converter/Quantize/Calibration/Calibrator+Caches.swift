@@ -89,8 +89,11 @@ extension Calibrator {
     guard !chosen.isEmpty else { return false }
     let ranges = try ranges(chosen, number, section, &run, forgets: isCompatible)
     for cache in chosen {
+      let layer = caches.firstIndex { $0.attention == cache.attention } ?? 0
+      let isNarrow = isCompatible && !recipe.widensCaches(beforeStep: number, layer: layer)
+      let dtype = isNarrow ? graph.graph.type(of: cache.keys).dtype : .float32
       for (value, module) in [(cache.keys, cache.keyModule), (cache.values, cache.valueModule)] {
-        weights.cacheGrids[module] = ranges[value]?.grids(isSymmetric: step.isSymmetric, dtype: .float32)
+        weights.cacheGrids[module] = ranges[value]?.grids(isSymmetric: step.isSymmetric, dtype: dtype)
       }
     }
     return true

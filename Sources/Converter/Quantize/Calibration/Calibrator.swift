@@ -8,7 +8,7 @@ import Tensors
 /// Every step that looks at data runs the section once more on what the sections before left of the sequences, as
 /// msModelSlim does; weights of one section are in memory at a time.
 struct Calibrator {
-  private var recipe: QuantizationRecipe
+  private(set) var recipe: QuantizationRecipe
   let graph: CalibrationGraph
   let subgraphs: [Subgraph]
   let sites: [LinearSite]

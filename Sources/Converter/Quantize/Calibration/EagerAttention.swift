@@ -23,7 +23,7 @@ enum EagerAttention {
       graph.type(of: value).dtype == dtype ? value : try add(Cast(to: dtype), value)
     }
     let (q, k, v) = (node.operands[0], node.operands[1], node.operands[2])
-    let exact = ExpandAttention.exactScale(scale, depth: graph.type(of: q).dims[3])
+    let exact = ExactScales.exact(scale, depth: graph.type(of: q).dims[3])
     let product = try cast(add(MatMul(), q, add(Transpose(permutation: [0, 1, 3, 2]), k)), .float32)
     var scores = try add(Multiply(), product, add(Constant(Tensor(.float32, shape: [], doubles: [exact]))))
     scores = try cast(scores, dtype)
