@@ -53,6 +53,27 @@ public struct Matrix: Sendable, Equatable {
     try all.times(other.all.transposed, threads)
   }
 
+  /// `self · otherᵀ` of matrices of a type, as PyTorch's CPU kernels compute it, rounded to the type.
+  func times(transposed other: Matrix, _ dtype: DType, _ threads: KernelThreads) throws -> Matrix {
+    guard dtype != .float32 else { return try times(transposed: other, threads) }
+    precondition(columns == other.columns, "factors of other sizes")
+    var result = Matrix(zeros: rows, other.rows)
+    try values.withUnsafeBufferPointer { x in
+      try other.values.withUnsafeBufferPointer { w in
+        try result.values.withUnsafeMutableBufferPointer { y in
+          var arguments = bk_linear_args()
+          (arguments.m, arguments.n, arguments.k) = (rows, other.rows, columns)
+          (arguments.x, arguments.x_stride) = (x.baseAddress, columns)
+          (arguments.w, arguments.w_stride, arguments.w_type) = (UnsafeRawPointer(w.baseAddress), columns, BK_F32)
+          arguments.compute = dtype == .float16 ? BK_COMPUTE_PYTORCH_F16 : BK_COMPUTE_PYTORCH_BF16
+          (arguments.y, arguments.y_stride) = (y.baseAddress, other.rows)
+          try check(bk_linear_rows(threads.pool, &arguments))
+        }
+      }
+    }
+    return try result.rounded(to: dtype)
+  }
+
   /// Multiplies all elements with a factor.
   mutating func scale(by factor: Float, _ threads: KernelThreads? = nil) {
     let count = values.count

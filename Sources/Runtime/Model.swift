@@ -17,8 +17,9 @@ public struct RunOptions: Sendable {
   /// Weights are packed into memory at most up to this many bytes; beyond, kernels read them as they lie in the
   /// mapping.
   public var packLimit: Int
-  /// Whether attention is rounded as by PyTorch's CPU kernel, its approximate exponentials included.
-  public var attendsAsPyTorch = false
+  /// Whether products of 16 bits are summed and attention is computed as by PyTorch's CPU kernels, its approximate
+  /// exponentials included.
+  public var isAsPyTorch = false
 
   public init(threads: Int, compute: Compute = .float32, packLimit: Int = .max) {
     self.threads = threads
@@ -208,17 +209,26 @@ final class Parameters {
     let (n, k) = (shape[0], shape[1])
     let stored = bk_dtype(type.dtype)
     let wanted = options.compute == .bfloat16 ? BK_BF16 : stored ?? BK_F32
-    if let (_, weight) = graph.producer(of: value, as: Weight.self), wanted == stored, type.dtype == weight.dtype,
-      let packed = try weights[weight.name]?.packed()
+    // PyTorch's orders are those of rows.
+    let inRows = options.isAsPyTorch && wanted != BK_F32
+    if !inRows, let (_, weight) = graph.producer(of: value, as: Weight.self), wanted == stored,
+      type.dtype == weight.dtype, let packed = try weights[weight.name]?.packed()
     {
       return Matrix(inputs: k, dtype: wanted, parts: [Matrix.Part(outputs: n, bytes: packed, isPacked: true)])
     }
-    if byteCount + bk_pack_size(wanted, n, k) > options.packLimit, let stored, let rows = try mappedRows(value) {
+    if inRows || byteCount + bk_pack_size(wanted, n, k) > options.packLimit, let stored,
+      let rows = try mappedRows(value)
+    {
       return Matrix(inputs: k, dtype: stored, parts: rows)
     }
     // What is packed is not read again where it lies.
     defer { reader.releasePages(of: value) }
     let tensor = try reader.tensor(value)
+    if inRows {
+      byteCount += tensor.bytes.count
+      let rows = Matrix.Part(outputs: n, bytes: try tensor.owned().bytes, isPacked: false)
+      return Matrix(inputs: k, dtype: wanted, parts: [rows])
+    }
     return try pack(stored == nil ? tensor.cast(to: .float32) : tensor, as: wanted)
   }
 

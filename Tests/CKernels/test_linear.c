@@ -103,8 +103,94 @@ static void run_linear(linear_case c) {
   guarded_free("linear", packed);
 }
 
+/// The sum for one output in PyTorch's order, step by step. Products of x and w are exact.
+static float pytorch_sum(bk_compute compute, const float *x, const float *w, size_t k) {
+  float sum = 0;
+  if (compute == BK_COMPUTE_PYTORCH_BF16) {
+    const size_t block = k > 1024 ? 1024 : 512;
+    for (size_t start = 0; start < k; start += block) {
+      float part = 0;
+      for (size_t i = start; i < k && i < start + block; i++) {
+        const size_t at = i ^ 1;
+        part += at < k ? x[at] * w[at] : 0;
+      }
+      if (k % 2 == 1 && start + block >= k) part += x[k - 1] * w[k - 1];
+      sum += part;
+    }
+    return sum;
+  }
+  float lanes[64] = {0}, rest[8] = {0};
+  size_t i = 0;
+  for (; i < k / 64 * 64; i++) lanes[i % 64] += x[i] * w[i];
+  for (const size_t whole = i; i < whole + (k - whole) / 16 * 16; i++) rest[(i - whole) % 8] += x[i] * w[i];
+  for (size_t half = 32; half > 0; half /= 2)
+    for (size_t l = 0; l < half; l++) lanes[l] += lanes[l + half];
+  for (size_t half = 4; half > 0; half /= 2)
+    for (size_t l = 0; l < half; l++) rest[l] += rest[l + half];
+  for (sum = lanes[0] + rest[0]; i < k; i++) sum += x[i] * w[i];
+  return sum;
+}
+
+/// PyTorch's orders to the bit, on numbers of a type whose sums cancel.
+static void test_pytorch(size_t M, size_t N, size_t K, bk_dtype type) {
+  const bk_compute compute = type == BK_F16 ? BK_COMPUTE_PYTORCH_F16 : BK_COMPUTE_PYTORCH_BF16;
+  const size_t xs = K + random_below(4), ws = K + random_below(4);
+  guarded narrow = guarded_elements(type, M * xs, -1, 1), x = guarded_new(M * xs * sizeof(float));
+  guarded w = guarded_elements(type, N * ws, -1, 1), wide = guarded_new(N * ws * sizeof(float));
+  guarded bias = guarded_floats(N, -2, 2), want = guarded_new(M * N * sizeof(float));
+  bk_convert(NULL, BK_F32, x.data, type, narrow.data, M * xs);
+  bk_convert(NULL, BK_F32, wide.data, type, w.data, N * ws);
+  for (size_t m = 0; m < M; m++)
+    for (size_t n = 0; n < N; n++)
+      floats(want)[m * N + n] = pytorch_sum(compute, floats(x) + m * xs, floats(wide) + n * ws, K) + floats(bias)[n];
+  for (int p = 0; p < 4; p++) {
+    guarded y = guarded_new(M * N * sizeof(float));
+    bk_linear_args g = {.m = M, .n = N, .k = K, .x = x.data, .x_stride = xs, .w_stride = ws, .y = y.data};
+    g.w = p % 2 ? wide.data : w.data;
+    g.w_type = p % 2 ? BK_F32 : type;
+    g.compute = compute;
+    g.bias = bias.data;
+    g.y_stride = N;
+    check(bk_linear_rows(pools[p], &g) == BK_OK, "linear_rows", "an error for PyTorch's order");
+    check_same("linear_rows in PyTorch's order", y.data, want.data, y.bytes);
+    check(bk_linear(pools[p], &g) == BK_EARGUMENT, "linear", "PyTorch's order on panels");
+    guarded_free("linear_rows", y);
+  }
+  guarded all[] = {narrow, x, w, wide, bias, want};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free("linear_rows", all[i]);
+}
+
+/// MKL's order: weights of 16 bits give what the same ones in float32 do on panels.
+static void test_pytorch_wide(size_t M, size_t N, size_t K, bk_dtype type) {
+  guarded x = guarded_floats(M * K, -1, 1), w = guarded_elements(type, N * K, -1, 1), bias = guarded_floats(N, -2, 2);
+  guarded packed = guarded_new(bk_pack_size(BK_F32, N, K)), y = guarded_new(M * N * sizeof(float)),
+          want = guarded_new(M * N * sizeof(float));
+  bk_pack(NULL, BK_F32, packed.data, type, w.data, K, false, N, K);
+  bk_linear_args g = {.m = M, .n = N, .k = K, .x = x.data, .x_stride = K, .w = packed.data, .w_type = BK_F32};
+  g.bias = bias.data;
+  g.y = want.data;
+  g.y_stride = N;
+  bk_linear(pools[2], &g);
+  g.w = w.data;
+  g.w_stride = K;
+  g.w_type = type;
+  g.compute = BK_COMPUTE_PYTORCH_F32;
+  g.y = y.data;
+  check(bk_linear_rows(pools[3], &g) == BK_OK, "linear_rows", "an error for MKL's order");
+  check_same("linear_rows in MKL's order", y.data, want.data, y.bytes);
+  guarded all[] = {x, w, bias, packed, y, want};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free("linear_rows", all[i]);
+}
+
 void test_linear(void) {
   test_pack();
+  for (int n = 0; n < (quick ? 40 : 150); n++) {
+    start_case(seed + 1);
+    const size_t M = 1 + random_below(n % 3 ? 12 : 60), N = 1 + random_below(n % 2 ? 20 : 80);
+    const size_t K = random_below(n % 4 ? 200 : 2300);
+    test_pytorch(M, N, K, n % 2 ? BK_F16 : BK_BF16);
+    test_pytorch_wide(M, N, K, n % 2 ? BK_F16 : BK_BF16);
+  }
   static const linear_case fixed[] = {
       {1, 1, 1, 0, 0},      {1, 384, 384, 0, 0},  {128, 96, 64, 0, 0}, {37, 300, 512, 0, 0},  {13, 33, 2500, 0, 0},
       {13, 33, 2501, 1, 0}, {13, 33, 4999, 1, 1}, {200, 40, 31, 1, 1}, {64, 257, 1024, 1, 1}, {3, 40, 0, 0, 0},

@@ -36,7 +36,7 @@ import Testing
     }
     graph.addOutput("y", try graph.add(op, values)[0])
     var options = RunOptions(threads: 2)
-    options.attendsAsPyTorch = true
+    options.isAsPyTorch = true
     return try #require(try Session(Model(graph, weights: store, options: options)).run(inputs)["y"])
   }
 

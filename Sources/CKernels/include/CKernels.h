@@ -131,6 +131,11 @@ typedef enum {
 typedef enum {
   BK_COMPUTE_F32 = 0,   ///< weights widened exactly to f32, f32 multiply-add
   BK_COMPUTE_BF16 = 1,  ///< x rounded to bf16 (ties to even), products exact, f32 sums; needs bf16 weights
+  // As BK_COMPUTE_F32 with any weights, in the order of PyTorch's CPU kernels for a type; by bk_linear_rows only. Equal
+  // to them to the bit where x and w hold numbers of the type and x has two rows or more, for f32 four.
+  BK_COMPUTE_PYTORCH_F16 = 2,   ///< 64 sums side by side, then as a tree; what is left by itself
+  BK_COMPUTE_PYTORCH_BF16 = 3,  ///< oneDNN's: of two k the second first, blocks of 512 or 1024 k
+  BK_COMPUTE_PYTORCH_F32 = 4,   ///< MKL's, as bk_linear computes with weights of f32
 } bk_compute;
 
 /// y[m, n] = act(sum over k of x[m, k] * w[n, k] + bias[n]) + residual[m, n]
@@ -153,7 +158,7 @@ typedef struct {
 } bk_linear_args;
 
 /// Linear layer on packed weights. `w` aligned to 4 bytes or better; 64 is fastest. k == 0 gives act(bias) + residual.
-/// BK_EARGUMENT for bf16 compute with weights that are not bf16.
+/// BK_EARGUMENT for bf16 compute with weights that are not bf16, and for PyTorch's orders.
 int bk_linear(bk_pool *pool, const bk_linear_args *args);
 
 /// The same on a plain row-major weight, for weights that stay in a file mapping: streams the rows for small m,

@@ -32,6 +32,7 @@ typedef struct {
   bk_gemm_pairs_fn *gemm_pairs;  ///< NULL: bf16 compute is done with x rounded, in f32
   bk_gemm_pairs_fn *few_pairs;   ///< used instead for an x of at most 4 rows; or NULL
   bk_dots_fn *dots[3];
+  bk_dots_fn *dots_lanes[3];  ///< the same in the order of BK_COMPUTE_PYTORCH_F16
   void (*epilogue)(const bk_linear_args *args, const float *tile, size_t row, size_t rows, size_t column,
                    size_t columns);
   void (*convert[3][3])(void *dst, const void *src,

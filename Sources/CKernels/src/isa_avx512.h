@@ -19,6 +19,7 @@ extern const bk_table BK_TABLE;
 #include "simd.h"
 #include "simd_math.h"
 #include "simd_gemm.h"
+#include "simd_lanes.h"
 #include "simd_rows.h"
 #include "simd_numbers.h"
 #include "simd_cast.h"

@@ -13,6 +13,7 @@ enum {
   K_BLOCK = 1024,       ///< k (or k pairs) of a block at most, when k is long
   K_WHOLE = 2048,       ///< up to here k is not blocked
   K_SGEMM = 192,        ///< k of a block of float32, as in Intel's MKL
+  K_ONEDNN = 512,       ///< k of a block of bf16, as in oneDNN; twice as many when k is more than twice that
   A_BYTES = 800 << 10,  ///< bytes of x that a tile goes through in one k block: a part of the second-level cache
   DOT_ROWS = 8,         ///< rows of x up to which row-major weights are streamed
   ROW_COLUMNS = 64,     ///< columns that are computed at a time when x has one row
@@ -27,6 +28,7 @@ typedef struct {
   const bk_linear_args *g;
   bk_gemm_pairs_fn *pairs;  ///< NULL: f32 arithmetic
   size_t pairs_rows;
+  bk_dtype type;  ///< of the panels
   const float *a;  ///< x, or its copy: f32 or bf16 pairs
   size_t lda;
   size_t units;  ///< k, or k pairs
@@ -55,13 +57,16 @@ size_t bk_sgemm_step(size_t k, size_t left) {
 
 /// Length of the next k block when `left` of all units are.
 static size_t k_step(const job *j, size_t left) {
-  if (!j->pairs && j->g->w_type == BK_F32) return bk_sgemm_step(j->units, left);
+  if (j->g->compute == BK_COMPUTE_PYTORCH_BF16) return bk_min(left, j->units > 2 * K_ONEDNN ? 2 * K_ONEDNN : K_ONEDNN);
+  if (j->type == BK_F32) return bk_sgemm_step(j->units, left);
   if (j->units <= K_WHOLE) return left;
   return bk_min(left, bk_ceil(bk_ceil(j->units, bk_ceil(j->units, K_BLOCK)), 16) * 16);
 }
 
 /// Whether sums begin with the bias, as those of MKL's sgemm do; else it is added to them.
-static bool begins_with_bias(const job *j) { return j->g->bias && !j->pairs && j->g->w_type == BK_F32; }
+static bool begins_with_bias(const job *j) {
+  return j->g->bias && j->type == BK_F32 && j->g->compute != BK_COMPUTE_PYTORCH_BF16;
+}
 
 /// What is left to do with a tile's sums.
 static bk_linear_args after_sums(const job *j) {
@@ -77,7 +82,7 @@ static void fill_bias(const job *j, float *tile, size_t stride, size_t rows, siz
 /// Sums of one tile from packed panels, onto what is there if `accumulate`.
 static void tile_sums(const job *j, const void *b, size_t panels, size_t row, size_t rows, float *tile,
                       bool accumulate) {
-  const bk_dtype type = j->g->w_type;
+  const bk_dtype type = j->type;
   if (j->units == 0 && !accumulate) memset(tile, 0, rows * BK_TILE_N * sizeof(float));
   for (size_t k = 0, part; k < j->units; k += part) {
     part = k_step(j, j->units - k);
@@ -147,11 +152,25 @@ static void row_body(void *ctx, size_t begin, size_t end) {
   }
 }
 
+/// One panel of row-major weights; in oneDNN's order two k change places, and an odd last one follows a zero.
+static void pack_rows(const job *j, char *panel, size_t column) {
+  const bk_linear_args *g = j->g;
+  bk_pack_panel(j->o, j->type, panel, g->w_type, g->w, g->w_stride, false, column, g->n, g->k);
+  if (g->compute != BK_COMPUTE_PYTORCH_BF16) return;
+  float *row = (float *)(void *)panel, swapped[BK_PANEL];
+  if (g->k % 2 == 1) memset(row + g->k * BK_PANEL, 0, sizeof swapped);
+  for (size_t k = 0; k < j->units; k += 2, row += 2 * BK_PANEL) {
+    memcpy(swapped, row, sizeof swapped);
+    memcpy(row, row + BK_PANEL, sizeof swapped);
+    memcpy(row + BK_PANEL, swapped, sizeof swapped);
+  }
+}
+
 /// Row-major weights, many rows of x: two panels are packed, then used for all rows.
 static void repack_body(void *ctx, size_t begin, size_t end) {
   job *j = ctx;
   const bk_linear_args *g = j->g;
-  const size_t bytes = j->panel_stride * bk_dtype_size(g->w_type);
+  const size_t bytes = j->panel_stride * bk_dtype_size(j->type);
   char *panels = bk_scratch(BK_SCRATCH_WORK, 2 * bytes);
   if (!panels) {
     atomic_store(&j->error, BK_EMEMORY);
@@ -159,27 +178,31 @@ static void repack_body(void *ctx, size_t begin, size_t end) {
   }
   for (size_t t = begin; t < end; t++) {
     for (size_t p = 0; p < 2 && t * BK_TILE_N + p * BK_PANEL < g->n; p++)
-      bk_pack_panel(j->o, g->w_type, panels + p * bytes, g->w_type, g->w, g->w_stride, false,
-                    t * BK_TILE_N + p * BK_PANEL, g->n, g->k);
+      pack_rows(j, panels + p * bytes, t * BK_TILE_N + p * BK_PANEL);
     for (size_t row = 0; row < g->m; row += j->tile_rows) finish_tile(j, panels, t, row);
   }
 }
 
-/// Row-major weights, few rows of x: dot products along the rows of w.
+/// Row-major weights, few rows of x, or sums side by side: dot products along the rows of w.
 static void dots_body(void *ctx, size_t begin, size_t end) {
   const job *j = ctx;
   const bk_linear_args *g = j->g;
+  bk_dots_fn *dots = (g->compute == BK_COMPUTE_PYTORCH_F16 ? j->o->dots_lanes : j->o->dots)[g->w_type];
   _Alignas(64) float tile[DOT_ROWS * BK_TILE_N];
   memset(tile, 0, sizeof tile);
   for (size_t t = begin; t < end; t++) {
     const size_t column = t * BK_TILE_N, columns = bk_min(BK_TILE_N, g->n - column);
     const char *w = (const char *)g->w + column * g->w_stride * bk_dtype_size(g->w_type);
-    j->o->dots[g->w_type](g->m, columns, g->k, j->a, j->lda, w, g->w_stride, tile, BK_TILE_N);
-    j->o->epilogue(g, tile, 0, g->m, column, columns);
+    for (size_t row = 0, rows; row < g->m; row += rows) {
+      rows = bk_min(g->m - row, DOT_ROWS);
+      dots(rows, columns, g->k, j->a + row * j->lda, j->lda, w, g->w_stride, tile, BK_TILE_N);
+      j->o->epilogue(g, tile, row, rows, column, columns);
+    }
   }
 }
 
-/// Copies rows of x into scratch: as they are, rounded to bf16 (pairs), or rounded and widened again.
+/// Copies rows of x into scratch: as they are, two and two exchanged, rounded to bf16 (pairs), or rounded and widened
+/// again.
 typedef struct {
   const job *j;
   float *copy;
@@ -192,7 +215,12 @@ static void copy_body(void *ctx, size_t begin, size_t end) {
   for (size_t r = begin; r < end; r++) {
     const float *x = g->x + r * g->x_stride;
     float *to = c->copy + r * j->lda;
-    if (g->compute == BK_COMPUTE_F32) {
+    if (g->compute == BK_COMPUTE_PYTORCH_BF16) {
+      for (size_t i = 0; i < j->units; i += 2) {
+        to[i] = i + 1 < g->k ? x[i + 1] : 0.0f;
+        to[i + 1] = x[i];
+      }
+    } else if (g->compute != BK_COMPUTE_BF16) {
       memcpy(to, x, g->k * sizeof(float));
     } else if (j->pairs) {
       memset(to + g->k / 2, 0, (j->lda - g->k / 2) * sizeof(float));
@@ -213,8 +241,9 @@ static int prepare_x(bk_pool *pool, job *j) {
   const bool collides = g->m >= 8 && g->n >= 256 && g->x_stride * sizeof(float) % ALIAS_BYTES == 0;
   j->a = g->x;
   j->lda = g->x_stride;
-  if (g->compute == BK_COMPUTE_F32 && !collides) return BK_OK;
-  size_t length = j->pairs ? bk_ceil(g->k, 2) : g->k;
+  const bool is_copied = g->compute == BK_COMPUTE_BF16 || g->compute == BK_COMPUTE_PYTORCH_BF16;
+  if (!is_copied && !collides) return BK_OK;
+  size_t length = j->pairs ? bk_ceil(g->k, 2) : j->units;
   j->lda = bk_ceil(length, 16) * 16 + 16;
   if (g->m > SIZE_MAX / sizeof(float) / j->lda) return BK_EMEMORY;
   float *copy = bk_scratch(BK_SCRATCH_CALL, g->m * j->lda * sizeof(float));
@@ -240,19 +269,22 @@ static void cut_tiles(const bk_pool *pool, job *j) {
 }
 
 static int run(bk_pool *pool, const bk_linear_args *g, bool packed) {
-  if (g->compute == BK_COMPUTE_BF16 && g->w_type != BK_BF16) return BK_EARGUMENT;
+  const bool has_lanes = g->compute == BK_COMPUTE_PYTORCH_F16, has_turns = g->compute == BK_COMPUTE_PYTORCH_BF16;
+  const bool widens = has_turns || g->compute == BK_COMPUTE_PYTORCH_F32;
+  if ((g->compute == BK_COMPUTE_BF16 && g->w_type != BK_BF16) || (packed && (has_lanes || widens))) return BK_EARGUMENT;
   if (g->m == 0 || g->n == 0) return BK_OK;
   const double work = (double)g->m * (double)g->n * (double)bk_max(g->k, 1);
-  const bool dots = !packed && g->m <= DOT_ROWS;
+  const bool dots = !packed && (has_lanes || (g->m <= DOT_ROWS && !widens));
   pool = bk_pool_for(pool, work);
-  job j = {.o = bk_ops(), .g = g, .units = g->k};
+  job j = {.o = bk_ops(), .g = g, .units = has_turns ? (g->k + 1) / 2 * 2 : g->k};
+  j.type = widens ? BK_F32 : g->w_type;
   if (g->compute == BK_COMPUTE_BF16 && j.o->gemm_pairs && !dots) {
     bool few = g->m <= FEW_ROWS && j.o->few_pairs;
     j.pairs = few ? j.o->few_pairs : j.o->gemm_pairs;
     j.pairs_rows = (size_t)(few ? j.o->few_rows : j.o->pairs_rows);
     j.units = (g->k + 1) / 2;
   }
-  j.panel_stride = (g->w_type == BK_BF16 ? (g->k + 1) / 2 * 2 : g->k) * BK_PANEL;
+  j.panel_stride = (j.type == BK_BF16 ? (g->k + 1) / 2 * 2 : j.units) * BK_PANEL;
   j.column_tiles = bk_ceil(g->n, BK_TILE_N);
   int error = prepare_x(pool, &j);
   if (error) return error;

@@ -13,6 +13,7 @@ const bk_table BK_TABLE = {
     .gemm = {gemm_f32, gemm_bf16, gemm_f16, gemm_bf16_rows},
     .gemm_pairs = PAIRS,
     .dots = {dots_f32, dots_bf16, dots_f16},
+    .dots_lanes = {lanes_f32, lanes_bf16, lanes_f16},
     .epilogue = epilogue,
     .convert = {{NULL, bf16_to_f32, f16_to_f32}, {f32_to_bf16, NULL, NULL}, {f32_to_f16, NULL, NULL}},
     .cast = {{NULL, NULL, NULL}, {cast_f32_to_bf16, NULL, cast_f16_to_bf16}, {cast_f32_to_f16, cast_bf16_to_f16, NULL}},

@@ -40,7 +40,7 @@ public struct FlexibleAWQ: SmoothingAlgorithm {
     let weight = Matrix(
       rows: weights.reduce(0) { $0 + $1.rows }, columns: weights[0].columns, values: weights.flatMap(\.values))
     let dtype = input.dtype
-    let exact = try input.tokens.times(transposed: weight, threads).rounded(to: dtype)
+    let exact = try input.tokens.times(transposed: weight, dtype, threads)
     let size = exact.rootMeanSquare(dtype)
     let largest = input.tokens.columnMagnitudes
     var best: (alpha: Double, error: Double) = (0, .infinity)
@@ -52,7 +52,7 @@ public struct FlexibleAWQ: SmoothingAlgorithm {
       // The product itself is in float32.
       let made = try RoundTrip.inputs(divided, scheme, dtype).times(transposed: rounded, threads)
       let gap = made.minus(exact).rootMeanSquare()
-      let error = size == 0 ? gap : gap / size
+      let error = Double(size == 0 ? gap : gap / size)
       if error <= best.error { best = (step, error) }
     }
     return best.alpha

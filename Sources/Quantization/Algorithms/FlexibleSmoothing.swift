@@ -80,7 +80,7 @@ struct SmoothingTrial {
     self.tokens = tokens
     self.weight = weight
     self.threads = threads
-    exact = try tokens.times(transposed: weight, threads).rounded(to: dtype)
+    exact = try tokens.times(transposed: weight, dtype, threads)
     largestTokens = tokens.columnMagnitudes
     largestWeights = weight.columnMagnitudes
   }
@@ -94,7 +94,7 @@ struct SmoothingTrial {
     let scaled = try tokens.dividingColumns(by: scales).rounded(to: dtype)
     let codes = isV0 ? try scaled.roundedTogether(dtype) : scaled.roundedRows(dtype)
     let stored = try weight.scalingColumns(scales).rounded(to: dtype).roundedRows(dtype)
-    let made = try codes.times(transposed: stored, threads).rounded(to: dtype)
+    let made = try codes.times(transposed: stored, dtype, threads)
     return try made.relativeError(to: exact, dtype)
   }
 }
@@ -134,21 +134,19 @@ extension Matrix {
   /// The root of the mean squared difference, by the root of the mean square of `exact`. Each operation is rounded to
   /// `dtype`.
   func relativeError(to exact: Matrix, _ dtype: DType = .float32) throws -> Double {
-    let (gap, size) = (try minus(exact).rounded(to: dtype).rootMeanSquare(dtype), exact.rootMeanSquare(dtype))
-    guard size > 0, dtype != .float32 else { return size == 0 ? gap : gap / size }
-    return Double(WeightCodes.round(Float(gap) / Float(size), to: dtype))
+    let gap = try minus(exact).rounded(to: dtype).rootMeanSquare(dtype)
+    let size = exact.rootMeanSquare(dtype)
+    return Double(size == 0 ? gap : WeightCodes.round(gap / size, to: dtype))
   }
 
   func minus(_ other: Matrix) -> Matrix {
     Matrix(rows: rows, columns: columns, values: zip(values, other.values).map { $0 - $1 })
   }
 
-  /// Squares and the outcome rounded to `dtype`, sums but once.
-  func rootMeanSquare(_ dtype: DType = .float32) -> Double {
-    var sum = 0.0
-    for value in values { sum += Double(WeightCodes.round(value * value, to: dtype)) }
-    let mean = sum / Double(max(values.count, 1))
-    guard dtype != .float32 else { return mean.squareRoot() }
-    return Double(WeightCodes.round(WeightCodes.round(Float(mean), to: dtype).squareRoot(), to: dtype))
+  /// Squares, their mean and its root rounded to `dtype`; sums are PyTorch's in float32.
+  func rootMeanSquare(_ dtype: DType = .float32) -> Float {
+    let squares = values.map { WeightCodes.round($0 * $0, to: dtype) }
+    let mean = squares.withUnsafeBufferPointer { CascadeSum.sum($0) } / Float(max(values.count, 1))
+    return WeightCodes.round(WeightCodes.round(mean, to: dtype).squareRoot(), to: dtype)
   }
 }

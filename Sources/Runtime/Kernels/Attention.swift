@@ -41,7 +41,7 @@ extension Planner {
       return view.dtype == .bfloat16 && view.isDense ? view : nil
     }
     let q = try dense(node.operands[0], &self)
-    let asPyTorch = model.options.attendsAsPyTorch
+    let asPyTorch = model.options.isAsPyTorch
     let (k, v): (View, View)
     if !asPyTorch, let keys = narrow(node.operands[1]), let values = narrow(node.operands[2]) {
       (k, v) = (keys, values)

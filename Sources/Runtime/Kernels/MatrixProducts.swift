@@ -15,7 +15,8 @@ extension Linear: Kernel {
     let sum = planner.sum(of: node.results[0])
     let result = sum?.result ?? node.results[0]
     let y = planner.allocateFloat(result)
-    let (pool, compute, activation) = (planner.pool, planner.compute, activation.kernel)
+    let (pool, activation) = (planner.pool, activation.kernel)
+    let compute = planner.compute(reading: node.operands[0])
     let reads = [x] + [bias, sum?.addend].compactMap { $0 }
     let next = planner.succession(of: matrix)
     planner.addStep("linear", reads: reads, writes: [y]) { arena in
@@ -83,14 +84,14 @@ struct FloatRows {
 extension Parameters.Matrix {
   /// What computes `y = activation(x · Wᵀ)` for `count` rows; y must not overlap x.
   func arguments(
-    _ x: FloatRows, count: Int, to y: FloatRows, _ compute: bk_compute, _ activation: bk_activation = BK_ACT_NONE
+    _ x: FloatRows, count: Int, to y: FloatRows, _ compute: (bk_dtype) -> bk_compute,
+    _ activation: bk_activation = BK_ACT_NONE
   ) -> bk_linear_args {
     var arguments = bk_linear_args()
     (arguments.m, arguments.n, arguments.k) = (count, outputs, inputs)
     (arguments.x, arguments.x_stride) = (UnsafePointer(x.start), x.stride)
     (arguments.w_stride, arguments.w_type) = (inputs, dtype)
-    // Wider weights in the mapping are not rounded.
-    (arguments.compute, arguments.activation) = (dtype == BK_BF16 ? compute : BK_COMPUTE_F32, activation)
+    (arguments.compute, arguments.activation) = (compute(dtype), activation)
     (arguments.y, arguments.y_stride) = (y.start, y.stride)
     return arguments
   }
@@ -111,6 +112,19 @@ extension Parameters.Matrix {
 }
 
 extension Planner {
+  /// How a value is multiplied with weights of a type. Wider weights in the mapping are not rounded.
+  func compute(reading value: ValueID) -> (bk_dtype) -> bk_compute {
+    let (options, isWide) = (model.options, dtype(value) == .float32)
+    return { type in
+      guard type != BK_F32 else { return BK_COMPUTE_F32 }
+      guard options.isAsPyTorch else {
+        return type == BK_BF16 && options.compute == .bfloat16 ? BK_COMPUTE_BF16 : BK_COMPUTE_F32
+      }
+      if isWide { return BK_COMPUTE_PYTORCH_F32 }
+      return type == BK_F16 ? BK_COMPUTE_PYTORCH_F16 : BK_COMPUTE_PYTORCH_BF16
+    }
+  }
+
   /// What matrix products are computed in.
   var compute: bk_compute { model.options.compute == .bfloat16 ? BK_COMPUTE_BF16 : BK_COMPUTE_F32 }
 }

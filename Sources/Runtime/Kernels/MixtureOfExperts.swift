@@ -20,7 +20,8 @@ extension MixtureOfExperts: Kernel {
     let gathered = planner.allocate(.float32, shape: [rows.count, rows.width])
     let hidden = planner.allocate(.float32, shape: [rows.count, 2 * inner])
     let y = planner.allocateFloat(node.results[0])
-    let (pool, compute, activation) = (planner.pool, planner.compute, activation.kernel)
+    let (pool, activation) = (planner.pool, activation.kernel)
+    let compute = planner.compute(reading: node.operands[0])
     planner.addStep("mixture_of_experts", reads: [x, weights, indices], writes: [gathered, hidden, y]) { arena in
       let (input, output) = (arena.floats(x), arena.floats(y))
       let (block, wide, shares) = (arena.floats(gathered), arena.floats(hidden), arena.floats(weights))

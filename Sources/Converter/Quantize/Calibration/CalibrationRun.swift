@@ -17,7 +17,7 @@ struct CalibrationRun {
   init(_ graph: CalibrationGraph, _ sequences: [[Int32]], threads: Int) throws {
     self.graph = graph
     var options = RunOptions(threads: threads)
-    options.attendsAsPyTorch = true
+    options.isAsPyTorch = true
     self.options = options
     values = try CalibrationRun.inputs(graph, sequences)
   }
