@@ -47,43 +47,58 @@ public struct FloatSparsity {
   ///
   /// Throws ``ErrorCode/weights`` when it is NaN or infinite.
   public func sparse(_ weight: Tensor, module: String, share: Double) throws -> Tensor {
-    let matrix = try Matrix(weight)
-    guard matrix.values.allSatisfy(\.isFinite) else {
+    var weights = try Matrix(weight)
+    guard weights.values.allSatisfy(\.isFinite) else {
       throw WeightCodes.notFinite(try LinearWeight(module: module, weight.dtype, shape: weight.shape))
     }
-    var weights = matrix.scalingColumns(sizes)
+    weights = weights.scalingColumns(sizes)
     let pull = try weights.times(PackedMatrix(correlations.all, threads), threads)
     let zeros = Int(Double(weights.values.count) * share)
-    var (kept, lagrange) = (weights, Matrix(zeros: weights.rows, weights.columns))
+    var lagrange = Matrix(zeros: weights.rows, weights.columns)
     var isKept = [Bool](repeating: true, count: weights.values.count)
-    func choose(_ sums: [Float]) { for index in sums.indices { kept.values[index] = isKept[index] ? sums[index] : 0 } }
     for turn in 0..<FloatSparsity.turns {
-      let sums = zip(weights.values, lagrange.values).map { $0 + $1 }
-      if turn < FloatSparsity.choosingTurns { isKept = MagnitudeRank(sums).largest(sums.count - zeros) }
-      choose(sums)
-      var target = pull
-      for index in sums.indices {
-        lagrange.values[index] += weights.values[index] - kept.values[index]
-        target.values[index] += kept.values[index] - lagrange.values[index]
+      try Interrupt.check()
+      if turn < FloatSparsity.choosingTurns {
+        let sums = zip(weights.values, lagrange.values).map { $0 + $1 }
+        isKept = MagnitudeRank(sums).largest(sums.count - zeros)
       }
-      weights = try target.times(inverse, threads)
+      for range in FloatSparsity.pieces(weights) {
+        var target = Matrix(
+          rows: range.count / weights.columns, columns: weights.columns, values: Array(pull.values[range]))
+        for (place, index) in range.enumerated() {
+          let kept = isKept[index] ? weights.values[index] + lagrange.values[index] : 0
+          lagrange.values[index] += weights.values[index] - kept
+          target.values[place] += kept - lagrange.values[index]
+        }
+        weights.set(try target.times(inverse, threads), row: range.lowerBound / weights.columns, column: 0)
+      }
     }
-    choose(zip(weights.values, lagrange.values).map { $0 + $1 })
-    let found = try kept.dividingColumns(by: sizes).tensor(weight.dtype, shape: weight.shape)
-    return try coarse(found)
+    for index in isKept.indices {
+      weights.values[index] = isKept[index] ? weights.values[index] + lagrange.values[index] : 0
+    }
+    return try coarse(weights.dividingColumns(by: sizes).tensor(weight.dtype, shape: weight.shape))
+  }
+
+  /// Rows that are worked on at once: all their elements.
+  private static func pieces(_ matrix: Matrix) -> [Range<Int>] {
+    stride(from: 0, to: matrix.rows, by: 256).map {
+      $0 * matrix.columns..<min($0 + 256, matrix.rows) * matrix.columns
+    }
   }
 
   /// All elements but the most telling ones with few digits.
   private func coarse(_ weight: Tensor) throws -> Tensor {
-    let values = weight.floats
-    let halves = values.map { Float16($0) }
+    var values = weight.floats
     let costs = values.indices.map { index in
-      abs(values[index] - Float(FloatSparsity.coarse(halves[index], isExact: false))) * sizes[index % sizes.count]
+      abs(values[index] - Float(FloatSparsity.coarse(Float16(values[index]), isExact: false)))
+        * sizes[index % sizes.count]
     }
     let place = max(1, Int(Double(costs.count) * FloatSparsity.exactShare))
     let limit = MagnitudeRank(costs).magnitude(ofLargest: place)
-    let result = zip(halves, costs).map { Float(FloatSparsity.coarse($0, isExact: $1 >= limit)) }
-    return try Tensor(result, shape: weight.shape).cast(to: weight.dtype)
+    for index in values.indices {
+      values[index] = Float(FloatSparsity.coarse(Float16(values[index]), isExact: costs[index] >= limit))
+    }
+    return try Tensor(values, shape: weight.shape).cast(to: weight.dtype)
   }
 
   /// Two bits after the leading one; below 2⁻⁸ the nearest power of two, below 2⁻¹⁴ zero, of which the latter alone may
@@ -103,20 +118,20 @@ public struct FloatSparsity {
 
 /// Magnitudes in their order, found by counting bit patterns: no sorting.
 struct MagnitudeRank {
-  private let bits: [UInt32]
+  private let values: [Float]
 
-  init(_ values: [Float]) { bits = values.map { $0.magnitude.bitPattern } }
+  init(_ values: [Float]) { self.values = values }
 
   /// The magnitude that so many are at least as large as, 1 or more.
   func magnitude(ofLargest count: Int) -> Float { Float(bitPattern: pattern(ofLargest: count).bits) }
 
   /// Whether each value is among so many of the largest; of equal ones the last.
   func largest(_ count: Int) -> [Bool] {
-    guard count > 0 else { return bits.map { _ in false } }
+    guard count > 0 else { return values.map { _ in false } }
     let (limit, above) = pattern(ofLargest: count)
     var rest = count - above
-    var result = bits.map { $0 > limit }
-    for index in bits.indices.reversed() where bits[index] == limit && rest > 0 {
+    var result = values.map { $0.magnitude.bitPattern > limit }
+    for index in values.indices.reversed() where values[index].magnitude.bitPattern == limit && rest > 0 {
       result[index] = true
       rest -= 1
     }
@@ -127,7 +142,7 @@ struct MagnitudeRank {
   private func pattern(ofLargest count: Int) -> (bits: UInt32, above: Int) {
     func find(_ digits: (UInt32) -> Int?, above: Int) -> (digit: Int, above: Int) {
       var counts = [Int](repeating: 0, count: 1 << 16)
-      for pattern in bits { if let digit = digits(pattern) { counts[digit] += 1 } }
+      for value in values { if let digit = digits(value.magnitude.bitPattern) { counts[digit] += 1 } }
       var (digit, above) = (counts.count - 1, above)
       while digit > 0, above + counts[digit] < count {
         above += counts[digit]
