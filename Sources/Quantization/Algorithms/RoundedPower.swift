@@ -4,8 +4,8 @@ import Tensors
 /// Powers of the elements of a vector as PyTorch takes them on a CPU.
 ///
 /// Of float32 whole blocks of 32 are by SLEEF's function with a float32 exponent, the rest by one in double precision.
-/// Of 16 bits the exponent is rounded to the type too; reciprocal roots are in float32 for whole blocks of 64 and in
-/// two roundings for the rest. Source: PyTorch 2.15, PowKernel.cpp.
+/// Of 16 bits the exponent is rounded to the type too; reciprocal roots of bfloat16 behind the last whole block of 64 are
+/// rounded twice. Source: PyTorch 2.15, PowKernel.cpp.
 enum RoundedPower {
   static func of(_ values: [Float], _ exponent: Double, _ dtype: DType) -> [Float] {
     if exponent == 0 { return values.map { _ in 1 } }
@@ -16,7 +16,7 @@ enum RoundedPower {
     let isReciprocalRoot = exponent == -0.5
     if dtype.bits == 16 {
       let rounded = WeightCodes.round(Float(exponent), to: dtype)
-      let whole = values.count / 64 * 64
+      let whole = dtype == .bfloat16 ? values.count / 64 * 64 : values.count
       return values.enumerated().map { index, value in
         guard isReciprocalRoot, index >= whole else { return WeightCodes.round(powf(value, rounded), to: dtype) }
         return WeightCodes.round(1 / WeightCodes.round(value.squareRoot(), to: dtype), to: dtype)
