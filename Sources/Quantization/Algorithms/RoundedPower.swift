@@ -4,8 +4,8 @@ import Tensors
 /// Powers of the elements of a vector as PyTorch takes them on a CPU.
 ///
 /// Of float32 whole blocks of 32 are by SLEEF's function with a float32 exponent, the rest by one in double precision.
-/// Of 16 bits the exponent is rounded to the type too; reciprocal roots of bfloat16 behind the last whole block of 64 are
-/// rounded twice. Source: PyTorch 2.15, PowKernel.cpp.
+/// Of 16 bits the exponent is rounded to the type too; reciprocal roots of bfloat16 behind the last whole block of 64
+/// are rounded twice. Source: PyTorch 2.15, PowKernel.cpp.
 enum RoundedPower {
   static func of(_ values: [Float], _ exponent: Double, _ dtype: DType) -> [Float] {
     if exponent == 0 { return values.map { _ in 1 } }
