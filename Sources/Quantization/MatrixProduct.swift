@@ -98,7 +98,8 @@ extension Matrix {
         var arguments = bk_linear_args()
         (arguments.m, arguments.n, arguments.k) = (left.rows, width, left.columns)
         (arguments.x, arguments.x_stride) = (x.baseAddress.map { $0 + left.start }, left.rowStride)
-        (arguments.w, arguments.w_type, arguments.compute) = (right.panels(from: skipped), BK_F32, BK_COMPUTE_F32)
+        (arguments.w, arguments.w_type) = (right.panels(from: skipped), BK_F32)
+        arguments.compute = BK_COMPUTE_PYTORCH_F32
         (arguments.y, arguments.y_stride) = (y.baseAddress.map { $0 + row * columns + column }, columns)
         (arguments.residual, arguments.residual_stride) = (UnsafePointer(arguments.y), columns)
         try check(bk_linear(threads.pool, &arguments))

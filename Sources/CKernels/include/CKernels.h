@@ -131,11 +131,12 @@ typedef enum {
 typedef enum {
   BK_COMPUTE_F32 = 0,   ///< weights widened exactly to f32, f32 multiply-add
   BK_COMPUTE_BF16 = 1,  ///< x rounded to bf16 (ties to even), products exact, f32 sums; needs bf16 weights
-  // As BK_COMPUTE_F32 with any weights, in the order of PyTorch's CPU kernels for a type; by bk_linear_rows only. Equal
-  // to them to the bit where x and w hold numbers of the type and x has two rows or more, for f32 four.
+  // As BK_COMPUTE_F32 with any weights, in the order of PyTorch's CPU kernels for a type; by bk_linear_rows only, that
+  // of f32 by bk_linear too with weights of f32. Equal to them to the bit where x and w hold numbers of the type and x
+  // has two rows or more, for f32 four.
   BK_COMPUTE_PYTORCH_F16 = 2,   ///< 64 sums side by side, then as a tree; what is left by itself
   BK_COMPUTE_PYTORCH_BF16 = 3,  ///< oneDNN's: of two k the second first, blocks of 512 or 1024 k
-  BK_COMPUTE_PYTORCH_F32 = 4,   ///< MKL's, as bk_linear computes with weights of f32
+  BK_COMPUTE_PYTORCH_F32 = 4,   ///< MKL's: onto the bias, blocks of 192 k, see bk_sgemm_step
 } bk_compute;
 
 /// y[m, n] = act(sum over k of x[m, k] * w[n, k] + bias[n]) + residual[m, n]

@@ -2,8 +2,8 @@
 ///
 /// Output is cut into tiles of up to BK_TILE_M_MAX rows and two panels (32 columns). A tile's sums are kept in a buffer
 /// while k goes by in blocks, then bias, activation and residual are applied from there. However the tiles are cut,
-/// every output element is the same chain of additions: float32 products are summed from zero in each block and blocks
-/// added to the bias, bf16 pairs go on from block to block.
+/// every output element is the same chain of additions: products are summed from zero in each block and blocks added up
+/// (as PyTorch, onto the bias), bf16 pairs go on from block to block.
 #include <stdatomic.h>
 #include <string.h>
 
@@ -58,14 +58,14 @@ size_t bk_sgemm_step(size_t k, size_t left) {
 /// Length of the next k block when `left` of all units are.
 static size_t k_step(const job *j, size_t left) {
   if (j->g->compute == BK_COMPUTE_PYTORCH_BF16) return bk_min(left, j->units > 2 * K_ONEDNN ? 2 * K_ONEDNN : K_ONEDNN);
-  if (j->type == BK_F32) return bk_sgemm_step(j->units, left);
+  if (j->g->compute == BK_COMPUTE_PYTORCH_F32) return bk_sgemm_step(j->units, left);
   if (j->units <= K_WHOLE) return left;
   return bk_min(left, bk_ceil(bk_ceil(j->units, bk_ceil(j->units, K_BLOCK)), 16) * 16);
 }
 
 /// Whether sums begin with the bias, as those of MKL's sgemm do; else it is added to them.
 static bool begins_with_bias(const job *j) {
-  return j->g->bias && j->type == BK_F32 && j->g->compute != BK_COMPUTE_PYTORCH_BF16;
+  return j->g->bias && j->g->compute == BK_COMPUTE_PYTORCH_F32;
 }
 
 /// What is left to do with a tile's sums.
@@ -271,7 +271,8 @@ static void cut_tiles(const bk_pool *pool, job *j) {
 static int run(bk_pool *pool, const bk_linear_args *g, bool packed) {
   const bool has_lanes = g->compute == BK_COMPUTE_PYTORCH_F16, has_turns = g->compute == BK_COMPUTE_PYTORCH_BF16;
   const bool widens = has_turns || g->compute == BK_COMPUTE_PYTORCH_F32;
-  if ((g->compute == BK_COMPUTE_BF16 && g->w_type != BK_BF16) || (packed && (has_lanes || widens))) return BK_EARGUMENT;
+  const bool needs_rows = has_lanes || has_turns || (widens && g->w_type != BK_F32);
+  if ((g->compute == BK_COMPUTE_BF16 && g->w_type != BK_BF16) || (packed && needs_rows)) return BK_EARGUMENT;
   if (g->m == 0 || g->n == 0) return BK_OK;
   const double work = (double)g->m * (double)g->n * (double)bk_max(g->k, 1);
   const bool dots = !packed && (has_lanes || (g->m <= DOT_ROWS && !widens));

@@ -116,7 +116,7 @@ extension Planner {
   func compute(reading value: ValueID) -> (bk_dtype) -> bk_compute {
     let (options, isWide) = (model.options, dtype(value) == .float32)
     return { type in
-      guard type != BK_F32 else { return BK_COMPUTE_F32 }
+      guard type != BK_F32 else { return options.isAsPyTorch ? BK_COMPUTE_PYTORCH_F32 : BK_COMPUTE_F32 }
       guard options.isAsPyTorch else {
         return type == BK_BF16 && options.compute == .bfloat16 ? BK_COMPUTE_BF16 : BK_COMPUTE_F32
       }
