@@ -8,25 +8,8 @@ import Testing
 @testable import Converter
 
 /// Plans of the small trained model: chosen, written, read and carried out.
-@Suite struct QuantizationPlanTests {
-  static let model = Fixtures.folder + "/models/tiny-glm4"
+@Suite struct QuantizationPlanTests: PlanTrials {
   private let scratch = Scratch()
-
-  private func options(_ change: (inout QuantizationOptions) -> Void = { _ in }) -> QuantizationOptions {
-    var options = QuantizationOptions(scheme: nil)
-    options.threads = 2
-    change(&options)
-    return options
-  }
-
-  private func plan(
-    _ target: QuantizationPlanner.Target?, _ candidates: [String] = [], _ options: QuantizationOptions? = nil,
-    sensitivity: Sensitivity? = nil
-  ) throws -> QuantizationPlan {
-    try QuantizationPlanner(
-      Self.model, options ?? self.options(), target: target, candidates: candidates, sensitivity: sensitivity
-    ).plan
-  }
 
   private func apply(_ text: String, _ name: String, threads: Int = 1, calibration: String? = nil) throws -> Quantizer {
     try text.write(toFile: scratch(name + ".yaml"), atomically: true, encoding: .utf8)

@@ -9,25 +9,8 @@ import Validation
 @testable import Converter
 
 /// What parts of the small trained model cost, held against packages that have them so.
-@Suite struct SensitivityTests {
-  private static let model = QuantizationPlanTests.model
+@Suite struct SensitivityTests: PlanTrials {
   private let scratch = Scratch()
-
-  private func options(_ change: (inout QuantizationOptions) -> Void = { _ in }) -> QuantizationOptions {
-    var options = QuantizationOptions(scheme: nil)
-    options.threads = 2
-    change(&options)
-    return options
-  }
-
-  private func plan(
-    _ target: QuantizationPlanner.Target?, _ candidates: [String] = [], _ options: QuantizationOptions? = nil,
-    sensitivity: Sensitivity? = nil
-  ) throws -> QuantizationPlan {
-    try QuantizationPlanner(
-      Self.model, options ?? self.options(), target: target, candidates: candidates, sensitivity: sensitivity
-    ).plan
-  }
 
   private func code(_ body: () throws -> Void) -> ErrorCode? {
     do { try body() } catch { return (error as? BessemerError)?.code }
