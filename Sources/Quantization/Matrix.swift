@@ -36,6 +36,11 @@ public struct Matrix: Sendable, Equatable {
   /// The largest magnitude of each column.
   public var columnMagnitudes: [Float] { foldColumns(0) { max($0, abs($1)) } }
 
+  /// The mean magnitude of each column, summed as PyTorch does; there must be rows.
+  public var meanMagnitudes: [Float] {
+    CascadeSum.columns(values.map(abs), count: columns).map { $0 / Float(rows) }
+  }
+
   /// The greatest element of each column.
   public var columnMaxima: [Float] { foldColumns(-.infinity) { max($0, $1) } }
 

@@ -17,8 +17,8 @@ public struct RunOptions: Sendable {
   /// Weights are packed into memory at most up to this many bytes; beyond, kernels read them as they lie in the
   /// mapping.
   public var packLimit: Int
-  /// Whether products of 16 bits are summed and attention is computed as by PyTorch's CPU kernels, its approximate
-  /// exponentials included.
+  /// Whether products are summed and attention is computed as by PyTorch's CPU kernels, its approximate exponentials
+  /// included.
   public var isAsPyTorch = false
 
   public init(threads: Int, compute: Compute = .float32, packLimit: Int = .max) {

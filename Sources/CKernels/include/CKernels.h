@@ -159,7 +159,8 @@ typedef struct {
 } bk_linear_args;
 
 /// Linear layer on packed weights. `w` aligned to 4 bytes or better; 64 is fastest. k == 0 gives act(bias) + residual.
-/// BK_EARGUMENT for bf16 compute with weights that are not bf16, and for PyTorch's orders.
+/// BK_EARGUMENT for bf16 compute with weights that are not bf16, and for PyTorch's orders, but that of f32 with weights
+/// of f32.
 int bk_linear(bk_pool *pool, const bk_linear_args *args);
 
 /// The same on a plain row-major weight, for weights that stay in a file mapping: streams the rows for small m,

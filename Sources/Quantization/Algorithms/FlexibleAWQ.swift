@@ -29,9 +29,8 @@ public struct FlexibleAWQ: SmoothingAlgorithm {
 
   /// Mean magnitudes, those of float32 over all tokens at once as msModelSlim takes them.
   private func mean(_ input: SmoothingInput) throws -> [Float] {
-    let tokens = input.tokens
-    guard input.dtype == .float32, tokens.rows > 0 else { return try input.mean.rounded(to: input.dtype) }
-    return CascadeSum.columns(tokens.values.map(abs), count: tokens.columns).map { $0 / Float(tokens.rows) }
+    guard input.dtype == .float32, input.tokens.rows > 0 else { return try input.mean.rounded(to: input.dtype) }
+    return input.tokens.meanMagnitudes
   }
 
   private func search(_ input: SmoothingInput, _ threads: KernelThreads) throws -> Double {

@@ -5,8 +5,9 @@ import Tensors
 struct ChannelSizes {
   private(set) var largest: [Float] = []
   private(set) var bounds: [(least: Float, greatest: Float)] = []
+  /// Of magnitudes in 16 bits.
   private var sums: [Double] = []
-  /// Of float32 the mean so far, made of those of the sequences as msModelSlim makes it.
+  /// Of magnitudes in float32 the mean so far, made of those of the sequences as msModelSlim makes it.
   private var running: [Float] = []
   private var count = 0
   /// All tokens, if they are kept.
@@ -45,13 +46,15 @@ struct ChannelSizes {
           throw BessemerError(.modelInput, "the calibration data leads to NaN or infinity inside the model")
         }
         largest[column] = max(largest[column], size)
-        sums[column] += Double(size)
+        if dtype != .float32 { sums[column] += Double(size) }
         bounds[column] = (min(bounds[column].least, value), max(bounds[column].greatest, value))
       }
     }
-    let means = CascadeSum.columns(matrix.values.map(abs), count: matrix.columns).map { $0 / Float(matrix.rows) }
-    let (before, own, all) = (Float(count), Float(matrix.rows), Float(count + matrix.rows))
-    running = count == 0 ? means : zip(running, means).map { ($0 * before + $1 * own) / all }
+    if dtype == .float32 {
+      let (before, own, all) = (Float(count), Float(matrix.rows), Float(count + matrix.rows))
+      let means = matrix.meanMagnitudes
+      running = count == 0 ? means : zip(running, means).map { ($0 * before + $1 * own) / all }
+    }
     count += matrix.rows
     if keepsRows { rows += matrix.values }
   }
